@@ -1,0 +1,130 @@
+"""Cells: parameters <-> row matrix <-> the symmetric logarithm k, and which components of k a crystal system frees.
+
+One convention everywhere: the rows of `lattice` are a, b, c in Angstrom; angles are in degrees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crystaltool.arrays import Bool, Float
+from crystaltool.errors import InputError
+
+CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+
+_FIRST_GROUP = np.array([1, 3, 16, 75, 143, 168, 195])
+
+# Symmetric basis of the logarithm, S = sum_i k_i B_i (SymmCD, arXiv 2502.03638, section 3.2, after DiffCSP++).
+LOG_BASIS = np.array(
+    [
+        [[0, 1, 0], [1, 0, 0], [0, 0, 0]],
+        [[0, 0, 1], [0, 0, 0], [1, 0, 0]],
+        [[0, 0, 0], [0, 0, 1], [0, 1, 0]],
+        [[1, 0, 0], [0, -1, 0], [0, 0, 0]],
+        [[1, 0, 0], [0, 1, 0], [0, 0, -2]],
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    ],
+    dtype=float,
+)
+
+HEXAGONAL_K1 = -np.log(3.0) / 4.0
+"""The first component of k in every cell on hexagonal axes, from cos(gamma) = -1/2."""
+
+FREE_K: Bool[np.ndarray, "7 6"] = np.array(
+    [
+        [1, 1, 1, 1, 1, 1],
+        [0, 1, 0, 1, 1, 1],
+        [0, 0, 0, 1, 1, 1],
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 0, 0, 0, 1],
+    ],
+    dtype=bool,
+)
+"""Which components of k each crystal system frees (rows as in CRYSTAL_SYSTEMS; unique axis b, hexagonal axes)."""
+
+
+def crystal_system_index(group: int | np.ndarray) -> int | np.ndarray:
+    """Index into `CRYSTAL_SYSTEMS` of space-group number(s) 1-230 (International Tables A, section 1.2)."""
+    index = np.searchsorted(_FIRST_GROUP, group, side="right") - 1
+    return int(index) if np.isscalar(group) else index
+
+
+def parameters_to_matrix(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> Float[np.ndarray, "3 3"]:
+    """Row matrix with a along x and b in the xy plane; lengths in Angstrom, angles in degrees.
+
+    Raises:
+        InputError: if the six numbers do not span a cell of positive volume.
+    """
+    cos_alpha, cos_beta, cos_gamma = (_cosine(angle) for angle in (alpha, beta, gamma))
+    metric = np.array(
+        [
+            [a * a, a * b * cos_gamma, a * c * cos_beta],
+            [a * b * cos_gamma, b * b, b * c * cos_alpha],
+            [a * c * cos_beta, b * c * cos_alpha, c * c],
+        ]
+    )
+    if min(a, b, c) <= 0 or not np.isfinite(metric).all():
+        raise InputError(f"cell lengths {a:g} {b:g} {c:g} A are not positive numbers")
+    return metric_to_matrix(metric)
+
+
+def _cosine(angle: float) -> float:
+    """Cosine of an angle in degrees, exact at 60, 90 and 120."""
+    return {60.0: 0.5, 90.0: 0.0, 120.0: -0.5}.get(float(angle), float(np.cos(np.radians(angle))))
+
+
+def metric_to_matrix(metric: Float[np.ndarray, "*batch 3 3"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """The row matrix L, a along x and b in the xy plane, with L L^T = metric (its Cholesky factor).
+
+    Raises:
+        InputError: if the metric is not positive definite.
+    """
+    try:
+        return np.linalg.cholesky(metric)
+    except np.linalg.LinAlgError:
+        raise InputError("cell parameters do not span a volume") from None
+
+
+def matrix_to_parameters(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6"]:
+    """(a, b, c, alpha, beta, gamma) in Angstrom and degrees."""
+    lengths = np.linalg.norm(lattice, axis=1)
+    unit = lattice / lengths[:, None]
+    cosines = np.array([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]])
+    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))])
+
+
+def matrix_to_k(lattice: Float[np.ndarray, "*batch 3 3"]) -> Float[np.ndarray, "*batch 6"]:
+    """k of S = 1/2 log(L L^T) = sum_i k_i B_i: the polar part of the rows, so independent of the cell's rotation."""
+    metric = lattice @ np.swapaxes(lattice, -1, -2)
+    eigenvalues, vectors = np.linalg.eigh(metric)
+    log = (vectors * (0.5 * np.log(eigenvalues))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    return np.stack(
+        [
+            log[..., 0, 1],
+            log[..., 0, 2],
+            log[..., 1, 2],
+            (log[..., 0, 0] - log[..., 1, 1]) / 2,
+            (log[..., 0, 0] + log[..., 1, 1] - 2 * log[..., 2, 2]) / 6,
+            (log[..., 0, 0] + log[..., 1, 1] + log[..., 2, 2]) / 3,
+        ],
+        axis=-1,
+    )
+
+
+def k_to_matrix(k: Float[np.ndarray, "*batch 6"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """The row matrix (a along x, b in the xy plane) whose symmetric logarithm is k; inverse of `matrix_to_k`."""
+    log = np.einsum("...i,ijk->...jk", k, LOG_BASIS)
+    eigenvalues, vectors = np.linalg.eigh(log)
+    metric = (vectors * np.exp(2 * eigenvalues)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    return metric_to_matrix(metric)
+
+
+def constrain_k(k: Float[np.ndarray, "*batch 6"], group: int | np.ndarray) -> Float[np.ndarray, "*batch 6"]:
+    """k with the components that the group's crystal system fixes set to their exact values."""
+    system = crystal_system_index(group)
+    fixed = np.zeros_like(k)
+    hexagonal = (np.asarray(system) == 4) | (np.asarray(system) == 5)
+    fixed[..., 0] = np.where(hexagonal, HEXAGONAL_K1, 0.0)
+    return np.where(FREE_K[system], k, fixed)
