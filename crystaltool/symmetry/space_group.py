@@ -9,6 +9,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,30 @@ def parse_space_group(text: str) -> int:
     if known is None:
         raise SymmetryError(f"{text!r} is neither a space-group number 1-{N_GROUPS} nor a Hermann-Mauguin symbol")
     return known
+
+
+@cache
+def free_coordinate_maps() -> tuple[Int[np.ndarray, "1731 3 3"], Float[np.ndarray, "1731 3"]]:
+    """For every position the unimodular U and t_0 with U (R_0 u + t_0 - t_0) = (u, 0); shapes (1731, 3, 3), (1731, 3).
+
+    With y = U (x - t_0): x lies on operation 0 of the position, up to a lattice vector, exactly if the components of y
+    beyond the degrees of freedom are integers; the others, modulo 1, are its free coordinates.
+    """
+    table = tables()
+    first = table["first_orbit"]
+    rotations = table["orbit_rotation"][first].astype(np.int64)
+    maps = np.stack(
+        [_complete(rotation, freedom) for rotation, freedom in zip(rotations, table["degrees_of_freedom"], strict=True)]
+    )
+    return maps, table["orbit_translation"][first] / TRANSLATION_DENOMINATOR
+
+
+def _complete(rotation: Int[np.ndarray, "3 3"], freedom: int) -> Int[np.ndarray, "3 3"]:
+    """Inverse of a unimodular matrix whose first columns are those of R_0."""
+    columns = [rotation[:, i] for i in range(freedom)]
+    units = [np.array(v) for v in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
+    for extra in combinations(units, 3 - freedom):
+        full = np.stack([*columns, *extra], axis=1)
+        if abs(round(np.linalg.det(full))) == 1:
+            return np.round(np.linalg.inv(full)).astype(np.int64)
+    raise SymmetryError(f"free coordinates of {rotation.tolist()} are not primitive")
