@@ -1,0 +1,212 @@
+"""The console entry: a lazy table of subcommands and the one shim that turns every ending into an exit code.
+
+Nothing heavy is imported here: `crystaltool --help` names the subcommands from the table below and loads none of
+them. The shim is needed because typer's own `main` returns 1 on a closed pipe and on Ctrl-C, which is the code that
+`check` gives a failed structure.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from crystaltool import __version__
+from crystaltool.cli import messages
+from crystaltool.errors import CrystaltoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crystaltool.cli.session import Session
+
+PROGRAM = "crystaltool"
+EXIT_OK, EXIT_FAILED, EXIT_TROUBLE = 0, 1, 2
+EXIT_INTERRUPTED, EXIT_READER_GONE, EXIT_TERMINATED = 130, 141, 143
+
+
+class Subcommand(NamedTuple):
+    """A row of the subcommand table: where `command` lives and the line that the overview shows."""
+
+    module: str
+    summary: str
+
+
+SUBCOMMANDS = {
+    "asym-unit": Subcommand("crystaltool.cli.asym_unit", "Reduce structures to their asymmetric units, or expand them."),
+    "train": Subcommand("crystaltool.cli.train", "Train a generative model on a prepared HDF5 data set."),
+    "sample": Subcommand("crystaltool.cli.sample", "Sample new structures from a trained model."),
+    "relax": Subcommand("crystaltool.cli.relax", "Relax structures with a force field."),
+    "check": Subcommand("crystaltool.cli.check", "Check structures and print a verdict for each."),
+}
+
+
+@dataclass
+class Run:
+    """What the shim knows about the running command: how it was called, and its session once there is one."""
+
+    arguments: list[str] = field(default_factory=list)
+    session: Session | None = None
+
+    @property
+    def verbose(self) -> bool:
+        """Whether tracebacks are wanted."""
+        return self.session is not None and self.session.verbose > 0
+
+
+class LazyGroup(TyperGroup):
+    """A command group that imports a subcommand's module only when that subcommand runs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the subcommands in the order of the work."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the module behind `cmd_name` and wrap its function `command`."""
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        if cmd_name not in self.commands:
+            from importlib import import_module
+
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
+            single.command(name=cmd_name)(import_module(SUBCOMMANDS[cmd_name].module).command)
+            self.commands[cmd_name] = typer.main.get_command(single)
+        return self.commands[cmd_name]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the overview from the table, without importing the subcommands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, subcommand.summary) for name, subcommand in SUBCOMMANDS.items()])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from crystaltool.cli.about import version_text
+
+        typer.echo(version_text())
+        raise typer.Exit
+
+
+def _print_citation(wanted: bool) -> None:
+    if wanted:
+        from crystaltool.cli.about import CITATION
+
+        typer.echo(CITATION)
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name=PROGRAM, cls=LazyGroup, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print versions and exit.")
+    ] = False,
+    citation: Annotated[
+        bool, typer.Option("--citation", callback=_print_citation, is_eager=True, help="Print BibTeX and exit.")
+    ] = False,
+) -> None:
+    """Generate, relax and check inorganic crystals and metal-organic frameworks.
+
+    Structures travel as CIF text through pipes: every subcommand reads FILE... or standard input and writes
+    standard output or -o FILE. Exit codes: 0 success, 1 a structure failed its check, 2 trouble, 130 interrupted,
+    141 the reader went away.
+    """
+
+
+def _on_terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(EXIT_TERMINATED)
+
+
+def _command_name(arguments: Sequence[str]) -> str:
+    """`crystaltool check` when a known subcommand comes first, else `crystaltool`."""
+    return f"{PROGRAM} {arguments[0]}" if arguments and arguments[0] in SUBCOMMANDS else PROGRAM
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line in this process and return its exit code; messages go to stderr."""
+    state = Run(arguments=list(arguments))
+    name = _command_name(arguments)
+    try:
+        root = typer.main.get_command(app)
+        with root.make_context(PROGRAM, list(arguments), obj=state) as context:
+            root.invoke(context)
+        sys.stdout.flush()
+        return EXIT_OK
+    except typer.Exit as stop:
+        return _flushed(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        messages.say(name, "ERROR", "interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return EXIT_READER_GONE
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_TROUBLE
+    except Exception as error:
+        if state.verbose:
+            import traceback
+
+            traceback.print_exc()
+        _report(name, error)
+        return EXIT_TROUBLE
+
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return EXIT_READER_GONE
+    except OSError as error:
+        messages.say(_command_name(sys.argv[1:]), "ERROR", messages.os_error_text(error))
+        return EXIT_TROUBLE
+    return code
+
+
+def _report(name: str, error: Exception) -> None:
+    """One line on stderr for an error that ends the run."""
+    from typer.exceptions import TyperException
+
+    if isinstance(error, TyperException):  # a usage error: unknown option, bad value, missing argument
+        text = " ".join(error.format_message().split())
+        messages.say(name, "ERROR", f"{text.rstrip('.') or 'missing arguments'} (see '{name} --help')")
+    elif isinstance(error, CrystaltoolError):
+        messages.say(name, "ERROR", str(error))
+    elif isinstance(error, OSError):
+        messages.say(name, "ERROR", messages.os_error_text(error))
+    elif isinstance(error, MemoryError):
+        messages.say(name, "ERROR", "out of memory")
+    else:
+        text = " ".join(str(error).split())
+        messages.say(name, "ERROR", f"internal error, {type(error).__name__}: {text} (-v shows the traceback)")
+
+
+def main() -> NoReturn:
+    """Entry of the console script."""
+    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # shell completion: typer answers and exits
+        app()
+    signal.signal(signal.SIGTERM, _on_terminate)
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = code if code != EXIT_OK else EXIT_READER_GONE
+    if code == EXIT_READER_GONE or sys.stdout.closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own last flush stays silent
+    sys.exit(code)
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The arguments as one printable ASCII line, for provenance; at most 1,000 characters."""
+    line = shlex.join(arguments).encode("ascii", "backslashreplace").decode("ascii")
+    line = "".join(character if character.isprintable() else " " for character in line)
+    return line if len(line) <= 1000 else line[:997] + "..."

@@ -1,0 +1,49 @@
+"""Lines on stderr in the grammar of the COD tools: `crystaltool check: in.cif(12) data_x: ERROR, text`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def format_message(program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = "") -> str:
+    """One message line.
+
+    Args:
+        program: the command as typed, e.g. `crystaltool check`.
+        level: `ERROR`, `WARNING` or `NOTE`.
+        text: one sentence without a final stop; line breaks become blanks.
+        source: input file as given by the user, `-` for standard input.
+        line: 1-based line in the source.
+        name: block name without `data_`.
+    """
+    place = source
+    if source and line is not None:
+        place += f"({line})"
+    if name:
+        place += f" data_{name}" if place else f"data_{name}"
+    head = f"{program}: {place}: " if place else f"{program}: "
+    return f"{head}{level}, {' '.join(text.split())}"
+
+
+def say(program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = "") -> None:
+    """Print one message line to stderr; a closed stderr is nobody's business."""
+    message = format_message(program, level, text, source, line, name)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass
+    try:
+        print(printable(message), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass
+
+
+def printable(text: str) -> str:
+    """The text with control characters shown as escapes, so that no input file can steer a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def os_error_text(error: OSError) -> str:
+    """`FILE: No such file or directory` without Python's errno decoration."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if isinstance(error.filename, str) else reason

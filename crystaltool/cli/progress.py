@@ -1,0 +1,74 @@
+"""Progress on stderr: a live bar on a terminal, else a line a minute."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from crystaltool.cli import messages
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+class ProgressDisplay(Protocol):
+    """Counts finished items."""
+
+    def advance(self, n: int = 1) -> None:
+        """`n` more items are done."""
+        ...
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def advance(self, n: int = 1) -> None:
+        """Nothing to show."""
+
+
+class LineProgress:
+    """A line a minute: `crystaltool relax: NOTE, 1200 of 5000 structures, 20.1 per second`."""
+
+    def __init__(self, program: str, total: int | None, what: str, clock=time.monotonic) -> None:
+        self._program, self._total, self._what, self._clock = program, total, what, clock
+        self._started = self._last = clock()
+        self._n_done = 0
+
+    def advance(self, n: int = 1) -> None:
+        """Count, and print when a minute has passed."""
+        self._n_done += n
+        now = self._clock()
+        if now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            of_total = f" of {self._total}" if self._total is not None else ""
+            rate = self._n_done / (now - self._started)
+            messages.say(self._program, "NOTE", f"{self._n_done}{of_total} {self._what}, {rate:.3g} per second")
+
+
+class BarProgress:
+    """A rich bar with rate and time left."""
+
+    def __init__(self, bar, task) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self, n: int = 1) -> None:
+        """Move the bar."""
+        self._bar.advance(self._task, n)
+
+
+@contextlib.contextmanager
+def open_progress(program: str, total: int | None, what: str, quiet: bool) -> Iterator[ProgressDisplay]:
+    """The display that fits: none with `quiet`, a bar on a terminal, else lines."""
+    if quiet:
+        yield SilentProgress()
+    elif not (sys.stderr is not None and sys.stderr.isatty()):
+        yield LineProgress(program, total, what)
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = [TextColumn(program), BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()]
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            yield BarProgress(bar, bar.add_task(what, total=total))

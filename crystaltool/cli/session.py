@@ -1,0 +1,165 @@
+"""`Session`: what every subcommand does alike: read blocks, report bad ones, write, record provenance, exit."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import typer
+
+from crystaltool.cli import messages
+from crystaltool.cli.main import EXIT_FAILED, EXIT_OK, EXIT_TROUBLE, PROGRAM, Run, command_line
+from crystaltool.cli.writer import BlockWriter, open_binary, open_writer
+from crystaltool.errors import UsageError
+from crystaltool.io import provenance
+
+if TYPE_CHECKING:
+    from crystaltool.io.cif import CifBlock
+    from crystaltool.io.stream import BadRecord
+
+STDIN = "-"
+
+
+class Session:
+    """One run of one subcommand.
+
+    Args:
+        context: the `typer.Context` that the subcommand's function received.
+        quiet: nothing but errors on stderr.
+        verbose: 1 or more adds notes and tracebacks.
+        fail_fast: the first bad record ends the run.
+        provenance: whether dates and history lines are written.
+    """
+
+    def __init__(
+        self,
+        context: typer.Context,
+        *,
+        quiet: bool = False,
+        verbose: int = 0,
+        fail_fast: bool = False,
+        provenance: bool = True,
+    ) -> None:
+        state = context.find_object(Run) or Run()
+        state.session = self
+        self.command: str = context.info_name or ""
+        self.program: str = f"{PROGRAM} {self.command}"
+        self.command_line: str = command_line(state.arguments)
+        self.quiet, self.verbose, self.fail_fast, self.provenance = quiet, verbose, fail_fast, provenance
+        self.n_bad = 0
+        self.n_read = 0
+        self.created: str | None = _now() if provenance else None
+
+    # ---- reading
+
+    def blocks(
+        self,
+        files: Sequence[str] | None,
+        hdf5: Callable[[BinaryIO, str], Iterable[CifBlock | BadRecord]] | None = None,
+    ) -> Iterator[CifBlock]:
+        """The structures of the inputs in order; bad records are reported, counted and skipped.
+
+        Args:
+            files: the FILE arguments; `None` or empty is standard input.
+            hdf5: reader for an HDF5 input, given an open seekable stream and the source's name; `None` refuses HDF5.
+
+        Raises:
+            UsageError: no FILE and standard input is a terminal.
+            typer.Exit: after the first bad record with `--fail-fast`.
+        """
+        from crystaltool.io.stream import BadRecord, iter_blocks
+
+        for record in iter_blocks(self.inputs(files), warn=self.warn_at, hdf5=hdf5):
+            if isinstance(record, BadRecord):
+                self.bad(record.message, record)
+            else:
+                self.n_read += 1
+                yield record
+
+    def inputs(self, files: Sequence[str] | None) -> list[str]:
+        """The FILE arguments, or standard input when there are none.
+
+        Raises:
+            UsageError: no FILE and standard input is a terminal.
+        """
+        chosen = list(files) if files else [STDIN]
+        if STDIN in chosen and sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError(f"no FILE given and standard input is a terminal (see '{self.program} --help')")
+        return chosen
+
+    # ---- reporting
+
+    def bad(self, text: str, record: CifBlock | BadRecord | None = None) -> None:
+        """Report a record that could not be done: the run goes on and ends 2, or stops with `--fail-fast`."""
+        self.n_bad += 1
+        self._say("ERROR", text, record)
+        if self.fail_fast:
+            raise typer.Exit(EXIT_TROUBLE)
+
+    def warn(self, text: str, record: CifBlock | BadRecord | None = None) -> None:
+        """Report something odd that doesn't change the exit code."""
+        if not self.quiet:
+            self._say("WARNING", text, record)
+
+    def warn_at(self, source: str, line: int, name: str, text: str) -> None:
+        """As `warn`, for a place without a record."""
+        if not self.quiet:
+            messages.say(self.program, "WARNING", text, source, line or None, name)
+
+    def note(self, text: str, record: CifBlock | BadRecord | None = None) -> None:
+        """Say something only with `-v`."""
+        if self.verbose:
+            self._say("NOTE", text, record)
+
+    def _say(self, level: str, text: str, record: CifBlock | BadRecord | None) -> None:
+        if record is None:
+            messages.say(self.program, level, text)
+        else:
+            messages.say(self.program, level, text, record.source, record.line or None, record.name)
+
+    def progress(self, total: int | None = None, what: str = "structures") -> contextlib.AbstractContextManager:
+        """A progress display on stderr; `.advance(n=1)` inside the `with` block. Silent with `--quiet`."""
+        from crystaltool.cli.progress import open_progress
+
+        return open_progress(self.program, total, what, self.quiet)
+
+    # ---- writing
+
+    def writer(
+        self,
+        output: str = "-",
+        output_dir: Path | None = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        files: Sequence[str] | None = None,
+    ) -> contextlib.AbstractContextManager[BlockWriter]:
+        """The place for text blocks, see `cli.writer.open_writer`; `files` are the inputs it must not overwrite."""
+        return open_writer(output, output_dir, overwrite, resume, files or [])
+
+    def binary_output(
+        self, output: str = "-", overwrite: bool = False, files: Sequence[str] | None = None
+    ) -> contextlib.AbstractContextManager[Path | BytesIO]:
+        """The place for an HDF5 file, see `cli.writer.open_binary`."""
+        return open_binary(output, overwrite, files or [])
+
+    def history(
+        self, previous: Sequence[str] = (), item: int | None = None, extra: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """The block's earlier history and this command's line; the earlier lines alone with `--no-provenance`."""
+        if not self.provenance:
+            return tuple(previous)
+        return provenance.extend_history(previous, self.command_line, item, extra)
+
+    # ---- ending
+
+    def finish(self, failed: bool = False) -> NoReturn:
+        """End the run: 2 after a bad record, else 1 when `failed` (only `check` has that), else 0."""
+        raise typer.Exit(EXIT_TROUBLE if self.n_bad else EXIT_FAILED if failed else EXIT_OK)
+
+
+def _now() -> str:
+    return provenance.timestamp()
