@@ -1,0 +1,1 @@
+"""Checks on structures: one file a check, each a pure function of a CIF block; `registry` lists them."""

@@ -1,0 +1,50 @@
+"""`Verdict` and `Check`: the nouns of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crystaltool.io.cif import CifBlock
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check says of one structure.
+
+    Args:
+        check: name of the check.
+        passed: whether the structure passes.
+        value: what was measured, in the check's unit; None where there is no number.
+        limit: what was asked for, as text with units.
+        message: one line that says what is wrong, or what was found.
+    """
+
+    check: str
+    passed: bool
+    value: float | None
+    limit: str
+    message: str
+
+    def __post_init__(self) -> None:
+        if "\n" in self.message or "\t" in self.message or "\t" in self.limit:
+            raise ValueError(f"verdict of {self.check} is not one line: {self.message!r}")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named rule.
+
+    Args:
+        name: as in `--only` and in the output.
+        summary: one line: the rule, its limits and where it comes from.
+        run: a pure function of the block.
+        default: whether `check` runs it when `--only` is not given.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[CifBlock], Verdict]
+    default: bool = True
