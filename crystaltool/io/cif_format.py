@@ -1,0 +1,205 @@
+"""Writing: one self-sufficient block per structure in core-dictionary names (cif_core.dic 3.4).
+
+Every block states its formula and Z, so that a reader can tell a whole block from a truncated one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import gemmi
+import numpy as np
+
+from crystaltool.crystal import Crystal
+from crystaltool.errors import InputError
+from crystaltool.io.provenance import creation_method
+from crystaltool.lattice import matrix_to_parameters
+from crystaltool.symmetry import operations_to_xyz, space_group
+from crystaltool.units import SYMBOLS
+
+if TYPE_CHECKING:
+    from crystaltool.asymunit import AsymUnit
+
+MAX_NAME_LENGTH = 75
+"""Longest block name of CIF 1.1 (International Tables G, 2.2.7.1.4: 75 characters for names)."""
+
+_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9_.+\-]")
+_PROPERTY_NAME = re.compile(r"[a-z][a-z0-9_]*$")
+
+
+def clean_name(name: str) -> str:
+    """A legal block name: letters, digits and `_.+-`, at most 75 characters; `unnamed` if nothing is left."""
+    return _NAME_CHARACTERS.sub("_", name.strip())[:MAX_NAME_LENGTH] or "unnamed"
+
+
+def formula_sum(numbers: Iterable[int]) -> tuple[str, int]:
+    """Hill-ordered formula of one formula unit (`Ca2 O4 Si`) and the number of units in the cell."""
+    counts = Counter(SYMBOLS[int(number)] for number in numbers)
+    units = math.gcd(*counts.values())
+    order = sorted(counts)
+    if "C" in counts:
+        first = [symbol for symbol in ("C", "H") if symbol in counts]
+        order = first + [symbol for symbol in order if symbol not in first]
+    parts = [symbol + (str(counts[symbol] // units) if counts[symbol] > units else "") for symbol in order]
+    return " ".join(parts), units
+
+
+def format_asym_unit(
+    unit: AsymUnit,
+    name: str,
+    history: Sequence[str] = (),
+    properties: Mapping[str, str] | None = None,
+    created: str | None = None,
+) -> str:
+    """The block of an asymmetric unit: operations, Wyckoff letters, multiplicities; ends in a newline.
+
+    Args:
+        unit: the structure, in the standard setting of its group.
+        name: block name; illegal characters become `_`.
+        history: lines for `_audit_update_record`.
+        properties: values for `_crystaltool_<key>`; keys in lower case.
+        created: date for `_audit_creation_date`, left out if `None`.
+
+    Raises:
+        InputError: if a number is not finite or a property has no legal name.
+    """
+    group = space_group(unit.group)
+    multiplicities = unit.multiplicities
+    n_general = len(group.rotations)
+    formula, units = formula_sum(np.repeat(unit.numbers, multiplicities))
+    sites = [
+        f"{label} {symbol} {multiplicity} {n_general // multiplicity} {letter} {_coordinates(point)} 1"
+        for label, symbol, multiplicity, letter, point in zip(
+            _labels(unit.numbers), _symbols(unit.numbers), multiplicities, unit.letters, unit.frac_coords, strict=True
+        )
+    ]
+    return "".join(
+        [
+            _head(name, history, created),
+            _composition(formula, units),
+            _cell(unit.lattice),
+            f"_space_group_IT_number {unit.group}\n",
+            f"_space_group_name_H-M_alt '{group.symbol}'\n",
+            f"_space_group_name_Hall {_quote_hall(group.hall)}\n",
+            _properties(properties or {}),
+            _operation_loop(unit.group),
+            _type_loop(unit.numbers),
+            "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_site_symmetry_multiplicity\n"
+            "_atom_site_site_symmetry_order\n_atom_site_Wyckoff_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
+            "_atom_site_fract_z\n_atom_site_occupancy\n",
+            "\n".join(sites),
+            "\n\n",
+        ]
+    )
+
+
+def format_crystal(
+    crystal: Crystal,
+    name: str = "",
+    history: Sequence[str] = (),
+    properties: Mapping[str, str] | None = None,
+    created: str | None = None,
+) -> str:
+    """The block of a structure with every atom written out and the identity as its only operation (P 1).
+
+    Args and errors as `format_asym_unit`; an empty name takes the crystal's.
+    """
+    formula, units = formula_sum(crystal.numbers)
+    coords = crystal.frac_coords % 1.0
+    sites = [
+        f"{label} {symbol} {_coordinates(point)} 1"
+        for label, symbol, point in zip(_labels(crystal.numbers), _symbols(crystal.numbers), coords, strict=True)
+    ]
+    return "".join(
+        [
+            _head(name or crystal.name, history, created),
+            _composition(formula, units),
+            _cell(crystal.lattice),
+            "_space_group_IT_number 1\n_space_group_name_H-M_alt 'P 1'\n_space_group_name_Hall 'P 1'\n",
+            _properties(properties or {}),
+            _operation_loop(1),
+            _type_loop(crystal.numbers),
+            "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
+            "_atom_site_fract_z\n_atom_site_occupancy\n",
+            "\n".join(sites),
+            "\n\n",
+        ]
+    )
+
+
+def _head(name: str, history: Sequence[str], created: str | None) -> str:
+    text = f"data_{clean_name(name)}\n"
+    if created is not None:
+        text += f"_audit_creation_date {created}\n"
+        if method := creation_method(history):
+            text += f"_audit_creation_method '{method}'\n"
+    if history:
+        lines = "\n".join(" ".join(line.split()) for line in history)
+        text += f"_audit_update_record\n;\n{lines}\n;\n"
+    return text
+
+
+def _composition(formula: str, units: int) -> str:
+    return f"_chemical_formula_sum '{formula}'\n_cell_formula_units_Z {units}\n"
+
+
+def _cell(lattice: np.ndarray) -> str:
+    parameters = matrix_to_parameters(lattice)
+    if not np.isfinite(parameters).all():
+        raise InputError("cell is not finite")
+    tags = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    lines = [f"_cell_{tag} {value:.8f}\n" for tag, value in zip(tags, parameters, strict=True)]
+    return "".join(lines) + f"_cell_volume {abs(np.linalg.det(lattice)):.6f}\n"
+
+
+def _quote_hall(symbol: str) -> str:
+    """Hall symbols hold double primes, so they go in single quotes; one with a single prime in double quotes."""
+    return f'"{symbol}"' if "'" in symbol else f"'{symbol}'"
+
+
+def _properties(properties: Mapping[str, str]) -> str:
+    lines = []
+    for key, value in properties.items():
+        if not _PROPERTY_NAME.match(key):
+            raise InputError(f"property name {key!r} is not lower-case letters, digits and underscores")
+        lines.append(f"_crystaltool_{key} {gemmi.cif.quote(' '.join(str(value).split()) or '?')}\n")
+    return "".join(lines)
+
+
+@lru_cache(maxsize=256)
+def _operation_loop(number: int) -> str:
+    group = space_group(number)
+    texts = [operations_to_xyz(r, t) for r, t in zip(group.rotations, group.translations, strict=True)]
+    rows = "".join(f"{index} '{text}'\n" for index, text in enumerate(texts, start=1))
+    return f"loop_\n_space_group_symop_id\n_space_group_symop_operation_xyz\n{rows}"
+
+
+def _type_loop(numbers: np.ndarray) -> str:
+    present = sorted({SYMBOLS[int(number)] for number in numbers})
+    return "loop_\n_atom_type_symbol\n" + "".join(f"{symbol}\n" for symbol in present)
+
+
+def _symbols(numbers: np.ndarray) -> list[str]:
+    return [SYMBOLS[int(number)] for number in numbers]
+
+
+def _labels(numbers: np.ndarray) -> list[str]:
+    """`Na1`, `Cl1`, `Cl2`: the symbol and a running number per element."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for symbol in _symbols(numbers):
+        seen[symbol] += 1
+        labels.append(f"{symbol}{seen[symbol]}")
+    return labels
+
+
+def _coordinates(point: np.ndarray) -> str:
+    """Three coordinates in [0, 1) with 8 decimals; one that rounds up to 1 becomes 0."""
+    if not np.isfinite(point).all():
+        raise InputError("a coordinate is not finite")
+    return " ".join("0.00000000" if (text := f"{value:.8f}") == "1.00000000" else text for value in point)

@@ -1,0 +1,264 @@
+"""The store: HDF5 data sets of asymmetric units, opened with suspicion.
+
+Layout of `kind` "asym-unit", flat and ragged: `group` (n,), `lattice` (n, 3, 3), `n_orbits` (n,), `names` (n,) and, orbit
+by orbit, `numbers`, `positions`, `free_coords` (total, 3); optional `properties/<name>` (n,). Root attributes:
+`crystaltool_format`, `kind`, `history` (a line per command).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import h5py
+import numpy as np
+
+from crystaltool.arrays import Float
+from crystaltool.asymunit import AsymUnitTable
+from crystaltool.crystal import MAX_ATOMIC_NUMBER
+from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.symmetry.space_group import N_GROUPS, tables
+
+FORMAT = 1
+"""Version of the layouts; a file of another version is refused."""
+
+ASYM_UNIT_KIND = "asym-unit"
+MAX_DATASET_BYTES = 16 * 2**30
+"""A data set that would take more memory than this is refused."""
+
+MAX_COMPRESSION = 1200
+"""Declared bytes per stored byte; deflate reaches about 1,030, so more means storage that was never written."""
+
+SMALL_DATASET_BYTES = 2**20
+"""Data sets up to this size need not have storage at all: reading them costs nothing."""
+
+MAX_OBJECTS = 10_000
+"""Groups and data sets in a file; ours have a dozen."""
+
+_SHAPES = {  # name: (shape after the first axis, along orbits?, kinds of dtype)
+    "group": ((), False, "iu"),
+    "lattice": ((3, 3), False, "f"),
+    "n_orbits": ((), False, "iu"),
+    "names": ((), False, "S"),
+    "numbers": ((), True, "iu"),
+    "positions": ((), True, "iu"),
+    "free_coords": ((3,), True, "f"),
+}
+
+
+@contextlib.contextmanager
+def open_checked(path: str | Path | BinaryIO, kind: str | None = None, label: str = "") -> Iterator[h5py.File]:
+    """Open an HDF5 file of ours for reading, after looking at everything in it.
+
+    Args:
+        path: a path or an open seekable binary stream.
+        kind: required value of the root attribute `kind`; any if `None`.
+        label: name for messages when `path` is a stream.
+
+    Raises:
+        InputError: not HDF5, another kind or format version, a link that leaves the file, a shape that its storage
+            does not back, a data type that is no plain number or fixed-length text.
+    """
+    name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{name}: not a readable HDF5 file ({' '.join(str(error).split())})") from None
+    with file:
+        try:
+            _check_root(file, name, kind)
+            _check_group(file, name, [0])
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
+        yield file
+
+
+def _check_root(file: h5py.File, name: str, kind: str | None) -> None:
+    version = file.attrs.get("crystaltool_format")
+    if version is None:
+        raise InputError(f"{name}: HDF5, but not written by crystaltool (no attribute crystaltool_format)")
+    if np.ndim(version) != 0 or not np.issubdtype(np.asarray(version).dtype, np.integer) or int(version) != FORMAT:
+        raise InputError(f"{name}: HDF5 format version {version}, this program reads version {FORMAT}")
+    found = file.attrs.get("kind")
+    if kind is not None and found != kind:
+        raise InputError(f"{name}: HDF5 of kind {found!r}, expected {kind!r}")
+
+
+def _check_group(group: h5py.Group, name: str, count: list[int]) -> None:
+    """Look at every link before it is followed."""
+    for key in group:
+        count[0] += 1
+        if count[0] > MAX_OBJECTS:
+            raise InputError(f"{name}: more than {MAX_OBJECTS} objects in the file")
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise InputError(f"{name}: {key!r} is a soft or external link, only plain data sets are read")
+        item = group[key]
+        if isinstance(item, h5py.Dataset):
+            _check_dataset(item, f"{name}: data set {item.name}")
+        elif isinstance(item, h5py.Group):
+            if item.name is not None and item.name.count("/") > 8:
+                raise InputError(f"{name}: groups nested more than 8 deep")
+            _check_group(item, name, count)
+        else:
+            raise InputError(f"{name}: {key!r} is neither a group nor a data set")
+
+
+def _check_dataset(dataset: h5py.Dataset, name: str) -> None:
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{name} keeps its values in another file")
+    if dataset.dtype.kind not in "iufSb":
+        raise InputError(f"{name} has the type {dataset.dtype}, expected plain numbers or fixed-length text")
+    if dataset.shape is None or dataset.compression not in (None, "gzip"):
+        raise InputError(f"{name} is empty or compressed by something other than gzip")
+    n_bytes = int(np.prod([int(length) for length in dataset.shape], dtype=object)) * dataset.dtype.itemsize
+    stored = dataset.id.get_storage_size()
+    if n_bytes > MAX_DATASET_BYTES:
+        raise InputError(f"{name} has the shape {dataset.shape}, {n_bytes:.3g} bytes, the limit is {MAX_DATASET_BYTES:.3g}")
+    if n_bytes > SMALL_DATASET_BYTES and n_bytes > MAX_COMPRESSION * stored:
+        raise InputError(f"{name} has the shape {dataset.shape} but only {stored} bytes are stored")
+
+
+def write_asym_units(
+    target: str | Path | BytesIO,
+    table: AsymUnitTable,
+    history: Sequence[str] = (),
+    properties: Mapping[str, Float[np.ndarray, "n"]] | None = None,
+) -> None:
+    """Write a data set; give a temporary of `io.atomic` as target, so that it appears whole.
+
+    Raises:
+        InputError: a property is not one number per crystal, or its name has a slash.
+    """
+    names = np.array([name.encode("utf-8") for name in table.names] or [b""], dtype=bytes)[: len(table)]
+    columns = {
+        "group": table.group.astype(np.int16),
+        "lattice": table.lattice.astype(np.float64),
+        "n_orbits": table.n_orbits.astype(np.int16),
+        "names": names,
+        "numbers": table.numbers.astype(np.int16),
+        "positions": table.positions.astype(np.int16),
+        "free_coords": table.free_coords.astype(np.float64),
+    }
+    with h5py.File(target, "w") as file:
+        file.attrs["crystaltool_format"] = FORMAT
+        file.attrs["kind"] = ASYM_UNIT_KIND
+        file.attrs["history"] = "\n".join(history)
+        for name, values in columns.items():
+            _store(file, name, values)
+        for name, values in (properties or {}).items():
+            if np.shape(values) != (len(table),) or "/" in name:
+                raise InputError(f"property {name!r} has the shape {np.shape(values)}, expected ({len(table)},)")
+            _store(file, f"properties/{name}", np.asarray(values, dtype=np.float64))
+
+
+def _store(file: h5py.File, name: str, values: np.ndarray) -> None:
+    packing = {"compression": "gzip", "compression_opts": 4, "shuffle": True} if values.size else {}
+    file.create_dataset(name, data=values, **packing)
+
+
+def read_asym_units(path: str | Path | BinaryIO, label: str = "") -> AsymUnitTable:
+    """Read a data set and check every value that anything downstream relies on.
+
+    Raises:
+        InputError: as `open_checked`, or arrays that do not fit together, or values out of range.
+    """
+    name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
+    with open_checked(path, ASYM_UNIT_KIND, name) as file:
+        arrays = _arrays(file, name)
+    try:
+        names = tuple(str(text, "utf-8") for text in arrays["names"].tolist())
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: names are not UTF-8") from None
+    table = AsymUnitTable(
+        group=arrays["group"].astype(np.int64),
+        lattice=arrays["lattice"].astype(np.float64),
+        n_orbits=arrays["n_orbits"].astype(np.int64),
+        numbers=arrays["numbers"].astype(np.int64),
+        positions=arrays["positions"].astype(np.int64),
+        free_coords=arrays["free_coords"].astype(np.float64),
+        names=names,
+    )
+    _check_table(table, name)
+    return table
+
+
+def _arrays(file: h5py.File, name: str) -> dict[str, np.ndarray]:
+    """The seven arrays, their shapes checked before anything is read."""
+    for key, (_, _, kinds) in _SHAPES.items():
+        if not isinstance(file.get(key), h5py.Dataset):
+            raise InputError(f"{name}: no data set {key!r}")
+        if file[key].dtype.kind not in kinds:
+            raise InputError(f"{name}: data set {key!r} has the type {file[key].dtype}")
+    lengths = {along: file["numbers" if along else "group"].shape[:1] for along in (False, True)}
+    for key, (rest, along, _) in _SHAPES.items():
+        if file[key].shape != lengths[along] + rest:
+            raise InputError(f"{name}: data set {key!r} has the shape {file[key].shape}, expected {lengths[along] + rest}")
+    try:
+        return {key: file[key][...] for key in _SHAPES}
+    except OSError as error:
+        raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
+
+
+def _check_table(table: AsymUnitTable, name: str) -> None:
+    def refuse(bad: np.ndarray, text: str) -> None:
+        if bad.any():
+            index = int(np.argmax(bad))
+            raise InputError(f"{name}: {text} (entry {index})")
+
+    if int(table.n_orbits.sum()) != len(table.numbers):
+        raise InputError(f"{name}: n_orbits add up to {int(table.n_orbits.sum())}, there are {len(table.numbers)} orbits")
+    refuse(table.n_orbits < 1, "a crystal without orbits")
+    refuse((table.group < 1) | (table.group > N_GROUPS), f"space group outside 1-{N_GROUPS}")
+    refuse((table.numbers < 1) | (table.numbers > MAX_ATOMIC_NUMBER), f"atomic number outside 1-{MAX_ATOMIC_NUMBER}")
+    refuse(~np.isfinite(table.free_coords).all(axis=1), "a coordinate that is not finite")
+    refuse(~np.isfinite(table.lattice).all(axis=(1, 2)), "a cell that is not finite")
+    refuse(np.linalg.det(table.lattice) <= 1e-6, "a cell without volume")
+    last = tables()["n_positions"].astype(np.int64)[np.repeat(table.group, table.n_orbits) - 1]
+    refuse((table.positions < 0) | (table.positions >= last), "a Wyckoff position that the group does not have")
+
+
+def read_properties(path: str | Path | BinaryIO, label: str = "") -> dict[str, Float[np.ndarray, "n"]]:
+    """The per-crystal properties of a data set, empty if it has none.
+
+    Raises:
+        InputError: as `open_checked`, or a property is not one number per crystal.
+    """
+    with open_checked(path, ASYM_UNIT_KIND, label) as file:
+        group = file.get("properties")
+        found = {}
+        for key in group if isinstance(group, h5py.Group) else ():
+            values = group[key]
+            if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "fiu" or values.shape != file["group"].shape:
+                raise InputError(f"{label or path}: property {key!r} is not one number per crystal")
+            found[key] = values[...].astype(np.float64)
+        return found
+
+
+def read_history(path: str | Path | BinaryIO, label: str = "") -> tuple[str, ...]:
+    """The history lines of a file of ours."""
+    with open_checked(path, None, label) as file:
+        text = file.attrs.get("history", "")
+        return tuple(line for line in str(text).splitlines() if line.strip())
+
+
+def asym_unit_texts(stream: BinaryIO, label: str) -> Iterator[tuple[str, str]]:
+    """Names and CIF texts of the crystals in a data set, for commands that read streams of blocks.
+
+    Raises:
+        InputError: as `read_asym_units`.
+    """
+    from crystaltool.io.cif_format import format_asym_unit  # gemmi: not needed by a host that only trains
+
+    table = read_asym_units(stream, label)
+    history = read_history(stream, label)
+    for index, unit in enumerate(table):
+        name = unit.name or f"entry-{index:06d}"
+        try:
+            yield name, format_asym_unit(unit, name, history)
+        except CrystaltoolError as error:
+            raise InputError(f"{label}: entry {index}: {error}") from None
