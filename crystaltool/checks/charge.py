@@ -5,9 +5,9 @@ element makes the formula neutral while every cation is less electronegative tha
 617 (2016), doi 10.1016/j.chempr.2016.09.010). An element without a state or an electronegativity fails.
 
 smact tries every product of states. The same answer comes without that product: no state in the set is zero, so in an
-allowed assignment the elements split at one electronegativity, those below being cations and those above anions. For each
-such split the sums that the cations can reach, and those that the anions can reach, are held as bits of an integer;
-the two sets meet or they do not. Cost is linear in the number of elements and of states.
+allowed assignment the elements split at one electronegativity, those below being cations and those above anions. For
+each such split the sums that the cations can reach, and those that the anions can reach, are held as bits of an
+integer; the two sets meet or they do not. Cost is linear in the number of elements and of states.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def _reduced_valid(numbers: tuple[int, ...], counts: tuple[int, ...]) -> bool:
         return True
     if any(np.isnan(ELECTRONEGATIVITY[number]) or not SMACT14_STATES[number] for number in numbers):
         return False
-    elements = sorted((float(ELECTRONEGATIVITY[number]), number, count) for number, count in zip(numbers, counts, strict=True))
+    pairs = zip(numbers, counts, strict=True)
+    elements = sorted((float(ELECTRONEGATIVITY[number]), number, count) for number, count in pairs)
     cations = _reachable([(_CATION_STATES[number], count) for _, number, count in elements])
     anions = _reachable([(_ANION_STATES[number], count) for _, number, count in reversed(elements)])
     return any(

@@ -40,7 +40,8 @@ ELECTRONEGATIVITY: Float[np.ndarray, "119"] = _numbers(_ROWS, "electronegativity
 METAL: Bool[np.ndarray, "119"] = np.array([False] + [row["metal"] == "1" for row in _ROWS])
 """Whether smact counts the element as a metal (semimetals Ge, Sb, Bi, Po included; Pm and Lr are missing there)."""
 
-SMACT14_STATES: tuple[tuple[int, ...], ...] = ((),) + tuple(
-    tuple(int(text) for text in row["smact14_states"].split()) for row in _ROWS
+SMACT14_STATES: tuple[tuple[int, ...], ...] = (
+    (),
+    *(tuple(int(text) for text in row["smact14_states"].split()) for row in _ROWS),
 )
 """Oxidation states of smact's 2014 set; empty where it has none."""
