@@ -5,18 +5,21 @@ A GPU host that only trains may lack jaxtyping; there the annotations fall back 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __all__ = ["Bool", "Float", "Int"]
 
-try:
+if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-except ImportError:  # a training host with torch, numpy and h5py alone
+else:
+    try:
+        from jaxtyping import Bool, Float, Int
+    except ImportError:  # a training host with torch, numpy and h5py alone
 
-    class _Bare:
-        """`Bare[array_type, "shape"]` is `array_type`."""
+        class _Bare:
+            """`Bare[array_type, "shape"]` is `array_type`."""
 
-        def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
-            return item[0]
+            def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
+                return item[0]
 
-    Bool = Float = Int = _Bare
+        Bool = Float = Int = _Bare

@@ -9,19 +9,19 @@ from crystaltool import __version__
 
 LIBRARIES = ("torch", "numpy", "gemmi", "moyopy", "spglib", "pymatgen")
 
-CITATION = """\
-@software{crystaltool,
-  title   = {crystaltool: generate inorganic crystals and metal-organic frameworks},
-  version = {%s},
-  license = {MIT},
-}
-@inproceedings{levy2025symmcd,
-  title     = {{SymmCD}: Symmetry-Preserving Crystal Generation with Diffusion Models},
-  author    = {Levy, Daniel and Panigrahi, Siba Smarak and Kaba, S{\\'e}kou-Oumar and Zhu, Qiang and Lee, Kin Long
-               Kelvin and Galkin, Mikhail and Miret, Santiago and Ravanbakhsh, Siamak},
-  booktitle = {International Conference on Learning Representations},
-  year      = {2025},
-}""" % __version__
+CITATION = f"""\
+@software{{crystaltool,
+  title   = {{crystaltool: generate inorganic crystals and metal-organic frameworks}},
+  version = {{{__version__}}},
+  license = {{MIT}},
+}}
+@inproceedings{{levy2025symmcd,
+  title     = {{{{SymmCD}}: Symmetry-Preserving Crystal Generation with Diffusion Models}},
+  author    = {{Levy, Daniel and Panigrahi, Siba Smarak and Kaba, S{{\\'e}}kou-Oumar and Zhu, Qiang and Lee, Kin Long
+               Kelvin and Galkin, Mikhail and Miret, Santiago and Ravanbakhsh, Siamak}},
+  booktitle = {{International Conference on Learning Representations}},
+  year      = {{2025}},
+}}"""
 
 
 def library_version(name: str) -> str:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from crystaltool import __version__
 from crystaltool.cli import messages
 from crystaltool.errors import CrystaltoolError
 
@@ -40,7 +39,9 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS = {
-    "asym-unit": Subcommand("crystaltool.cli.asym_unit", "Reduce structures to their asymmetric units, or expand them."),
+    "asym-unit": Subcommand(
+        "crystaltool.cli.asym_unit", "Reduce structures to their asymmetric units, or expand them."
+    ),
     "train": Subcommand("crystaltool.cli.train", "Train a generative model on a prepared HDF5 data set."),
     "sample": Subcommand("crystaltool.cli.sample", "Sample new structures from a trained model."),
     "relax": Subcommand("crystaltool.cli.relax", "Relax structures with a force field."),
@@ -103,7 +104,11 @@ def _print_citation(wanted: bool) -> None:
 
 
 app = typer.Typer(
-    name=PROGRAM, cls=LazyGroup, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+    name=PROGRAM,
+    cls=LazyGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

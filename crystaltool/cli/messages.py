@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 
-def format_message(program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = "") -> str:
+def format_message(
+    program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = ""
+) -> str:
     """One message line.
 
     Args:
@@ -28,14 +31,10 @@ def format_message(program: str, level: str, text: str, source: str = "", line: 
 def say(program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = "") -> None:
     """Print one message line to stderr; a closed stderr is nobody's business."""
     message = format_message(program, level, text, source, line, name)
-    try:
+    with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    except (OSError, ValueError):
-        pass
-    try:
+    with contextlib.suppress(OSError, ValueError):
         print(printable(message), file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        pass
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 from crystaltool.cli import messages
@@ -59,7 +59,7 @@ class BarProgress:
 
 
 @contextlib.contextmanager
-def open_progress(program: str, total: int | None, what: str, quiet: bool) -> Iterator[ProgressDisplay]:
+def open_progress(program: str, total: int | None, what: str, quiet: bool) -> Generator[ProgressDisplay, None, None]:
     """The display that fits: none with `quiet`, a bar on a terminal, else lines."""
     if quiet:
         yield SilentProgress()

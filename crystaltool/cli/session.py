@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -19,7 +19,7 @@ from crystaltool.io import provenance
 
 if TYPE_CHECKING:
     from crystaltool.io.cif import CifBlock
-    from crystaltool.io.stream import BadRecord
+    from crystaltool.io.stream import BadRecord, Hdf5Reader, RawBlock
 
 STDIN = "-"
 
@@ -59,13 +59,14 @@ class Session:
     def blocks(
         self,
         files: Sequence[str] | None,
-        hdf5: Callable[[BinaryIO, str], Iterable[CifBlock | BadRecord]] | None = None,
+        hdf5: Hdf5Reader | None = None,
     ) -> Iterator[CifBlock]:
         """The structures of the inputs in order; bad records are reported, counted and skipped.
 
         Args:
             files: the FILE arguments; `None` or empty is standard input.
-            hdf5: reader for an HDF5 input, given an open seekable stream and the source's name; `None` refuses HDF5.
+            hdf5: reader for an HDF5 input, given an open seekable stream and the source's name, giving `RawBlock`s; the
+                default reads data sets of asymmetric units.
 
         Raises:
             UsageError: no FILE and standard input is a terminal.
@@ -74,6 +75,17 @@ class Session:
         from crystaltool.io.stream import BadRecord, iter_blocks
 
         for record in iter_blocks(self.inputs(files), warn=self.warn_at, hdf5=hdf5):
+            if isinstance(record, BadRecord):
+                self.bad(record.message, record)
+            else:
+                self.n_read += 1
+                yield record
+
+    def raw_blocks(self, files: Sequence[str] | None, hdf5: Hdf5Reader | None = None) -> Iterator[RawBlock]:
+        """As `blocks`, before parsing, for commands whose workers parse: `io.stream.parse_raw(raw)` in the worker."""
+        from crystaltool.io.stream import BadRecord, iter_raw
+
+        for record in iter_raw(self.inputs(files), warn=self.warn_at, hdf5=hdf5):
             if isinstance(record, BadRecord):
                 self.bad(record.message, record)
             else:
@@ -93,14 +105,14 @@ class Session:
 
     # ---- reporting
 
-    def bad(self, text: str, record: CifBlock | BadRecord | None = None) -> None:
+    def bad(self, text: str, record: CifBlock | RawBlock | BadRecord | None = None) -> None:
         """Report a record that could not be done: the run goes on and ends 2, or stops with `--fail-fast`."""
         self.n_bad += 1
         self._say("ERROR", text, record)
         if self.fail_fast:
             raise typer.Exit(EXIT_TROUBLE)
 
-    def warn(self, text: str, record: CifBlock | BadRecord | None = None) -> None:
+    def warn(self, text: str, record: CifBlock | RawBlock | BadRecord | None = None) -> None:
         """Report something odd that doesn't change the exit code."""
         if not self.quiet:
             self._say("WARNING", text, record)
@@ -110,12 +122,12 @@ class Session:
         if not self.quiet:
             messages.say(self.program, "WARNING", text, source, line or None, name)
 
-    def note(self, text: str, record: CifBlock | BadRecord | None = None) -> None:
+    def note(self, text: str, record: CifBlock | RawBlock | BadRecord | None = None) -> None:
         """Say something only with `-v`."""
         if self.verbose:
             self._say("NOTE", text, record)
 
-    def _say(self, level: str, text: str, record: CifBlock | BadRecord | None) -> None:
+    def _say(self, level: str, text: str, record: CifBlock | RawBlock | BadRecord | None) -> None:
         if record is None:
             messages.say(self.program, level, text)
         else:

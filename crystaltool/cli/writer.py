@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -99,7 +99,7 @@ def open_writer(
     overwrite: bool = False,
     resume: bool = False,
     inputs: Sequence[str] = (),
-) -> Iterator[BlockWriter]:
+) -> Generator[BlockWriter, None, None]:
     """Open the place that `-o`, `-O`, `--overwrite` and `--resume` name.
 
     A file appears under its name only when the `with` block ends without an exception.
@@ -146,7 +146,9 @@ def _keep_complete_blocks(handle: BinaryIO) -> set[str]:
 
 
 @contextlib.contextmanager
-def open_binary(output: str, overwrite: bool = False, inputs: Sequence[str] = ()) -> Iterator[Path | BytesIO]:
+def open_binary(
+    output: str, overwrite: bool = False, inputs: Sequence[str] = ()
+) -> Generator[Path | BytesIO, None, None]:
     """A target for `h5py.File(target, "w")`: a temporary path that becomes the output, or memory for a pipe.
 
     Raises:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -105,7 +105,7 @@ def _mode_of_new_files() -> int:
 
 
 @contextlib.contextmanager
-def atomic_output(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[OutputFile]:
+def atomic_output(path: str | os.PathLike[str], overwrite: bool = False) -> Generator[OutputFile, None, None]:
     """Write a file that appears whole under its name, or not at all.
 
     Args:
@@ -147,7 +147,7 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+def _named(path: str | os.PathLike[str]) -> Generator[None, None, None]:
     """Give a nameless OSError (a full disk) the user's file name."""
     try:
         yield
@@ -166,7 +166,7 @@ def partial_path(path: str | os.PathLike[str]) -> Path:
 @contextlib.contextmanager
 def resumable_output(
     path: str | os.PathLike[str], overwrite: bool = False, resume: bool = False
-) -> Iterator[OutputFile]:
+) -> Generator[OutputFile, None, None]:
     """As `atomic_output`, for streams of blocks that may be continued after a kill.
 
     The unfinished file has a fixed name (`partial_path`). A killed run leaves it; `resume` takes it up (or, where

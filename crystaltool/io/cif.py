@@ -7,7 +7,6 @@ a missing cell, operations that contradict the declared space group.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import gemmi
@@ -199,7 +198,8 @@ def _read(text: str) -> tuple[str, _Table]:
     for item in document[0]:
         pair = item.pair
         if pair is not None:
-            pairs[pair[0].lower()] = pair[1]
+            tag, value = pair  # ty: ignore[not-iterable]
+            pairs[tag.lower()] = value
         elif (loop := item.loop) is not None:
             tags, values = loop.tags, loop.values
             for i, tag in enumerate(tags):

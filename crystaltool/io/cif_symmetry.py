@@ -42,9 +42,7 @@ class Operations:
         return len(self.rotations)
 
 
-IDENTITY_OPERATIONS = Operations(
-    np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)), np.zeros((1, 1), dtype=np.int64)
-)
+IDENTITY_OPERATIONS = Operations(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)), np.zeros((1, 1), dtype=np.int64))
 
 
 @lru_cache(maxsize=1024)

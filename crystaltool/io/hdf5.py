@@ -1,14 +1,14 @@
 """The store: HDF5 data sets of asymmetric units, opened with suspicion.
 
-Layout of `kind` "asym-unit", flat and ragged: `group` (n,), `lattice` (n, 3, 3), `n_orbits` (n,), `names` (n,) and, orbit
-by orbit, `numbers`, `positions`, `free_coords` (total, 3); optional `properties/<name>` (n,). Root attributes:
+Layout of `kind` "asym-unit", flat and ragged: `group` (n,), `lattice` (n, 3, 3), `n_orbits` (n,), `names` (n,) and,
+orbit by orbit, `numbers`, `positions`, `free_coords` (total, 3); optional `properties/<name>` (n,). Root attributes:
 `crystaltool_format`, `kind`, `history` (a line per command).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -50,7 +50,9 @@ _SHAPES = {  # name: (shape after the first axis, along orbits?, kinds of dtype)
 
 
 @contextlib.contextmanager
-def open_checked(path: str | Path | BinaryIO, kind: str | None = None, label: str = "") -> Iterator[h5py.File]:
+def open_checked(
+    path: str | Path | BinaryIO, kind: str | None = None, label: str = ""
+) -> Generator[h5py.File, None, None]:
     """Open an HDF5 file of ours for reading, after looking at everything in it.
 
     Args:
@@ -118,7 +120,9 @@ def _check_dataset(dataset: h5py.Dataset, name: str) -> None:
     n_bytes = int(np.prod([int(length) for length in dataset.shape], dtype=object)) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
     if n_bytes > MAX_DATASET_BYTES:
-        raise InputError(f"{name} has the shape {dataset.shape}, {n_bytes:.3g} bytes, the limit is {MAX_DATASET_BYTES:.3g}")
+        raise InputError(
+            f"{name} has the shape {dataset.shape}, {n_bytes:.3g} bytes, the limit is {MAX_DATASET_BYTES:.3g}"
+        )
     if n_bytes > SMALL_DATASET_BYTES and n_bytes > MAX_COMPRESSION * stored:
         raise InputError(f"{name} has the shape {dataset.shape} but only {stored} bytes are stored")
 
@@ -197,7 +201,9 @@ def _arrays(file: h5py.File, name: str) -> dict[str, np.ndarray]:
     lengths = {along: file["numbers" if along else "group"].shape[:1] for along in (False, True)}
     for key, (rest, along, _) in _SHAPES.items():
         if file[key].shape != lengths[along] + rest:
-            raise InputError(f"{name}: data set {key!r} has the shape {file[key].shape}, expected {lengths[along] + rest}")
+            raise InputError(
+                f"{name}: data set {key!r} has the shape {file[key].shape}, expected {lengths[along] + rest}"
+            )
     try:
         return {key: file[key][...] for key in _SHAPES}
     except OSError as error:
@@ -205,13 +211,15 @@ def _arrays(file: h5py.File, name: str) -> dict[str, np.ndarray]:
 
 
 def _check_table(table: AsymUnitTable, name: str) -> None:
-    def refuse(bad: np.ndarray, text: str) -> None:
+    def refuse(bad, text: str) -> None:
         if bad.any():
             index = int(np.argmax(bad))
             raise InputError(f"{name}: {text} (entry {index})")
 
     if int(table.n_orbits.sum()) != len(table.numbers):
-        raise InputError(f"{name}: n_orbits add up to {int(table.n_orbits.sum())}, there are {len(table.numbers)} orbits")
+        raise InputError(
+            f"{name}: n_orbits add up to {int(table.n_orbits.sum())}, there are {len(table.numbers)} orbits"
+        )
     refuse(table.n_orbits < 1, "a crystal without orbits")
     refuse((table.group < 1) | (table.group > N_GROUPS), f"space group outside 1-{N_GROUPS}")
     refuse((table.numbers < 1) | (table.numbers > MAX_ATOMIC_NUMBER), f"atomic number outside 1-{MAX_ATOMIC_NUMBER}")
@@ -233,7 +241,11 @@ def read_properties(path: str | Path | BinaryIO, label: str = "") -> dict[str, F
         found = {}
         for key in group if isinstance(group, h5py.Group) else ():
             values = group[key]
-            if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "fiu" or values.shape != file["group"].shape:
+            if (
+                not isinstance(values, h5py.Dataset)
+                or values.dtype.kind not in "fiu"
+                or values.shape != file["group"].shape
+            ):
                 raise InputError(f"{label or path}: property {key!r} is not one number per crystal")
             found[key] = values[...].astype(np.float64)
         return found

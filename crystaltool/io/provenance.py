@@ -1,7 +1,7 @@
 """The history that travels with every block: a numbered line per command, as samtools' @PG lines.
 
-    1 crystaltool 0.1.0 | sample symmcd --sg 225 --seed 0 | item 0 | weights sha256:ab12...
-    2 crystaltool 0.1.0 | relax --forcefield chgnet
+1 crystaltool 0.1.0 | sample symmcd --sg 225 --seed 0 | item 0 | weights sha256:ab12...
+2 crystaltool 0.1.0 | relax --forcefield chgnet
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class _Reader:
                 yield BadRecord(path, 0, "", error.strerror or str(error))
 
     def folder(self, folder: Path) -> Iterator[Raw]:
-        """The structure files below a folder, sorted by path, hidden ones left out; links to folders aren't followed."""
+        """The structure files below a folder, sorted by path; hidden ones and linked folders are passed over."""
         found = sorted(
             os.path.join(parent, name)
             for parent, folders, names in os.walk(folder)
@@ -170,11 +170,13 @@ class _Reader:
         stream = cast(BinaryIO, io.BufferedReader(_Joined(head, handle), 1 << 16))
         if head.startswith(b"\x89HDF"):
             with _spooled(stream) as whole:
-                yield from self._hdf5(whole, source)
+                yield from self._hdf5(cast(BinaryIO, whole), source)
         elif head.startswith(b"\x1f\x8b"):
-            yield from self.content(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), source, depth + 1)
+            packed = gzip.GzipFile(fileobj=stream)
+            yield from self.content(cast(BinaryIO, packed), source, depth + 1)
         elif head.startswith(b"\xfd7zXZ\0"):
-            yield from self.content(cast(BinaryIO, lzma.LZMAFile(stream)), source, depth + 1)
+            with lzma.LZMAFile(stream) as unpacked:
+                yield from self.content(cast(BinaryIO, unpacked), source, depth + 1)
         elif head.startswith(b"BZh"):
             yield from self.content(cast(BinaryIO, bz2.BZ2File(stream)), source, depth + 1)
         elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -249,14 +251,15 @@ def csv_records(handle: BinaryIO, source: str) -> Iterator[Raw]:
 
 def _block_of_row(row: dict[str, str], source: str, line: int) -> Raw:
     identifier = (row.get("material_id") or "").strip()
+    identifier = clean_name(identifier) if identifier else ""
     content = row.get("cif")
     if not content or None in row or None in row.values():
-        return BadRecord(source, line, clean_name(identifier) if identifier else "", "CSV row has too few or many fields")
+        return BadRecord(source, line, identifier, "CSV row has too few or many fields")
     chunk = Chunk(line, content.encode("utf-8", "replace"))
     written = chunk.name
     if written is None:
-        return BadRecord(source, line, clean_name(identifier) if identifier else "", "no data_ line in the 'cif' field")
-    name = clean_name(identifier or written)
+        return BadRecord(source, line, identifier, "no data_ line in the 'cif' field")
+    name = identifier or clean_name(written)
     return RawBlock(source, line, name, content if name == written else rename_block(content, name))
 
 
@@ -346,7 +349,7 @@ class _Joined(io.RawIOBase):
         """Always."""
         return True
 
-    def readinto(self, buffer) -> int:  # noqa: ANN001 -- a writable buffer
+    def readinto(self, buffer) -> int:
         """Fill from the head first, then from what the stream has."""
         if self._head:
             data, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
