@@ -1,0 +1,95 @@
+"""Small blocks that more than one network uses."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+N_ELEMENTS = 94
+"""Elements that the models know, H to Pu; atomic number 0 stands for a hidden or empty slot."""
+
+
+def mlp(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
+    """Two linear layers with SiLU between."""
+    return nn.Sequential(nn.Linear(n_in, n_hidden), nn.SiLU(), nn.Linear(n_hidden, n_out))
+
+
+class ElementEmbedding(nn.Module):
+    """Learned vector per element plus a linear map of its period and group, which ties rare elements to their kin."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.free = nn.Embedding(N_ELEMENTS + 1, width)
+        nn.init.normal_(self.free.weight, std=0.3)
+        self.kin = nn.Linear(7 + 18 + 2, width, bias=False)
+        self.register_buffer("table", periodic_table_features(), persistent=False)
+
+    def weight(self) -> Tensor:
+        """All vectors; shape (95, width)."""
+        return self.free.weight + self.kin(self.table)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Vectors of atomic numbers (0 = hidden); shape (..., width)."""
+        return functional.embedding(numbers, self.weight())
+
+
+def periodic_table_features() -> Tensor:
+    """One-hot period (7) and group (18), and f-block position; lanthanides and actinides share group 3; shape (95, 27)."""
+    features = torch.zeros(N_ELEMENTS + 1, 27)
+    starts = (1, 3, 11, 19, 37, 55, 87)
+    for number in range(1, N_ELEMENTS + 1):
+        period = sum(number >= start for start in starts)
+        column = number - starts[period - 1] + 1
+        inner = 0
+        if period == 1:
+            group = 1 if number == 1 else 18
+        elif period <= 3:
+            group = column if column <= 2 else column + 10
+        elif period <= 5:
+            group = column
+        else:
+            inner = column - 3 if 3 <= column <= 17 else 0
+            group = column if column <= 2 else max(3, column - 14)
+        features[number, period - 1] = 1
+        features[number, 7 + group - 1] = 1
+        features[number, 25] = inner / 14
+        features[number, 26] = float(inner > 0)
+    return features
+
+
+class NoiseEmbedding(nn.Module):
+    """Sinusoids of log sigma, then a linear layer."""
+
+    def __init__(self, width: int, n_frequencies: int = 16) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.exp(torch.linspace(math.log(0.25), math.log(8.0), n_frequencies)), False)
+        self.out = nn.Linear(2 * n_frequencies, width)
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        """Shapes (B,) -> (B, width)."""
+        angle = sigma.log()[:, None] * self.frequencies
+        return self.out(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class Attention(nn.Module):
+    """Pre-normed multi-head self-attention and feed-forward over padded tokens, with an optional bias per head and pair."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Tensor, bias: Tensor) -> Tensor:
+        """h (B, T, width); bias added to the attention logits, -inf for absent keys, broadcastable to (B, heads, T, T)."""
+        n, length, width = h.shape
+        q, k, v = self.qkv(self.norm_1(h)).view(n, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        h = h + self.dropout(self.out(mixed.transpose(1, 2).reshape(n, length, width)))
+        return h + self.dropout(self.feed(self.norm_2(h)))

@@ -1,0 +1,109 @@
+"""Distances between orbits in a periodic crystal, as the geometry denoiser sees them.
+
+For a representative i and every atom of orbit j (all images within the cutoff) the distances are binned on radial basis
+functions and summed: counts (scalars), unit vectors (what forces are made of) and their outer products (what stresses
+are made of). The network itself then works on M x M pairs, however many atoms and images there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MAX_IMAGES = 4
+"""Cells up each way that a neighbour may lie; a cell thinner than cutoff / 4.5 loses its farthest shells."""
+
+
+@dataclass(frozen=True)
+class OrbitPairs:
+    """Sums over the neighbours of representative i that belong to orbit j, N radial functions.
+
+    Args:
+        counts: shape (B, M, M, N).
+        vectors: sums of unit vectors from i to the neighbour, Cartesian; shape (B, M, M, N, 3).
+        tensors: sums of their outer products (xx, yy, zz, xy, xz, yz); shape (B, M, M, N, 6).
+    """
+
+    counts: Tensor
+    vectors: Tensor
+    tensors: Tensor
+
+
+def radial_basis(distance: Tensor, cutoff: float, n_functions: int) -> Tensor:
+    """Gaussians on an even grid from 0 to the cutoff times a cosine cutoff; shape (..., n_functions)."""
+    centres = torch.linspace(0.0, cutoff, n_functions, device=distance.device, dtype=distance.dtype)
+    width = cutoff / (n_functions - 1)
+    envelope = 0.5 * (torch.cos(torch.pi * distance / cutoff) + 1.0)
+    return torch.exp(-0.5 * ((distance[..., None] - centres) / width) ** 2) * envelope[..., None]
+
+
+@torch.no_grad()
+def orbit_pairs(
+    lattice: Tensor,
+    representatives: Tensor,
+    mask: Tensor,
+    atoms: Tensor,
+    atom_slot: Tensor,
+    cutoff: float,
+    n_functions: int,
+) -> OrbitPairs:
+    """Pair sums of a batch.
+
+    Args:
+        lattice: rows in Angstrom; shape (B, 3, 3).
+        representatives: fractional coordinates of the representatives; shape (B, M, 3).
+        mask: shape (B, M).
+        atoms: fractional coordinates of all atoms of all orbits, orbit by orbit, each orbit's representative first; (A, 3).
+        atom_slot: flat slot b M + m of each atom, ascending; shape (A,).
+        cutoff: Angstrom.
+        n_functions: number of radial functions.
+    """
+    n, m = mask.shape
+    left, right = _pairs_within_crystals(mask, atom_slot // m)
+    crystal = left // m
+    difference = atoms[right] - representatives.reshape(-1, 3)[left]
+    difference = difference - difference.round()
+    first = torch.ones_like(atom_slot, dtype=torch.bool)
+    first[1:] = atom_slot[1:] != atom_slot[:-1]
+    itself = first[right] & (atom_slot[right] == left)
+    heights = 1.0 / torch.linalg.inv(lattice).norm(dim=1)
+    reach = (cutoff / heights + 0.5).floor().clamp(max=MAX_IMAGES).long()
+    kinds, kind = torch.unique(reach, dim=0, return_inverse=True)
+    pair_kind = kind[crystal]
+    rows, vectors = [], []
+    for index, (na, nb, nc) in enumerate(kinds.tolist()):
+        chosen = (pair_kind == index).nonzero()[:, 0]
+        shifts = torch.cartesian_prod(*(torch.arange(-x, x + 1, device=lattice.device) for x in (na, nb, nc)))
+        moved = (difference[chosen][:, None] + shifts.to(lattice.dtype)) @ lattice[crystal[chosen]]
+        near = moved.square().sum(-1) < cutoff**2
+        near[:, len(shifts) // 2] &= ~itself[chosen]
+        pair, image = near.nonzero(as_tuple=True)
+        rows.append(chosen[pair])
+        vectors.append(moved[pair, image])
+    row, vector = torch.cat(rows), torch.cat(vectors)
+    distance = vector.norm(dim=1)
+    unit = vector / (distance[:, None] + 1e-4)
+    angular = torch.cat(
+        [torch.ones_like(unit[:, :1]), unit, unit.square(), unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]], dim=1
+    )
+    basis = radial_basis(distance, cutoff, n_functions)
+    terms = (basis[:, :, None] * angular[:, None, :]).flatten(1)
+    pair_id = left[row] * m + atom_slot[right[row]] % m
+    sums = torch.zeros(n * m * m, terms.shape[1], device=terms.device, dtype=terms.dtype)
+    sums = sums.index_add_(0, pair_id, terms).view(n, m, m, n_functions, 10)
+    return OrbitPairs(sums[..., 0], sums[..., 1:4], sums[..., 4:])
+
+
+def _pairs_within_crystals(mask: Tensor, atom_crystal: Tensor) -> tuple[Tensor, Tensor]:
+    """All (flat slot, atom) pairs of one crystal; shapes (n_pairs,) each."""
+    n, m = mask.shape
+    slots = mask.reshape(-1).nonzero()[:, 0]
+    n_atoms = torch.bincount(atom_crystal, minlength=n)
+    first_atom = n_atoms.cumsum(0) - n_atoms
+    count = n_atoms[slots // m]
+    left = slots.repeat_interleave(count)
+    start = count.cumsum(0) - count
+    within = torch.arange(len(left), device=mask.device) - start.repeat_interleave(count)
+    return left, first_atom[left // m] + within

@@ -1,0 +1,182 @@
+"""Files of a run: `state.h5` (to resume), `model.safetensors` + `config.json` (to ship). Nothing is ever unpickled.
+
+safetensors is a JSON header and raw bytes; the forty lines here write and read it so that a training host needs torch,
+numpy and h5py alone. A test compares them with the safetensors library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystaltool.errors import CheckpointError
+
+FORMAT_VERSION = 1
+"""Version of `config.json` and of the tensor names; raise it with every change and add a step to `UPGRADES`."""
+
+UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, Tensor]], tuple[dict[str, Any], dict[str, Tensor]]]] = {}
+"""Per version, the function that carries (config, tensors) to the next one; released functions are never edited."""
+
+MAX_HEADER_BYTES = 10_000_000
+MAX_CHECKPOINT_BYTES = 4_000_000_000
+
+_TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk and rename it into place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors in the safetensors layout: length of the header (8 bytes, little-endian), JSON header, raw data."""
+    header, blobs, offset = {}, [], 0
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        blob = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+        header[name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + len(blob)],
+        }
+        blobs.append(blob)
+        offset += len(blob)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        CheckpointError: if it is not one: sizes, types or offsets that do not fit the file.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_CHECKPOINT_BYTES:
+            raise CheckpointError(f"{path}: {size} bytes, more than the limit of {MAX_CHECKPOINT_BYTES}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    if len(data) < 8 or not 2 <= (length := struct.unpack("<Q", data[:8])[0]) <= min(MAX_HEADER_BYTES, len(data) - 8):
+        raise CheckpointError(f"{path}: not a safetensors file")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        body, tensors = memoryview(data)[8 + length :], {}
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            start, stop = entry["data_offsets"]
+            dtype, shape = _TYPES[entry["dtype"]], [int(x) for x in entry["shape"]]
+            count = int(np.prod(shape, dtype=object)) if shape else 1
+            if not 0 <= start <= stop <= len(body) or stop - start != count * dtype.itemsize or min(shape, default=1) < 0:
+                raise CheckpointError(f"{path}: tensor {name} does not fit the file")
+            raw = torch.frombuffer(bytearray(body[start:stop]), dtype=torch.uint8) if stop > start else torch.zeros(0)
+            tensors[name] = raw.view(dtype).reshape(shape) if stop > start else torch.zeros(shape, dtype=dtype)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged safetensors header") from error
+    return tensors
+
+
+def save_model(directory: Path, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write `model.safetensors`, then `config.json` with the format version and the weights' sha256."""
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = directory / "model.safetensors"
+    replace_file(weights, lambda path: write_safetensors(path, tensors))
+    full = {"crystaltool_format": FORMAT_VERSION, **config, "sha256": sha256(weights)}
+    replace_file(directory / "config.json", lambda path: path.write_text(json.dumps(full, indent=1) + "\n"))
+
+
+def load_model(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and tensors of a shipped checkpoint, upgraded to the present format.
+
+    Args:
+        directory: holds `config.json` and `model.safetensors`.
+        kind: the model that it must be, such as `symmcd`.
+
+    Raises:
+        CheckpointError: missing or damaged files, weights whose sha256 is not the stated one, another kind of model,
+            or a newer format.
+    """
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error})") from error
+    version = config.get("crystaltool_format") if isinstance(config, dict) else None
+    if not isinstance(version, int):
+        raise CheckpointError(f"{path}: not a crystaltool checkpoint")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(f"{path}: format {version} is newer than {FORMAT_VERSION}, update crystaltool")
+    if config.get("model") != kind:
+        raise CheckpointError(f"{path}: holds a {config.get('model')!r} model, expected {kind!r}")
+    weights = directory / "model.safetensors"
+    if not weights.is_file():
+        raise CheckpointError(f"{weights}: no such file")
+    found = sha256(weights)
+    if found != config.get("sha256"):
+        raise CheckpointError(f"{weights}: sha256 {found[:12]} is not the {str(config.get('sha256'))[:12]} of config.json")
+    tensors = read_safetensors(weights)
+    for step in range(version, FORMAT_VERSION):
+        config, tensors = UPGRADES[step](config, tensors)
+    return config, tensors
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def save_state(path: Path, attributes: dict[str, Any], groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write a training state: attributes as JSON, tensors in named groups."""
+
+    def write(target: Path) -> None:
+        with h5py.File(target, "w") as file:
+            file.attrs["crystaltool_format"] = FORMAT_VERSION
+            file.attrs["kind"] = "training-state"
+            file.attrs["attributes"] = json.dumps(attributes)
+            for group, tensors in groups.items():
+                for name, tensor in tensors.items():
+                    file[f"{group}/{name}"] = tensor.detach().cpu().numpy()
+
+    replace_file(path, write)
+
+
+def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Read what `save_state` wrote.
+
+    Raises:
+        CheckpointError: if the file is not a training state of this format.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("kind") != "training-state" or file.attrs.get("crystaltool_format") != FORMAT_VERSION:
+                raise CheckpointError(f"{path}: not a training state of format {FORMAT_VERSION}")
+            groups: dict[str, dict[str, Tensor]] = {}
+            for group in file:
+                groups[group] = {name: torch.from_numpy(np.asarray(data[()])) for name, data in file[group].items()}
+            return json.loads(file.attrs["attributes"]), groups
+    except (OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable training state ({error})") from error

@@ -1,0 +1,250 @@
+"""The training loop: resumable to the step, on one process or several, with metrics as JSON Lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crystaltool.errors import CheckpointError
+from crystaltool.training.checkpoint import load_state, save_state
+from crystaltool.training.distributed import World
+from crystaltool.training.ema import Ema
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How to train.
+
+    Args:
+        steps: optimiser steps in all.
+        learning_rate: its peak, after `warmup` steps; then a cosine to 1 % of it at `steps`.
+        weight_decay, gradient_norm: AdamW's decay; largest norm of the gradient.
+        ema_decay: of the averaged weights.
+        seed: of data order, noise and initial weights.
+        log_every, save_every, validate_every: steps; 0 turns validation off.
+        patience: validations without a better score before training stops; 0 never stops.
+        bfloat16: run the networks under autocast (GPU).
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    warmup: int = 500
+    weight_decay: float = 0.01
+    gradient_norm: float = 1.0
+    ema_decay: float = 0.999
+    seed: int = 0
+    log_every: int = 50
+    save_every: int = 500
+    validate_every: int = 0
+    patience: int = 0
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback learns after each log interval."""
+
+    step: int
+    steps: int
+    metrics: dict[str, float]
+    steps_per_second: float
+
+
+def train(
+    module: nn.Module,
+    loss: Callable[[int, torch.Generator], tuple[Tensor, dict[str, Tensor]]],
+    config: LoopConfig,
+    directory: Path,
+    world: World,
+    *,
+    resume: bool = False,
+    validate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None,
+    on_best: Callable[[dict[str, Tensor], dict[str, Any]], None] | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Tensor]:
+    """Train `module` and return its averaged weights.
+
+    Args:
+        module: whose parameters are trained.
+        loss: from (step, generator of that step) to the loss and values to log; the data order is its business.
+        config: how.
+        directory: gets `state.h5` and `metrics.jsonl`.
+        world: this process among all.
+        resume: go on from `state.h5`; the run then equals an unbroken one, step by step.
+        validate: from averaged weights to metrics, `score` among them (higher is better).
+        on_best: called with averaged weights and a record where validation found a better score.
+        on_progress: called at each log interval on the first process.
+
+    Raises:
+        CheckpointError: if the state to resume from belongs to another configuration.
+    """
+    device = next(module.parameters()).device
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(
+        trained.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
+    )
+    ema = Ema(module, config.ema_decay)
+    state_path, log_path = directory / "state.h5", directory / "metrics.jsonl"
+    record: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf, "since_best": 0, "config": asdict(config)}
+    if resume:
+        record = _restore(state_path, config, trained, optimizer, ema)
+        _truncate_log(log_path, record["step"])
+    elif world.first:
+        log_path.unlink(missing_ok=True)
+    stopping = _SignalFlag()
+    started, since, sums, since_step = time.monotonic() - record["seconds"], time.monotonic(), {}, record["step"]
+    step = record["step"]
+    with stopping:
+        while step < config.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
+            torch.manual_seed(_seed(config.seed, step, world.rank, 0))
+            generator = torch.Generator(device).manual_seed(_seed(config.seed, step, world.rank, 1))
+            module.train()
+            value, extra = loss(step, generator)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            world.average_gradients(trained.values())
+            norm = nn.utils.clip_grad_norm_(trained.values(), config.gradient_norm)
+            # A step whose gradient overflowed is left out on every process alike: the averaged norm is the same.
+            if torch.isfinite(norm):
+                optimizer.step()
+            step += 1
+            ema.update(module, step)
+            for name, number in {"loss": value.detach(), "gradient_norm": norm, **extra}.items():
+                sums[name] = sums.get(name, 0.0) + number
+            stop = world.any(stopping.raised)
+            if step % config.log_every == 0 or step == config.steps or stop:
+                elapsed = time.monotonic() - since
+                metrics = {name: float(total) / (step - since_step) for name, total in sums.items()}
+                _log(log_path, world, {"step": step, "lr": learning_rate(config, step - 1), **metrics})
+                if world.first:
+                    on_progress(Progress(step, config.steps, metrics, (step - since_step) / elapsed))
+                sums, since, since_step = {}, time.monotonic(), step
+            finished = False
+            if config.validate_every and validate and step % config.validate_every == 0 and not stop:
+                finished = _validate(ema, record, config, step, log_path, world, validate, on_best)
+                since = time.monotonic()
+            record |= {"step": step, "seconds": time.monotonic() - started}
+            if world.first and (step % config.save_every == 0 or step == config.steps or stop or finished):
+                _save(state_path, record, trained, optimizer, ema)
+            if stop or finished:
+                break
+    return ema.values
+
+
+def _seed(*words: int) -> int:
+    """One 63-bit seed from several numbers."""
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def learning_rate(config: LoopConfig, step: int) -> float:
+    """Linear warm-up, then a cosine to 1 % of the peak."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    part = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
+
+
+def _validate(ema, record, config, step, log_path, world, validate, on_best) -> bool:
+    """Validate on the first process, tell all; True if patience ran out."""
+    finished = False
+    if world.first:
+        metrics = validate(ema.values)
+        _log(log_path, world, {"step": step, **{f"validation_{name}": value for name, value in metrics.items()}})
+        if metrics["score"] > record["best"]:
+            record |= {"best": metrics["score"], "since_best": 0}
+            if on_best:
+                on_best(ema.values, {"step": step, "validation": metrics})
+        else:
+            record["since_best"] += 1
+        finished = bool(config.patience) and record["since_best"] >= config.patience
+    return world.any(finished)
+
+
+def _save(path: Path, record: dict[str, Any], trained: dict[str, nn.Parameter], optimizer, ema: Ema) -> None:
+    state = {name: optimizer.state.get(p, {}) for name, p in trained.items()}
+    groups = {"weights": trained, "average": ema.values}
+    for moment in ("exp_avg", "exp_avg_sq", "step"):
+        groups[moment] = {name: values[moment] for name, values in state.items() if values}
+    save_state(path, record, groups)
+
+
+def _restore(path: Path, config: LoopConfig, trained: dict[str, nn.Parameter], optimizer, ema: Ema) -> dict[str, Any]:
+    record, groups = load_state(path)
+    if record["config"] != json.loads(json.dumps(asdict(config))):
+        raise CheckpointError(f"{path}: was trained with another configuration, resume with the same one")
+    for part, names in (("weights", trained), ("average", ema.values)):
+        if set(groups.get(part, {})) != set(names):
+            raise CheckpointError(f"{path}: its tensors are not those of this model")
+    with torch.no_grad():
+        for name, p in trained.items():
+            p.copy_(groups["weights"][name])
+        for name, value in ema.values.items():
+            value.copy_(groups["average"][name])
+    for name, p in trained.items():
+        if name in groups.get("exp_avg", {}):
+            optimizer.state[p] = {
+                moment: groups[moment][name].to(p.device if moment != "step" else "cpu")
+                for moment in ("exp_avg", "exp_avg_sq", "step")
+            }
+    return record
+
+
+def _log(path: Path, world: World, row: dict[str, Any]) -> None:
+    if world.first:
+        with open(path, "a") as handle:
+            handle.write(json.dumps(row) + "\n")
+
+
+def _truncate_log(path: Path, step: int) -> None:
+    """Drop the lines of steps that the resumed run will take again, and a last line cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            break
+    path.write_text("".join(kept))
+
+
+class _SignalFlag:
+    """While open, SIGTERM raises a flag instead of ending the process."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def __enter__(self) -> _SignalFlag:
+        try:
+            self._before = signal.signal(signal.SIGTERM, self._raise)
+        except ValueError:  # not the main thread: nobody else's handler is touched
+            self._before = None
+        return self
+
+    def _raise(self, *_: object) -> None:
+        self.raised = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+def threads_per_process(requested: int | None) -> int:
+    """CPU threads for torch: as requested, else what the process may use divided among local processes."""
+    if requested:
+        return requested
+    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
