@@ -126,7 +126,8 @@ def close_pairs(
     lattice: Float[np.ndarray, "3 3"], frac_coords: Float[np.ndarray, "n 3"], cutoff: float
 ) -> Iterator[tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]]:
     """All pairs (first, second, distance) up to a cutoff in Angstrom, in portions; each pair appears from both ends."""
-    images = _images(lattice, frac_coords, cutoff)
+    cell, points = _in_reduced_cell(lattice, frac_coords)
+    images = _images(cell, points, cutoff)
     queries = images.cart_coords[images.original]
     for query, image, distance in _near(queries, images.cart_coords, cutoff):
         other = query != image  # originals come first, so only an atom and itself have equal numbers
@@ -140,10 +141,9 @@ def nearest_atom(
     cutoff: float,
 ) -> tuple[Int[np.ndarray, "m"], Float[np.ndarray, "m"]]:
     """For every point (fractional) the nearest atom, image regardless, and its distance; -1, inf beyond the cutoff."""
-    transform = reduce_cell(lattice)
-    cell, inverse = transform @ lattice, np.linalg.inv(transform)
-    images = _images(cell, frac_coords @ inverse, cutoff)
-    queries = (points @ inverse % 1.0) @ cell
+    cell, atoms = _in_reduced_cell(lattice, frac_coords)
+    images = _images(cell, atoms, cutoff)
+    queries = _in_reduced_cell(lattice, points)[1] @ cell
     nearest, distances = np.full(len(points), -1), np.full(len(points), np.inf)
     for query, image, distance in _near(queries, images.cart_coords, cutoff):
         order = np.lexsort((distance, query))
@@ -154,11 +154,14 @@ def nearest_atom(
     return nearest, distances
 
 
-def _images(lattice: np.ndarray, frac_coords: np.ndarray, cutoff: float) -> _Images:
-    """The atoms in the reduced cell and every copy within the cutoff of that cell."""
+def _in_reduced_cell(lattice: np.ndarray, frac_coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The reduced cell, and the coordinates in it, from 0 to 1 (rounding may give 1 itself)."""
     transform = reduce_cell(lattice)
-    cell = transform @ lattice
-    points = frac_coords @ np.linalg.inv(transform) % 1.0
+    return transform @ lattice, frac_coords @ np.linalg.inv(transform) % 1.0
+
+
+def _images(cell: np.ndarray, points: np.ndarray, cutoff: float) -> _Images:
+    """Points of a cell and every copy within the cutoff of that cell."""
     heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     margins = cutoff / heights + 1e-9
     atom, shifted = np.arange(len(points)), np.zeros(len(points), dtype=bool)

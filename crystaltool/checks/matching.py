@@ -1,0 +1,189 @@
+"""Novelty and uniqueness: pymatgen's `StructureMatcher` with its default settings, asked as seldom as can be.
+
+What is skipped cannot match: structures of another reduced formula (the matcher compares it first), and structures
+whose primitive cells hold another number of atoms (without `attempt_supercell` it maps cell on cell, atom on atom).
+Each structure is reduced once, not once a comparison. Among duplicates the first is kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crystaltool.asymunit import AsymUnitTable, expand
+from crystaltool.checks.formula import composition, reduced
+from crystaltool.checks.registry import NOVEL, UNIQUE
+from crystaltool.checks.verdict import Verdict
+from crystaltool.symmetry.space_group import tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pymatgen.core import Structure
+
+    from crystaltool.crystal import Crystal
+
+MATCHER = "pymatgen StructureMatcher, ltol 0.2, stol 0.3, angle_tol 5"
+"""The default settings, spelled out."""
+
+MAX_MATCH_ATOMS = 2000
+"""Larger cells are not handed to the matcher: its reduction to a primitive cell would take minutes."""
+
+CACHED_STRUCTURES = 20_000
+"""Reduced reference structures kept; a structure takes about 10 kB."""
+
+FormulaKey = tuple[tuple[int, int], ...]
+
+
+def formula_key(crystal: Crystal) -> FormulaKey:
+    """The reduced composition as a sorted tuple."""
+    return tuple(sorted(reduced(composition(crystal.numbers)).items()))
+
+
+def table_keys(table: AsymUnitTable) -> list[FormulaKey]:
+    """The reduced composition of every entry, without expanding it."""
+    symmetry = tables()
+    first = symmetry["first_position"][np.repeat(table.group, table.n_orbits) - 1]
+    multiplicities = symmetry["multiplicity"][first + table.positions].astype(np.int64)
+    keys: list[FormulaKey] = []
+    start = 0
+    for count in table.n_orbits.tolist():
+        orbits = slice(start, start + count)
+        start += count
+        atoms = np.bincount(table.numbers[orbits], weights=multiplicities[orbits]).astype(np.int64)
+        present = np.flatnonzero(atoms)
+        counts = dict(zip(present.tolist(), atoms[present].tolist(), strict=True))
+        keys.append(tuple(sorted(reduced(counts).items())))
+    return keys
+
+
+class ReducedStructure:
+    """A crystal in the form in which the matcher compares it: its primitive Niggli cell.
+
+    Args:
+        structure: the reduced structure, None if it could not be reduced.
+        error: why not.
+    """
+
+    def __init__(self, crystal: Crystal) -> None:
+        from pymatgen.core import Lattice, Structure
+
+        self.structure: Structure | None = None
+        self.error = ""
+        if crystal.n_atoms > MAX_MATCH_ATOMS:
+            self.error = f"{crystal.n_atoms} atoms, the matcher is given at most {MAX_MATCH_ATOMS}"
+            return
+        full = Structure(Lattice(crystal.lattice), crystal.numbers.tolist(), crystal.frac_coords)
+        try:
+            self.structure = _matcher()._get_reduced_structure(full)
+        except Exception as error:  # overlapping atoms and flat cells fail in many ways inside the reduction
+            self.error = f"cannot be reduced to a primitive cell: {' '.join(str(error).split())}"
+
+
+def _matcher():
+    from pymatgen.core.structure_matcher import StructureMatcher
+
+    return StructureMatcher()
+
+
+def same_structure(first: ReducedStructure, second: ReducedStructure) -> bool:
+    """Whether the matcher calls two structures of one reduced formula equal."""
+    a, b = first.structure, second.structure
+    if a is None or b is None or len(a) != len(b):
+        return False
+    return bool(_matcher().fit(a, b, skip_structure_reduction=True))
+
+
+class Reference:
+    """The structures that a new one is compared with.
+
+    Args:
+        table: the data set, as `crystaltool asym-unit` writes it.
+    """
+
+    def __init__(self, table: AsymUnitTable) -> None:
+        self._table = table
+        self._starts = np.concatenate([[0], np.cumsum(table.n_orbits)])
+        self._by_formula: dict[FormulaKey, list[int]] = {}
+        for index, key in enumerate(table_keys(table)):
+            self._by_formula.setdefault(key, []).append(index)
+        self._cache: OrderedDict[int, ReducedStructure] = OrderedDict()
+
+    @classmethod
+    def read(cls, path: str | Path) -> Reference:
+        """Read the data set.
+
+        Raises:
+            InputError: if it is no data set of asymmetric units.
+        """
+        from crystaltool.io.hdf5 import read_asym_units
+
+        return cls(read_asym_units(path))
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def check_novel(self, crystal: Crystal) -> Verdict:
+        """Passes if no reference structure matches; the value is the number of references with the same formula."""
+        candidates = self._by_formula.get(formula_key(crystal), [])
+        limit = f"no match among {len(self)} references ({MATCHER})"
+        n_candidates = float(len(candidates))
+        if not candidates:
+            return Verdict(NOVEL, True, n_candidates, limit, "no reference has this formula")
+        mine = ReducedStructure(crystal)
+        if mine.structure is None:
+            return Verdict(NOVEL, False, n_candidates, limit, mine.error)
+        for index in candidates:
+            if same_structure(mine, self._reduced(index)):
+                name = self._table.names[index] or f"entry {index}"
+                return Verdict(NOVEL, False, n_candidates, limit, f"matches {name}")
+        return Verdict(NOVEL, True, n_candidates, limit, f"differs from {len(candidates)} of the same formula")
+
+    def _reduced(self, index: int) -> ReducedStructure:
+        if index in self._cache:
+            self._cache.move_to_end(index)
+            return self._cache[index]
+        orbits = slice(int(self._starts[index]), int(self._starts[index + 1]))
+        table = self._table
+        unit = AsymUnitTable(
+            group=table.group[index : index + 1],
+            lattice=table.lattice[index : index + 1],
+            n_orbits=table.n_orbits[index : index + 1],
+            numbers=table.numbers[orbits],
+            positions=table.positions[orbits],
+            free_coords=table.free_coords[orbits],
+            names=table.names[index : index + 1],
+        )[0]
+        self._cache[index] = found = ReducedStructure(expand(unit))
+        if len(self._cache) > CACHED_STRUCTURES:
+            self._cache.popitem(last=False)
+        return found
+
+
+class Seen:
+    """The different structures of a stream so far. Memory grows with their number: each must be kept to be compared."""
+
+    def __init__(self) -> None:
+        self._by_formula: dict[FormulaKey, list[tuple[str, Crystal | ReducedStructure]]] = {}
+
+    def check_unique(self, crystal: Crystal, name: str) -> Verdict:
+        """Passes if no earlier structure that passed matches; then it is remembered."""
+        limit = f"no match among earlier structures ({MATCHER})"
+        earlier = self._by_formula.setdefault(formula_key(crystal), [])
+        n_earlier = float(len(earlier))
+        if not earlier:
+            earlier.append((name, crystal))
+            return Verdict(UNIQUE, True, n_earlier, limit, "first of its formula")
+        mine = ReducedStructure(crystal)
+        if mine.structure is None:
+            return Verdict(UNIQUE, False, n_earlier, limit, mine.error)
+        for i, (other_name, other) in enumerate(earlier):
+            if not isinstance(other, ReducedStructure):
+                other = ReducedStructure(other)
+                earlier[i] = (other_name, other)
+            if same_structure(other, mine):
+                return Verdict(UNIQUE, False, n_earlier, limit, f"matches {other_name}")
+        earlier.append((name, mine))
+        return Verdict(UNIQUE, True, n_earlier, limit, f"differs from {len(earlier) - 1} of the same formula")
