@@ -229,10 +229,11 @@ def cif_records(handle: BinaryIO, source: str) -> Iterator[Raw]:
 def _block_of(chunk: Chunk, source: str) -> Raw:
     if chunk.oversized:
         return BadRecord(source, chunk.line, "", f"block longer than {MAX_BLOCK_BYTES >> 20} MiB, the limit")
-    name = chunk.name
-    if name is None:
+    written = chunk.name
+    if written is None:
         return BadRecord(source, chunk.line, "", "not CIF text: no data_ line, nor CSV with a 'cif' column")
-    return RawBlock(source, chunk.line, clean_name(name), decode(chunk.data))
+    name, text = clean_name(written), decode(chunk.data)
+    return RawBlock(source, chunk.line, name, text if name == written else rename_block(text, name))
 
 
 def csv_records(handle: BinaryIO, source: str) -> Iterator[Raw]:
