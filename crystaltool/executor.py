@@ -8,12 +8,14 @@ place of the result. Any `concurrent.futures.Executor` can do the work; `process
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
 import signal
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +24,7 @@ from typing import Any, TypeVar
 
 from crystaltool.errors import CrystaltoolError, UsageError
 
-__all__ = ["TaskError", "map_ordered"]
+__all__ = ["TaskError", "map_ordered", "map_pairs"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,6 +90,26 @@ def map_ordered(
     if jobs == 1:
         return (task(item) for item in items)
     return _map_in_pool(task, items, jobs, look_ahead or LOOK_AHEAD_PER_JOB * jobs)
+
+
+def map_pairs(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    jobs: int = 1,
+    initializer: Callable[[], None] | None = None,
+    look_ahead: int | None = None,
+) -> Generator[tuple[Item, Result | CrystaltoolError], None, None]:
+    """As `map_ordered`, each result with the item it belongs to, so that a failure can be reported at its place."""
+    waiting: deque[Item] = deque()
+
+    def noted() -> Generator[Item, None, None]:
+        for item in items:
+            waiting.append(item)
+            yield item
+
+    with contextlib.closing(map_ordered(function, noted(), jobs, initializer, look_ahead)) as results:
+        for result in results:
+            yield waiting.popleft(), result
 
 
 class _Task:

@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+
 from crystaltool.errors import InputError, UsageError
 from crystaltool.executor import TaskError, map_ordered
 
@@ -104,7 +105,7 @@ def test_an_item_that_cannot_travel_is_an_error_value() -> None:
 
 
 def test_workers_have_one_thread_set_before_numpy_is_loaded() -> None:
-    assert list(map_ordered(thread_settings, [0], jobs=2))[0][0] == "1"
+    assert next(map_ordered(thread_settings, [0], jobs=2))[0] == "1"
 
 
 def test_initializer_runs_once_a_process() -> None:

@@ -1,0 +1,1 @@
+"""Force fields behind one interface, and the minimiser that keeps a space group."""

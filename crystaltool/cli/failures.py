@@ -1,0 +1,16 @@
+"""Reporting what `executor.map_pairs` gives in the place of a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crystaltool.cli.session import Session
+    from crystaltool.io.stream import RawBlock
+
+
+def report_failure(session: Session, failure: Exception, raw: RawBlock) -> None:
+    """One line for the structure that failed; with `-v` a traceback too, where nobody foresaw the failure."""
+    for line in getattr(failure, "details", "").splitlines():
+        session.note(line, raw)
+    session.bad(str(failure), raw)

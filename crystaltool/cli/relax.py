@@ -1,0 +1,189 @@
+"""`crystaltool relax`: structures in, relaxed structures out, block by block."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crystaltool.cli import options
+from crystaltool.cli.failures import report_failure
+from crystaltool.cli.session import Session
+
+if TYPE_CHECKING:
+    from crystaltool.asymunit import AsymUnit
+    from crystaltool.forcefield.minimise import Relaxation
+    from crystaltool.io.cif import CifBlock
+    from crystaltool.io.stream import RawBlock
+
+# Stand also in forcefield/minimise.py, registry.py and symmetry/detection.py, which this module must not load for
+# --help; a test compares them.
+DEFAULT_FORCE_FIELD = "chgnet"
+DEFAULT_MAX_FORCE = 0.05
+DEFAULT_MAX_STEPS = 500
+DEFAULT_SYMPREC = 0.01
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker must know: all that decides the bytes of a block.
+
+    `command_line` is None without provenance, `created` the date of the run or None.
+    """
+
+    force_field: str
+    max_force: float
+    max_steps: int
+    keep_symmetry: bool
+    fixed_cell: bool
+    symprec: float
+    command_line: str | None
+    created: str | None
+
+
+@dataclass(frozen=True)
+class RelaxedBlock:
+    """A finished block, and why it did not converge, empty if it did."""
+
+    text: str
+    reason: str
+
+
+def command(
+    context: typer.Context,
+    files: options.Files = None,
+    force_field: Annotated[
+        str, typer.Option("--forcefield", metavar="NAME", help="Force field: chgnet.")
+    ] = DEFAULT_FORCE_FIELD,
+    max_force: Annotated[
+        float, typer.Option("--fmax", metavar="EV/A", help="Converged below this largest force, in eV/A.")
+    ] = DEFAULT_MAX_FORCE,
+    max_steps: Annotated[
+        int, typer.Option("--max-steps", min=0, metavar="N", help="Evaluations of the force field after the first.")
+    ] = DEFAULT_MAX_STEPS,
+    keep_symmetry: Annotated[
+        bool,
+        typer.Option("--keep-symmetry/--no-keep-symmetry", help="Keep the space group exactly, or free every atom."),
+    ] = True,
+    fixed_cell: Annotated[bool, typer.Option("--fixed-cell", help="Move atoms only; the stress is ignored.")] = False,
+    symprec: options.Symprec = DEFAULT_SYMPREC,
+    output: options.Output = "-",
+    output_dir: options.OutputDir = None,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    jobs: options.Jobs = 1,
+    fail_fast: options.FailFast = False,
+    no_provenance: options.NoProvenance = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Relax structures with a force field.
+
+    Cell and positions move together to a minimum of the energy. The space group is kept exactly: the one that a
+    block declares in the standard setting, else the one detected within --symprec (also where a block declares P 1).
+    Each structure is written as its asymmetric unit, in order and as soon as it is ready, with
+    _crystaltool_energy_per_atom (eV/atom), _crystaltool_max_force (eV/A), _crystaltool_max_stress (GPa),
+    _crystaltool_relax_steps and _crystaltool_relax_converged (yes or no). Converged means the largest force below
+    --fmax and every stress component below 0.1 GPa. A structure that does not converge is written too, with a
+    warning; so is one whose cell runs away to twice or half its volume, or whose atoms fall together.
+    """
+    from crystaltool.errors import UsageError
+    from crystaltool.executor import map_pairs
+    from crystaltool.forcefield.registry import require_force_field
+
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    require_force_field(force_field)
+    if not max_force > 0:
+        raise UsageError(f"--fmax is {max_force:g} eV/A, expected a positive number")
+    settings = Settings(
+        force_field,
+        max_force,
+        max_steps,
+        keep_symmetry,
+        fixed_cell,
+        symprec,
+        session.command_line if session.provenance else None,
+        session.created,
+    )
+    with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
+        todo = (raw for raw in session.raw_blocks(files) if not out.has(raw.name))
+        with contextlib.closing(map_pairs(functools.partial(relax_block, settings), todo, jobs)) as pairs:
+            for raw, result in pairs:
+                if isinstance(result, RelaxedBlock):
+                    if result.reason:
+                        session.warn(result.reason, raw)
+                    out.write(result.text, raw.name)
+                else:
+                    report_failure(session, result, raw)
+                progress.advance()
+    session.finish()
+
+
+def relax_block(settings: Settings, raw: RawBlock) -> RelaxedBlock:
+    """Parse, relax and write one block; pure, for any process.
+
+    Raises:
+        CrystaltoolError: if the block cannot be read or relaxed.
+    """
+    from crystaltool.errors import InputError
+    from crystaltool.forcefield.minimise import minimise
+    from crystaltool.forcefield.registry import load_force_field
+    from crystaltool.io.cif import format_asym_unit
+    from crystaltool.io.provenance import extend_history
+    from crystaltool.io.stream import BadRecord, parse_raw
+
+    block = parse_raw(raw)
+    if isinstance(block, BadRecord):
+        raise InputError(block.message)
+    unit = starting_unit(block, settings.symprec) if settings.keep_symmetry else without_symmetry(block)
+    force_field = load_force_field(settings.force_field)
+    relaxed = minimise(unit, force_field, settings.max_force, settings.max_steps, settings.fixed_cell)
+    history = block.history
+    if settings.command_line is not None:
+        history = extend_history(history, settings.command_line, extra=[force_field.version])
+    properties = {**block.properties, **relaxation_properties(relaxed)}
+    text = format_asym_unit(relaxed.unit, block.name, history, properties, settings.created)
+    return RelaxedBlock(text, relaxed.reason)
+
+
+def starting_unit(block: CifBlock, symprec: float) -> AsymUnit:
+    """The asymmetric unit in the declared group where its setting is the standard one, else in the detected group.
+
+    A declared P 1 says nothing about the structure: most programs write it for any list of atoms.
+    """
+    from crystaltool.asymunit import reduce
+    from crystaltool.declared_unit import declared_unit
+
+    unit = None
+    if block.declared_group is not None and block.declared_group > 1:
+        unit = declared_unit(
+            block.crystal, block.declared_group, block.rotations, block.translations, block.atom_to_site
+        )
+    return unit if unit is not None else reduce(block.crystal, symprec)
+
+
+def without_symmetry(block: CifBlock) -> AsymUnit:
+    """Every atom of the cell on its own, in P 1."""
+    import numpy as np
+
+    from crystaltool.asymunit import AsymUnit
+
+    crystal = block.crystal
+    positions = np.zeros(crystal.n_atoms, dtype=np.int64)
+    return AsymUnit(1, crystal.lattice, crystal.numbers, positions, crystal.frac_coords, block.name)
+
+
+def relaxation_properties(relaxed: Relaxation) -> dict[str, str]:
+    """The `_crystaltool_*` values of a relaxed structure."""
+    from crystaltool.forcefield.minimise import EV_PER_CUBIC_ANGSTROM_IN_GPA
+
+    return {
+        "energy_per_atom": f"{relaxed.energy_per_atom:.6f}",
+        "max_force": f"{relaxed.max_force:.4f}",
+        "max_stress": f"{relaxed.max_stress * EV_PER_CUBIC_ANGSTROM_IN_GPA:.4f}",
+        "relax_steps": str(relaxed.steps),
+        "relax_converged": "yes" if relaxed.converged else "no",
+    }
