@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import gemmi
 import numpy as np
 
+from crystaltool.arrays import Int
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.provenance import creation_method
@@ -29,6 +29,8 @@ MAX_NAME_LENGTH = 75
 """Longest block name of CIF 1.1 (International Tables G, 2.2.7.1.4: 75 characters for names)."""
 
 _NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9_.+\-]")
+_BARE = re.compile(r"[A-Za-z0-9+\-][A-Za-z0-9_+\-.:/,%()=*^~|]*$")
+_RESERVED = ("data_", "save_", "loop_", "global_", "stop_")
 _PROPERTY_NAME = re.compile(r"[a-z][a-z0-9_]*$")
 
 
@@ -37,7 +39,7 @@ def clean_name(name: str) -> str:
     return _NAME_CHARACTERS.sub("_", name.strip())[:MAX_NAME_LENGTH] or "unnamed"
 
 
-def formula_sum(numbers: Iterable[int]) -> tuple[str, int]:
+def formula_sum(numbers: Iterable[int] | Int[np.ndarray, "n_atoms"]) -> tuple[str, int]:
     """Hill-ordered formula of one formula unit (`Ca2 O4 Si`) and the number of units in the cell."""
     counts = Counter(SYMBOLS[int(number)] for number in numbers)
     units = math.gcd(*counts.values())
@@ -139,7 +141,7 @@ def _head(name: str, history: Sequence[str], created: str | None) -> str:
         if method := creation_method(history):
             text += f"_audit_creation_method '{method}'\n"
     if history:
-        lines = "\n".join(" ".join(line.split()) for line in history)
+        lines = "\n".join(_plain(line) for line in history)
         text += f"_audit_update_record\n;\n{lines}\n;\n"
     return text
 
@@ -167,8 +169,26 @@ def _properties(properties: Mapping[str, str]) -> str:
     for key, value in properties.items():
         if not _PROPERTY_NAME.match(key):
             raise InputError(f"property name {key!r} is not lower-case letters, digits and underscores")
-        lines.append(f"_crystaltool_{key} {gemmi.cif.quote(' '.join(str(value).split()) or '?')}\n")
+        lines.append(f"_crystaltool_{key} {quote(str(value))}\n")
     return "".join(lines)
+
+
+def quote(value: str) -> str:
+    """A value as CIF 1.1 wants it: bare, in quotes, or as a text field; `?` for nothing; other than ASCII is escaped."""
+    line = _plain(value)
+    if _BARE.match(line) and not line.lower().startswith(_RESERVED):
+        return line
+    if not line:
+        return "?"
+    for mark in ("'", '"'):
+        if mark not in line:
+            return f"{mark}{line}{mark}"
+    return f"\n;{line}\n;"
+
+
+def _plain(text: str) -> str:
+    """One line of printable ASCII."""
+    return " ".join(text.encode("ascii", "backslashreplace").decode("ascii").split())
 
 
 @lru_cache(maxsize=256)
