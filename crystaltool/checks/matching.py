@@ -19,8 +19,6 @@ from crystaltool.checks.verdict import Verdict
 from crystaltool.symmetry.space_group import tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pymatgen.core import Structure
 
     from crystaltool.crystal import Crystal
@@ -110,17 +108,6 @@ class Reference:
         for index, key in enumerate(table_keys(table)):
             self._by_formula.setdefault(key, []).append(index)
         self._cache: OrderedDict[int, ReducedStructure] = OrderedDict()
-
-    @classmethod
-    def read(cls, path: str | Path) -> Reference:
-        """Read the data set.
-
-        Raises:
-            InputError: if it is no data set of asymmetric units.
-        """
-        from crystaltool.io.hdf5 import read_asym_units
-
-        return cls(read_asym_units(path))
 
     def __len__(self) -> int:
         return len(self._table)

@@ -12,7 +12,7 @@ from crystaltool.cli.session import Session
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
-    from crystaltool.checks.judge import Judgement
+    from crystaltool.evaluation.judge import Judgement
     from crystaltool.cli.writer import BlockWriter
 
 COLUMNS = ("structure", "check", "verdict", "value", "limit", "message")
@@ -65,7 +65,7 @@ def command(
         raise UsageError("--json, --pass and --fail exclude each other")
     from functools import partial
 
-    from crystaltool.checks.judge import judge, open_reference
+    from crystaltool.evaluation.judge import judge, open_reference
     from crystaltool.checks.registry import NOVEL, UNIQUE, select
     from crystaltool.executor import map_ordered
     from crystaltool.io.stream import iter_raw
@@ -121,7 +121,7 @@ def command(
 
 def _read(session: Session, result: object) -> Judgement | None:
     """The judgement, or None after reporting a record that could not be read or an item that failed."""
-    from crystaltool.checks.judge import Judgement
+    from crystaltool.evaluation.judge import Judgement
     from crystaltool.io.stream import BadRecord
 
     if isinstance(result, Judgement):

@@ -69,8 +69,9 @@ def open_reference(path: str, keep: bool = True) -> None:
     """
     global _reference
     from crystaltool.checks.matching import Reference
+    from crystaltool.io.hdf5 import read_asym_units
 
-    found = Reference.read(path)
+    found = Reference(read_asym_units(path))
     if keep:
         _reference = found
 

@@ -1,0 +1,88 @@
+"""Templates: a space group and the multiset of its occupied Wyckoff positions, elements and coordinates forgotten.
+
+Raw templates are those of SymmCD (arXiv 2502.03638, section 5.3). A change of origin that keeps the group may swap
+letters, so labellings that the group's normaliser carries into one another are also counted as one ("merged").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from crystaltool.arrays import Int
+from crystaltool.symmetry import space_group
+
+Template = tuple[int, tuple[int, ...]]
+"""Space-group number and the sorted indices of the occupied positions, 0 = a, once per orbit."""
+
+TEMPLATE_SYMPREC = 0.1
+"""Angstrom; the field re-detects symmetry at this tolerance before it counts templates."""
+
+NORMALISERS = ("euclidean", "affine")
+"""Maps that are symmetries of every cell of the crystal system, or of special cells too (permuted axes)."""
+
+
+def template(group: int, positions: Iterable[int]) -> Template:
+    """The template of a structure from its group and the position of each orbit."""
+    return group, tuple(sorted(int(position) for position in positions))
+
+
+@cache
+def _tables() -> dict[str, list[np.ndarray]]:
+    """For each normaliser and group the permutations of its positions, from `normaliser.npz`."""
+    with np.load(Path(__file__).with_name("normaliser.npz"), allow_pickle=False) as data:
+        arrays = {name: data[name] for name in data.files}
+    found = {}
+    n_positions = [len(space_group(number).positions) for number in range(1, 231)]
+    for name in NORMALISERS:
+        counts = arrays[f"{name}_count"].astype(np.int64)
+        flat = arrays[f"{name}_positions"].astype(np.int64)
+        ends = np.cumsum(counts * n_positions)
+        parts = np.split(flat, ends[:-1])
+        found[name] = [part.reshape(count, -1) for part, count in zip(parts, counts, strict=True)]
+    return found
+
+
+def position_permutations(group: int, normaliser: str = "euclidean") -> Int[np.ndarray, "n positions"]:
+    """How the normaliser of a group permutes its positions: a row a permutation, the identity first."""
+    return _tables()[normaliser][group - 1]
+
+
+@cache
+def merge(raw: Template, normaliser: str = "euclidean") -> Template:
+    """The representative of all equivalent labellings: the lexicographically smallest."""
+    group, positions = raw
+    images = np.sort(position_permutations(group, normaliser)[:, list(positions)], axis=1)
+    return group, min(map(tuple, images.tolist()))
+
+
+@dataclass(frozen=True)
+class TemplateCount:
+    """How many different templates a set has, and how many of them occur in the training set.
+
+    Args:
+        n_structures: structures whose symmetry could be detected.
+        unique: different templates. in_training: those of them that occur in training. new: those that do not.
+        training: different templates of the training set.
+    """
+
+    n_structures: int
+    unique: int
+    in_training: int
+    new: int
+    training: int
+
+
+def count_templates(
+    generated: Iterable[Template], training: Iterable[Template], normaliser: str | None = None
+) -> TemplateCount:
+    """Count templates, as they are or with equivalent labellings merged."""
+    mine, known = list(generated), set(training)
+    if normaliser is not None:
+        mine, known = [merge(raw, normaliser) for raw in mine], {merge(raw, normaliser) for raw in known}
+    different = set(mine)
+    return TemplateCount(len(mine), len(different), len(different & known), len(different - known), len(known))
