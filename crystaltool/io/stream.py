@@ -267,8 +267,8 @@ def _block_of_row(row: dict[str, str], source: str, line: int) -> Raw:
 def complete_blocks(handle: BinaryIO) -> tuple[list[str], int]:
     """Names of the whole blocks at the start of a partial output, and the bytes they take.
 
-    All blocks but the last are whole, since another follows; the last is if it ends in a newline, parses, and the
-    formula and Z it states are those of its atoms.
+    All blocks but the last are whole, since another follows; the last is if it ends in the blank line that closes our
+    blocks (a few letters of the next `data_` may follow), parses, and states the formula and Z of its atoms.
     """
     names: list[str] = []
     n_bytes, last = 0, None
@@ -277,17 +277,17 @@ def complete_blocks(handle: BinaryIO) -> tuple[list[str], int]:
             names.append(last.name or "")
             n_bytes += len(last.data)
         last = chunk
-    if last is not None and _is_complete(last):
-        names.append(last.name or "")
-        n_bytes += len(last.data)
+    if last is not None:
+        end = last.data.rfind(b"\n\n") + 2
+        if end > 1 and _is_complete(last.data[:end]):
+            names.append(last.name or "")
+            n_bytes += end
     return names, n_bytes
 
 
-def _is_complete(chunk: Chunk) -> bool:
-    if not chunk.data.endswith(b"\n\n") or chunk.name is None:
-        return False
+def _is_complete(data: bytes) -> bool:
     try:
-        block = parse_block(decode(chunk.data))
+        block = parse_block(decode(data))
     except CrystaltoolError:
         return False
     return (block.formula_sum, block.formula_units_z) == formula_sum(block.crystal.numbers)
