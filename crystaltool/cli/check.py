@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from crystaltool.cli import options
+from crystaltool.cli.failures import report_failure
 from crystaltool.cli.session import Session
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
-    from crystaltool.evaluation.judge import Judgement
     from crystaltool.cli.writer import BlockWriter
+    from crystaltool.evaluation.judge import Judgement
 
 COLUMNS = ("structure", "check", "verdict", "value", "limit", "message")
 """Columns of the table; names are API."""
@@ -65,10 +66,9 @@ def command(
         raise UsageError("--json, --pass and --fail exclude each other")
     from functools import partial
 
-    from crystaltool.evaluation.judge import judge, open_reference
     from crystaltool.checks.registry import NOVEL, UNIQUE, select
-    from crystaltool.executor import map_ordered
-    from crystaltool.io.stream import iter_raw
+    from crystaltool.evaluation.judge import Judgement, judge, open_reference
+    from crystaltool.executor import map_pairs
 
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
     names = select(asked, reference is not None)
@@ -76,10 +76,7 @@ def command(
     prepare = None
     if reference is not None and NOVEL in names:
         prepare = partial(open_reference, reference)
-        if jobs == 1:
-            prepare()  # trouble with the reference ends the run, before any structure is read
-        else:
-            open_reference(reference, keep=False)
+        prepare()  # here too when workers do the work: a reference that cannot be read ends the run at once
     seen = None
     if UNIQUE in names:
         from crystaltool.checks.matching import Seen
@@ -87,15 +84,15 @@ def command(
         seen = Seen()
     tally: dict[str, list[int]] = {name: [0, 0] for name in [*names, "all"]}
     n_through = 0
-    inputs = session.inputs(files)
     with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
         if not (as_json or pass_through or fail_through):
             out.write("\t".join(COLUMNS) + "\n")
-        results = map_ordered(partial(judge, names=tuple(names)), iter_raw(inputs, session.warn_at), jobs, prepare)
-        with contextlib.closing(results):
-            for result in results:
-                judgement = _read(session, result)
-                if judgement is None:
+        pairs = map_pairs(partial(judge, names=tuple(names)), session.raw_blocks(files), jobs, prepare)
+        with contextlib.closing(pairs):
+            for raw, judgement in pairs:
+                progress.advance()
+                if not isinstance(judgement, Judgement):
+                    report_failure(session, judgement, raw)
                     continue
                 if seen is not None:
                     judgement = judgement.add(seen.check_unique(judgement.crystal, judgement.name))
@@ -107,31 +104,15 @@ def command(
                 elif pass_through or fail_through:
                     if judgement.passed == pass_through:
                         n_through += 1
-                        out.write(judgement.text, judgement.name)
+                        out.write(raw.text, raw.name)
                 else:
                     _write_table(out, judgement)
-                progress.advance()
     if not quiet:
         from crystaltool.cli.summary import print_summary
 
         print_summary(tally, session.n_bad)
     failed = n_through == 0 if pass_through or fail_through else tally["all"][1] > 0
     session.finish(failed=failed and not exit_zero)
-
-
-def _read(session: Session, result: object) -> Judgement | None:
-    """The judgement, or None after reporting a record that could not be read or an item that failed."""
-    from crystaltool.evaluation.judge import Judgement
-    from crystaltool.io.stream import BadRecord
-
-    if isinstance(result, Judgement):
-        session.n_read += 1
-        return result
-    if isinstance(result, BadRecord):
-        session.bad(result.message, result)
-    else:
-        session.bad(str(result))
-    return None
 
 
 def _write_table(out: BlockWriter, judgement: Judgement) -> None:

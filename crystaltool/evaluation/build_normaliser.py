@@ -1,9 +1,9 @@
 """Writes `normaliser.npz`: how a change of origin or axes that keeps a space group permutes its Wyckoff positions.
 
-An affine map (W, w) normalises a group G if (W, w) G (W, w)^-1 = G (International Tables A, chapter 3.5). Then it carries
-each Wyckoff position onto one of the same kind, and labellings that differ by such a permutation describe the same
-arrangement. Maps of G itself permute nothing, so W runs over the cosets of the point group, and w over multiples of 1/24
-(tables 3.5.2.3-5 list nothing finer; where any shift along a polar axis will do, it permutes nothing).
+An affine map (W, w) normalises a group G if (W, w) G (W, w)^-1 = G (International Tables A, chapter 3.5). Then it
+carries each Wyckoff position onto one of the same kind, and labellings that differ by such a permutation describe the
+same arrangement. Maps of G itself permute nothing, so W runs over the cosets of the point group, and w over multiples
+of 1/24 (tables 3.5.2.3-5 list nothing finer; where any shift along a polar axis will do, it permutes nothing).
 
 Two sets are written: `euclidean`, W a symmetry of every cell of the crystal system; and `affine`, which adds what is
 a symmetry of special cells alone: permuted axes of orthorhombic cells, other cell choices of monoclinic ones.
@@ -116,7 +116,9 @@ def translations_for(group: SpaceGroup, matrix: Int[np.ndarray, "3 3"]) -> Float
     return shifts[np.sort(distinct)] / GRID
 
 
-def permutation(group: SpaceGroup, matrix: np.ndarray, shifts: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, "n positions"]:
+def permutation(
+    group: SpaceGroup, matrix: np.ndarray, shifts: Float[np.ndarray, "n 3"]
+) -> Int[np.ndarray, "n positions"]:
     """Where each map sends each position: `result[k, i]` is the index of the image of position i under map k."""
     positions = group.positions
     kinds = [(p.multiplicity, p.degrees_of_freedom) for p in positions]

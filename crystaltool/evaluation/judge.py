@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from crystaltool.checks.registry import NOVEL, run_checks
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
-from crystaltool.errors import CrystaltoolError
+from crystaltool.errors import InputError
 from crystaltool.io.stream import BadRecord, RawBlock, parse_raw
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ class Judgement:
 
     Args:
         name, source, line: the block and where it came from.
-        text: the block as it came.
         crystal: every atom of the cell.
         verdicts: one a check, in the order of the registry.
     """
@@ -30,7 +29,6 @@ class Judgement:
     name: str
     source: str
     line: int
-    text: str
     crystal: Crystal
     verdicts: tuple[Verdict, ...]
 
@@ -76,19 +74,18 @@ def open_reference(path: str, keep: bool = True) -> None:
         _reference = found
 
 
-def judge(record: RawBlock | BadRecord, names: tuple[str, ...]) -> Judgement | BadRecord:
-    """The verdicts of the named checks on one record, all but `unique`; what cannot be read comes back bad."""
-    if isinstance(record, BadRecord):
-        return record
-    block = parse_raw(record)
+def judge(raw: RawBlock, names: tuple[str, ...]) -> Judgement:
+    """The verdicts of the named checks on one block, all but `unique`.
+
+    Raises:
+        InputError: if the block cannot be read.
+    """
+    block = parse_raw(raw)
     if isinstance(block, BadRecord):
-        return block
-    try:
-        verdicts = run_checks(block, names)
-        if NOVEL in names:
-            if _reference is None:
-                raise RuntimeError("no reference was opened in this process")
-            verdicts.append(_reference.check_novel(block.crystal))
-    except CrystaltoolError as error:
-        return BadRecord(record.source, record.line, record.name, str(error))
-    return Judgement(record.name, record.source, record.line, record.text, block.crystal, tuple(verdicts))
+        raise InputError(block.message)
+    verdicts = run_checks(block, names)
+    if NOVEL in names:
+        if _reference is None:
+            raise RuntimeError("no reference was opened in this process")
+        verdicts.append(_reference.check_novel(block.crystal))
+    return Judgement(raw.name, raw.source, raw.line, block.crystal, tuple(verdicts))
