@@ -41,7 +41,9 @@ class Textbook:
                     kept.append(point)
             points += kept
             numbers += [atomic_number(symbol)] * len(kept)
-        return Crystal(parameters_to_matrix(*map(float, self.cell)), np.array(points) % 1.0, np.array(numbers), self.name)
+        return Crystal(
+            parameters_to_matrix(*map(float, self.cell)), np.array(points) % 1.0, np.array(numbers), self.name
+        )
 
 
 THIRD = 1.0 / 3.0

@@ -81,6 +81,15 @@ class LazyGroup(TyperGroup):
             self.commands[cmd_name] = typer.main.get_command(single)
         return self.commands[cmd_name]
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's, which suggests only commands that were loaded before."""
+        if args[0] not in SUBCOMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], SUBCOMMANDS)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the overview from the table, without importing the subcommands."""
         with formatter.section("Commands"):
@@ -198,7 +207,10 @@ def _report(name: str, error: Exception) -> None:
 def main() -> NoReturn:
     """Entry of the console script."""
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # shell completion: typer answers and exits
-        app()
+        from typer.completion import completion_init
+
+        completion_init()
+        app(prog_name=PROGRAM)
     signal.signal(signal.SIGTERM, _on_terminate)
     code = run(sys.argv[1:])
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from crystaltool.errors import InputError, UsageError
+from crystaltool.errors import UsageError
 
 try:
     import fcntl
@@ -227,13 +227,6 @@ def _copy_into(source: Path, handle: BinaryIO) -> None:
 
 
 def safe_file_name(block_name: str) -> str:
-    """A file name for a block: letters, digits and `_.+-` only, never hidden, at most 120 characters.
-
-    Raises:
-        InputError: nothing of the name is left.
-    """
+    """A file name for a block: letters, digits and `_.+-` only, never hidden, at most 120 characters."""
     kept = "".join(char if (char.isascii() and char.isalnum()) or char in "_.+-" else "_" for char in block_name)
-    kept = kept.lstrip(".")[:120]
-    if not kept:
-        raise InputError(f"block name {block_name!r} gives no file name")
-    return kept
+    return kept.lstrip(".")[:120] or "unnamed"

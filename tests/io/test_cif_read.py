@@ -70,7 +70,8 @@ def test_coordinates_that_are_no_numbers_name_the_site(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [("0.25", 0.25), ("0.2500(3)", 0.25), (".25", 0.25), ("-.75", -0.75), ("2.5e-1", 0.25), ("1.", 1.0)]
+    ("value", "number"),
+    [("0.25", 0.25), ("0.2500(3)", 0.25), (".25", 0.25), ("-.75", -0.75), ("2.5e-1", 0.25), ("1.", 1.0)],
 )
 def test_numbers_with_uncertainty_and_exponent(value: str, number: float) -> None:
     block = parse_block(site_rows(f"Na1 Na {value} 0 0 1"))
@@ -207,7 +208,11 @@ def test_thirds_of_three_decimals_are_one_special_position() -> None:
 def test_operations_win_and_a_contradiction_is_an_error() -> None:
     ops = cubic_operations("F m -3 m")
     assert parse_block(with_operations(ops, "_space_group_IT_number 225\n")).declared_group == 225
-    for tags in ("_space_group_IT_number 221\n", "_symmetry_Int_Tables_number 221\n", "_symmetry_space_group_name_H-M 'P m -3 m'\n"):
+    for tags in (
+        "_space_group_IT_number 221\n",
+        "_symmetry_Int_Tables_number 221\n",
+        "_symmetry_space_group_name_H-M 'P m -3 m'\n",
+    ):
         with pytest.raises(InputError, match="make space group 225, declared is 221"):
             parse_block(with_operations(ops, tags))
     with pytest.raises(InputError, match="make space group 1, declared is 225"):

@@ -162,7 +162,7 @@ def test_properties_with_bad_names_are_refused_and_values_quoted() -> None:
     crystal = Crystal(np.eye(3) * 4, np.zeros((1, 3)), np.array([84]))
     with pytest.raises(InputError, match="property name"):
         format_crystal(crystal, "x", properties={"Bad name": "1"})
-    for value in ("data_x", "it's \"so\"", "_tag", "loop_", "#c", "", "a\n;b", "é", "?x"):
+    for value in ("data_x", 'it\'s "so"', "_tag", "loop_", "#c", "", "a\n;b", "é", "?x"):
         block = parse_block(format_crystal(crystal, "x", properties={"note": value}))
         assert block.properties["note"] == " ".join(value.replace("é", "\\xe9").split())
         assert block.crystal.n_atoms == 1

@@ -84,7 +84,11 @@ def test_blocks_behind_a_truncated_text_field_are_found(tmp_path: Path) -> None:
     assert found[0].startswith("!not a readable CIF block") and found[1:] == ["b", "c"]
 
 
-@given(st.lists(st.sampled_from(["data_x\n", ";\n", ";text\n", "_a 1\n", "# c\n", "\n", "data_\n", "DATA_y\n"]), max_size=30))
+@given(
+    st.lists(
+        st.sampled_from(["data_x\n", ";\n", ";text\n", "_a 1\n", "# c\n", "\n", "data_\n", "DATA_y\n"]), max_size=30
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_splitting_loses_nothing_after_the_first_content(lines: list[str]) -> None:
     data = [line.encode() for line in lines]
@@ -238,7 +242,11 @@ def test_archive_paths_are_names_and_nothing_is_unpacked(tmp_path: Path, make) -
 def test_tar_links_and_devices_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "in.tar"
     with tarfile.open(path, "w") as archive:
-        for name, kind in (("link.cif", tarfile.SYMTYPE), ("hard.cif", tarfile.LNKTYPE), ("pipe.cif", tarfile.FIFOTYPE)):
+        for name, kind in (
+            ("link.cif", tarfile.SYMTYPE),
+            ("hard.cif", tarfile.LNKTYPE),
+            ("pipe.cif", tarfile.FIFOTYPE),
+        ):
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"
             archive.addfile(info)
