@@ -13,6 +13,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -222,7 +223,7 @@ def _map_in_pool(task: _Task, items: Iterable, jobs: int, look_ahead: int) -> Ge
     submitted: queue.SimpleQueue[tuple[Any, Future] | BaseException | None] = queue.SimpleQueue()
     stopped = threading.Event()
 
-    def feed() -> None:
+    def feed(_keep_open: Any) -> None:
         ending: BaseException | None = None
         try:
             for item in items:
@@ -234,7 +235,9 @@ def _map_in_pool(task: _Task, items: Iterable, jobs: int, look_ahead: int) -> Ge
             ending = error
         submitted.put(ending)
 
-    threading.Thread(target=feed, daemon=True, name="map_ordered input").start()
+    # The thread may still wait in a read of standard input when the interpreter ends. Then nobody may close that file,
+    # which would abort the process; the thread holds a reference, so nobody does.
+    threading.Thread(target=feed, args=(sys.stdin,), daemon=True, name="map_ordered input").start()
     try:
         while (entry := submitted.get()) is not None:
             if isinstance(entry, BaseException):

@@ -134,28 +134,32 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_an_interrupted_or_killed_parent(tmp_path, how: signal.Signals) -> None:
+def test_an_interrupted_or_killed_parent_ends_and_no_worker_outlives_it(tmp_path, how: signal.Signals) -> None:
     script = tmp_path / "endless.py"
     script.write_text(
         textwrap.dedent(
             """
-            import contextlib, time
+            import contextlib, sys, time
             from crystaltool.executor import map_ordered
             if __name__ == "__main__":
-                with contextlib.closing(map_ordered(time.sleep, [0.0, 0.0] + [600] * 10, jobs=2)) as results:
+                seconds = map(float, sys.stdin.buffer)
+                with contextlib.closing(map_ordered(time.sleep, seconds, jobs=2)) as results:
                     for result in results:
                         print("ready", flush=True)
             """
         )
     )
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
+    pipe = subprocess.PIPE
+    parent = subprocess.Popen([sys.executable, script], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert parent.stdin is not None and parent.stdout is not None and parent.stderr is not None
+    parent.stdin.write("0\n0\n600\n600\n")
+    parent.stdin.flush()  # the input stays open: the reading thread waits in it when the end comes
     assert parent.stdout.readline() == "ready\n"
     workers = _children(parent.pid)
     assert len(workers) >= 2
     parent.send_signal(how)
-    parent.communicate(timeout=20)
-    assert parent.returncode != 0
+    assert parent.wait(timeout=60) in (1, -how)
+    assert "Fatal" not in parent.stderr.read()
     deadline = time.monotonic() + 10
     while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)

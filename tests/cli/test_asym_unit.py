@@ -1,0 +1,181 @@
+"""`crystaltool asym-unit`: CIF and data set, there and back, bad records, workers."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystaltool.asymunit import expand, tabulate
+from crystaltool.cli import asym_unit, main
+from crystaltool.crystal import Crystal
+from crystaltool.io.cif import CifBlock, format_crystal
+from crystaltool.io.hdf5 import read_asym_units, read_history
+from crystaltool.io.stream import RawBlock, iter_blocks
+from tests.forcefield.units import CORUNDUM, PERICLASE, ROCK_SALT, RUTILE, SILICON
+
+UNITS = (SILICON, ROCK_SALT, PERICLASE, RUTILE, CORUNDUM)
+LISTED = [format_crystal(expand(unit), unit.name) for unit in UNITS]
+NO_CELL = "data_no-cell\n_cell_length_a 5\n\n"
+COINCIDING = format_crystal(Crystal(np.eye(3) * 5, np.array([[0.1, 0.2, 0.3]] * 2), np.array([14, 14])), "coinciding")
+
+
+def run(*arguments: str | Path) -> int:
+    return main.run(["asym-unit", *map(str, arguments)])
+
+
+def read(path: Path) -> list[CifBlock]:
+    blocks = list(iter_blocks([str(path)]))
+    assert all(isinstance(block, CifBlock) for block in blocks)
+    return blocks
+
+
+def same_atoms(one: CifBlock, other: CifBlock) -> bool:
+    """Whether the sorted interatomic distances of two cells agree within 1e-5 A: equal up to rotation and origin."""
+    if sorted(one.crystal.numbers) != sorted(other.crystal.numbers):
+        return False
+    spectra = []
+    for crystal in (one.crystal, other.crystal):
+        apart = crystal.frac_coords[:, None] - crystal.frac_coords
+        spectra.append(np.sort(np.linalg.norm((apart - np.round(apart)) @ crystal.lattice, axis=2).ravel()))
+    return bool(np.abs(spectra[0] - spectra[1]).max() < 1e-5)
+
+
+def test_default_symprec_is_the_detectors() -> None:
+    from crystaltool.symmetry.detection import DEFAULT_SYMPREC
+
+    assert asym_unit.DEFAULT_SYMPREC == DEFAULT_SYMPREC
+
+
+def test_reduce_and_expand_give_the_crystals_back(tmp_path: Path) -> None:
+    (tmp_path / "in.cif").write_text("".join(LISTED))
+    assert run("-o", tmp_path / "units.cif", tmp_path / "in.cif") == 0
+    units = read(tmp_path / "units.cif")
+    assert [block.declared_group for block in units] == [unit.group for unit in UNITS]
+    assert [block.site_letters for block in units] == [unit.letters for unit in UNITS]
+    assert [block.site_multiplicities for block in units] == [tuple(unit.multiplicities) for unit in UNITS]
+    assert all(len(block.history) == 1 and " | asym-unit -o " in block.history[0] for block in units)
+    assert run("--expand", "-o", tmp_path / "back.cif", tmp_path / "units.cif") == 0
+    back = read(tmp_path / "back.cif")
+    assert [len(block.history) for block in back] == [2] * len(UNITS)
+    for block, given in zip(back, read(tmp_path / "in.cif"), strict=True):
+        assert block.name == given.name and block.declared_group == 1
+        assert same_atoms(block, given)
+
+
+def test_data_set_holds_the_same_and_expands_too(tmp_path: Path) -> None:
+    (tmp_path / "in.cif").write_text("".join(LISTED))
+    assert run("-o", tmp_path / "data.h5", tmp_path / "in.cif") == 0
+    table = read_asym_units(tmp_path / "data.h5")
+    assert table.names == tuple(unit.name for unit in UNITS)
+    assert [unit.letters for unit in table] == [unit.letters for unit in UNITS]
+    assert [unit.group for unit in table] == [unit.group for unit in UNITS]
+    assert " | asym-unit -o " in read_history(tmp_path / "data.h5")[0]
+    assert run("--expand", "-o", tmp_path / "back.cif", tmp_path / "data.h5") == 0
+    for block, given in zip(read(tmp_path / "back.cif"), read(tmp_path / "in.cif"), strict=True):
+        assert same_atoms(block, given)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A compressed CSV file as MP-20's, with two bad rows."""
+    path = tmp_path / "in.csv.gz"
+    with gzip.open(path, "wt", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["material_id", "cif"])
+        for index, text in enumerate([LISTED[0], NO_CELL, *LISTED[1:3], COINCIDING, *LISTED[3:]]):
+            writer.writerow([f"mp-{index}", text])
+    return path
+
+
+@pytest.mark.parametrize("output", ["out.cif", "out.h5"])
+def test_bad_rows_are_reported_and_the_rest_is_done(capfd, mixed: Path, tmp_path: Path, output: str) -> None:
+    assert run("-o", tmp_path / output, mixed) == 2
+    err = capfd.readouterr().err
+    assert err.count(": ERROR, ") == 2
+    assert "data_mp-1: ERROR, no _cell_length_b, the cell is missing" in err
+    assert "data_mp-4: ERROR, no space group found at symprec 0.01 A" in err
+    expected = ["mp-0", "mp-2", "mp-3", "mp-5", "mp-6"]
+    if output == "out.h5":
+        assert list(read_asym_units(tmp_path / output).names) == expected
+    else:
+        assert [block.name for block in read(tmp_path / output)] == expected
+
+
+def test_two_workers_write_the_same(capfd, mixed: Path, tmp_path: Path) -> None:
+    outputs = []
+    for jobs in ("1", "2"):
+        assert run("--no-provenance", "-j", jobs, "-o", tmp_path / f"{jobs}.cif", mixed) == 2
+        assert run("--no-provenance", "-j", jobs, "-o", tmp_path / f"{jobs}.h5", mixed) == 2
+        outputs.append(((tmp_path / f"{jobs}.cif").read_bytes(), (tmp_path / f"{jobs}.h5").read_bytes()))
+        outputs[-1] += (capfd.readouterr().err,)
+    assert outputs[0] == outputs[1]
+
+
+def test_chunks_of_any_size_give_the_same_table(monkeypatch: pytest.MonkeyPatch, mixed: Path, tmp_path: Path) -> None:
+    run("--no-provenance", "-q", "-o", tmp_path / "one.h5", mixed)
+    monkeypatch.setattr(asym_unit, "CHUNK", 2)
+    run("--no-provenance", "-q", "-o", tmp_path / "two.h5", mixed)
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+def test_a_chunk_that_fails_as_a_whole_is_done_one_by_one(
+    capfd, monkeypatch: pytest.MonkeyPatch, mixed: Path, tmp_path: Path
+) -> None:
+    real = asym_unit.reduce_chunk
+
+    def crashing(symprec: float, chunk: tuple[RawBlock, ...]) -> asym_unit.ReducedChunk:
+        if any(raw.name == "mp-3" for raw in chunk):
+            raise RuntimeError("library crashed")
+        return real(symprec, chunk)
+
+    monkeypatch.setattr(asym_unit, "reduce_chunk", crashing)
+    assert run("-o", tmp_path / "out.h5", mixed) == 2
+    assert read_asym_units(tmp_path / "out.h5").names == ("mp-0", "mp-2", "mp-5", "mp-6")
+    assert "data_mp-3: ERROR, internal error, RuntimeError: library crashed" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--expand", "-o", "out.h5"], "--expand writes CIF, not HDF5"),
+        (["--resume", "-o", "out.h5"], "--resume cannot continue an HDF5 file"),
+        (["-O", "folder", "-o", "out.h5"], "-o and -O exclude each other"),
+        (["-o", "there.h5"], "there.h5"),
+    ],
+)
+def test_options_that_contradict(
+    capfd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.cif").write_text(LISTED[0])
+    Path("there.h5").write_text("kept")
+    assert run(*arguments, "in.cif") == 2
+    err = capfd.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert Path("there.h5").read_text() == "kept" and not Path("out.h5").exists()
+
+
+def test_an_empty_data_set_can_be_joined() -> None:
+    table = asym_unit.join([tabulate([]), tabulate([SILICON]), tabulate([]), tabulate([RUTILE, CORUNDUM])])
+    assert table.names == ("silicon", "rutile", "corundum") and list(table.n_orbits) == [1, 2, 2]
+    np.testing.assert_array_equal(table[2].free_coords, CORUNDUM.free_coords)
+
+
+@pytest.mark.data
+def test_first_rows_of_mp20_have_the_groups_that_it_lists(mp20: Path, tmp_path: Path) -> None:
+    """spglib's labels at 0.1 A; moyopy differs on 0.6 % of the whole set."""
+    with gzip.open(mp20 / "val.csv.gz", "rt", newline="") as handle:
+        rows = [row for row, _ in zip(csv.DictReader(handle), range(300), strict=False)]
+    with (tmp_path / "head.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    assert run("--symprec", "0.1", "-o", tmp_path / "out.h5", tmp_path / "head.csv") == 0
+    table = read_asym_units(tmp_path / "out.h5")
+    assert table.names == tuple(row["material_id"] for row in rows)
+    agreed = np.mean(table.group == np.array([int(row["spacegroup.number"]) for row in rows]))
+    assert agreed >= 0.98
