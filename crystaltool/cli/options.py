@@ -13,7 +13,7 @@ import typer
 Files = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer evaluates this at run time
     typer.Argument(
-        metavar="[FILE]...",
+        metavar="FILE",
         help="CIF files, folders, zip or tar archives, CSV files with a 'cif' column, each also gzipped; - or nothing"
         " is standard input.",
         show_default=False,
@@ -46,4 +46,4 @@ Symprec = Annotated[
     float, typer.Option("--symprec", min=1e-8, metavar="A", help="Symmetry tolerance on distances, in Angstrom.")
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes, warnings, progress or summary on stderr.")]
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More notes; tracebacks with errors.")]
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, show_default=False, help="More notes; tracebacks with errors.")]

@@ -174,7 +174,7 @@ def _properties(properties: Mapping[str, str]) -> str:
 
 
 def quote(value: str) -> str:
-    """A value as CIF 1.1 wants it: bare, in quotes, or as a text field; `?` for nothing; other than ASCII is escaped."""
+    """A value as CIF 1.1 wants it: bare, in quotes, or as a text field; `?` for nothing; non-ASCII is escaped."""
     line = _plain(value)
     if _BARE.match(line) and not line.lower().startswith(_RESERVED):
         return line
