@@ -1,4 +1,4 @@
-"""Make the man pages: NAME, SYNOPSIS, OPTIONS from typer's command tree, the prose from man/src/<command>.md.
+"""Make the man pages: NAME to OPTIONS from typer's command tree, the rest from man/src/<command>.md.
 
 click-man fails on a typer app, because typer vendors click; so the tree is walked here.
 
@@ -37,14 +37,14 @@ def inline(text: str) -> str:
 
 
 def prose(markdown: str) -> str:
-    """The light Markdown of man/src: `# SECTION`, paragraphs, `- ` items, code indented by four."""
+    """Roff of the light Markdown of man/src: `# SECTION`, paragraphs, `- ` items, code indented by four."""
     out: list[str] = []
     for part in re.split(r"\n\s*\n", markdown.strip("\n")):
         lines = part.splitlines()
         if lines[0].startswith("# "):
             out.append(f".SH {lines[0][2:].strip()}")
             lines = lines[1:]
-        if not lines:
+        if not any(lines):
             continue
         if all(line.startswith("    ") for line in lines):
             out += [".PP", ".in +4n", ".EX", *(escape(line[4:]) for line in lines), ".EE", ".in"]
@@ -61,7 +61,7 @@ def option_lines(parameter: Any, context: Any) -> list[str]:
     record = parameter.get_help_record(context)
     if record is None:
         return []
-    names, text = record
+    names, text = re.sub(r" <[^>]*>$", "", record[0]), record[1]
     return [".TP", f"\\fB{escape(names)}\\fR", inline(" ".join(text.split())) or "\\&"]
 
 
@@ -77,15 +77,19 @@ def page(name: str, summary: str, command: Any, context: Any, source: str) -> st
         f"{escape(title)} \\- {escape(summary)}",
         ".SH SYNOPSIS",
         f"\\fB{escape(call)}\\fR {escape(usage)}",
-        ".SH OPTIONS",
+        ".SH DESCRIPTION",
+        prose(command.help or ""),
     ]
+    start, mark, sections = source.partition("# ")
+    lines += [prose(start)] if start.strip() else []
+    lines.append(".SH OPTIONS")
     for parameter in command.get_params(context):
         lines += option_lines(parameter, context)
     if name == OVERVIEW:
         lines.append(".SH COMMANDS")
         for subcommand, entry in SUBCOMMANDS.items():
             lines += [".TP", f"\\fB{escape(OVERVIEW)}\\-{escape(subcommand)}\\fR(1)", inline(entry.summary)]
-    lines.append(prose(source))
+    lines += [prose(mark + sections)] if mark else []
     others = [OVERVIEW, *(f"{OVERVIEW}-{other}" for other in SUBCOMMANDS)]
     lines += [".SH SEE ALSO", ", ".join(f"\\fB{escape(other)}\\fR(1)" for other in others if other != title)]
     return "\n".join(lines) + "\n"
