@@ -49,7 +49,7 @@ class _Images:
     original: Bool[np.ndarray, "n"]
 
 
-def reduce_cell(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+def reduce_cell(lattice: Float[np.ndarray, "3 3"]) -> Int[np.ndarray, "3 3"]:
     """Integer matrix T such that T @ lattice is a compact cell of the same lattice.
 
     Selling's algorithm (International Tables A, section 3.1.2.3): as long as two vectors of the superbase
