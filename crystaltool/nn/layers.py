@@ -65,7 +65,9 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int, n_frequencies: int = 16) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.exp(torch.linspace(math.log(0.25), math.log(8.0), n_frequencies)), False)
+        self.register_buffer(
+            "frequencies", torch.exp(torch.linspace(math.log(0.25), math.log(8.0), n_frequencies)), False
+        )
         self.out = nn.Linear(2 * n_frequencies, width)
 
     def forward(self, sigma: Tensor) -> Tensor:

@@ -67,7 +67,9 @@ class SiteDenoiser(nn.Module):
         token = token + self.count(torch.cat([n_slots / 10, 1 / n_slots], dim=1).to(h.dtype))
         h = torch.cat([token[:, None], h + token[:, None]], dim=1)
         keys = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
-        bias = torch.zeros(keys.shape, device=h.device, dtype=h.dtype).masked_fill(~keys, float("-inf"))[:, None, None, :]
+        bias = torch.zeros(keys.shape, device=h.device, dtype=h.dtype).masked_fill(~keys, float("-inf"))[
+            :, None, None, :
+        ]
         for layer in self.layers:
             h = layer(h, bias)
         return self.norm(h[:, 1:])

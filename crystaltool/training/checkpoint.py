@@ -88,7 +88,11 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             start, stop = entry["data_offsets"]
             dtype, shape = _TYPES[entry["dtype"]], [int(x) for x in entry["shape"]]
             count = int(np.prod(shape, dtype=object)) if shape else 1
-            if not 0 <= start <= stop <= len(body) or stop - start != count * dtype.itemsize or min(shape, default=1) < 0:
+            if (
+                not 0 <= start <= stop <= len(body)
+                or stop - start != count * dtype.itemsize
+                or min(shape, default=1) < 0
+            ):
                 raise CheckpointError(f"{path}: tensor {name} does not fit the file")
             raw = torch.frombuffer(bytearray(body[start:stop]), dtype=torch.uint8) if stop > start else torch.zeros(0)
             tensors[name] = raw.view(dtype).reshape(shape) if stop > start else torch.zeros(shape, dtype=dtype)
@@ -136,7 +140,9 @@ def load_model(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Te
         raise CheckpointError(f"{weights}: no such file")
     found = sha256(weights)
     if found != config.get("sha256"):
-        raise CheckpointError(f"{weights}: sha256 {found[:12]} is not the {str(config.get('sha256'))[:12]} of config.json")
+        raise CheckpointError(
+            f"{weights}: sha256 {found[:12]} is not the {str(config.get('sha256'))[:12]} of config.json"
+        )
     tensors = read_safetensors(weights)
     for step in range(version, FORMAT_VERSION):
         config, tensors = UPGRADES[step](config, tensors)

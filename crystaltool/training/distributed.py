@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from crystaltool.errors import UsageError
+
 
 @dataclass(frozen=True)
 class World:
@@ -66,3 +68,23 @@ def join_world(device: torch.device) -> World:
         return World()
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return World(torch.distributed.get_rank(), size)
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes this process's GPU where there is one.
+
+    Raises:
+        UsageError: if there is no such device.
+    """
+    if name == "auto":
+        return (
+            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            if torch.cuda.is_available()
+            else torch.device("cpu")
+        )
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+        raise UsageError(f"--device {name!r}: expected auto, cpu or cuda:N")
+    if kind == "cuda" and not int(index or 0) < torch.cuda.device_count():
+        raise UsageError(f"--device {name}: {torch.cuda.device_count()} GPUs are visible to torch")
+    return torch.device(name)

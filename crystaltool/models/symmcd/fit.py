@@ -28,7 +28,7 @@ from crystaltool.models.symmcd.model import PARTS, SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import MAX_ORBITS, gather_statistics, to_batch
 from crystaltool.nn.layers import N_ELEMENTS
 from crystaltool.training.checkpoint import load_model, save_model
-from crystaltool.training.distributed import join_world
+from crystaltool.training.distributed import choose_device, join_world
 from crystaltool.training.loop import LoopConfig, Progress, threads_per_process, train
 from crystaltool.training.order import epoch_batches, n_batches
 
@@ -109,7 +109,7 @@ def fit_symmcd(
     directory: Path,
     config: FitConfig,
     *,
-    device: str = "cpu",
+    device: str = "auto",
     resume: bool = False,
     init: Path | None = None,
     threads: int | None = None,
@@ -121,7 +121,7 @@ def fit_symmcd(
         data: HDF5 data set of asymmetric units, as `asym-unit` writes it.
         directory: made if it does not exist.
         config: the run.
-        device: torch device.
+        device: `auto`, `cpu` or `cuda:N`.
         resume: go on from `state.h5` in the directory.
         init: checkpoint whose weights to start from.
         threads: CPU threads of this process.
@@ -131,7 +131,7 @@ def fit_symmcd(
         InputError, CheckpointError: bad data set; state or checkpoint of another configuration.
     """
     torch.set_num_threads(threads_per_process(threads))
-    place = torch.device(device)
+    place = choose_device(device)
     world = join_world(place)
     if place.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
@@ -164,7 +164,11 @@ def fit_symmcd(
         with torch.autocast(place.type, torch.bfloat16, enabled=loop.bfloat16):
             return model(batch, generator, config.parts)
 
-    record = {"model": "symmcd", "config": json.loads(json.dumps(asdict(replace(config, loop=loop)))), "data": data.name}
+    record = {
+        "model": "symmcd",
+        "config": json.loads(json.dumps(asdict(replace(config, loop=loop)))),
+        "data": data.name,
+    }
 
     def save(values: dict[str, Tensor], extra: dict[str, Any]) -> None:
         tensors = {**model.state_dict(), **values}
@@ -191,26 +195,32 @@ def fit_symmcd(
             on_progress=on_progress,
         )
         if world.first and not loop.validate_every:
-            save(values, {"seconds": round(time.monotonic() - started, 1), "device": place.type, "processes": world.size})
+            save(
+                values, {"seconds": round(time.monotonic() - started, 1), "device": place.type, "processes": world.size}
+            )
     finally:
         world.close()
 
 
 def main(arguments: list[str]) -> int:
     """Command line of `python -m crystaltool.models.symmcd.fit`; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m crystaltool.models.symmcd.fit", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m crystaltool.models.symmcd.fit", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output-dir", type=Path, required=True)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--init", type=Path)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args(arguments)
 
     def show(progress: Progress) -> None:
         numbers = " ".join(f"{name} {value:.4f}" for name, value in progress.metrics.items())
-        print(f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}", file=sys.stderr, flush=True)
+        print(
+            f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}", file=sys.stderr, flush=True
+        )
 
     try:
         config = read_config(options.config.read_text() if options.config else "")

@@ -158,7 +158,9 @@ class SymmCD(nn.Module):
         weight = slots / hidden.sum(1)
         nll = torch.where(elements_turn[:, None], element_nll.view_as(hidden), position_nll.view_as(hidden))
         per_crystal = (nll.masked_fill(~hidden, 0.0).sum(1)) * weight
-        mean = torch.where(elements_turn, per_crystal, per_crystal.detach() * 0).sum() / elements_turn.sum().clamp(min=1)
+        mean = torch.where(elements_turn, per_crystal, per_crystal.detach() * 0).sum() / elements_turn.sum().clamp(
+            min=1
+        )
         other = (~elements_turn).sum().clamp(min=1)
         position_mean = torch.where(elements_turn, per_crystal.detach() * 0, per_crystal).sum() / other
         loss = (per_crystal / slots).mean()
@@ -261,7 +263,10 @@ class SymmCD(nn.Module):
         coordinate_loss = (miss.square() * free).sum() / free.sum().clamp(min=1)
         k_miss = (k_output - gaussian.target(k_0, k_t, sigma_k[:, None])).square() * free_k
         cell_loss = k_miss.sum() / free_k.sum()
-        return coordinate_loss + cell_loss, {"coordinate_loss": coordinate_loss.detach(), "cell_loss": cell_loss.detach()}
+        return coordinate_loss + cell_loss, {
+            "coordinate_loss": coordinate_loss.detach(),
+            "cell_loss": cell_loss.detach(),
+        }
 
     def loss(
         self, batch: Batch, generator: torch.Generator, parts: tuple[str, ...] = PARTS

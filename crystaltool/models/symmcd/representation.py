@@ -10,7 +10,15 @@ from torch import Tensor
 
 from crystaltool.asymunit import AsymUnit, AsymUnitTable
 from crystaltool.batch import Batch, SymmetryTensors
-from crystaltool.lattice import FREE_K, HEXAGONAL_K1, LOG_BASIS, constrain_k, crystal_system_index, k_to_matrix, matrix_to_k
+from crystaltool.lattice import (
+    FREE_K,
+    HEXAGONAL_K1,
+    LOG_BASIS,
+    constrain_k,
+    crystal_system_index,
+    k_to_matrix,
+    matrix_to_k,
+)
 from crystaltool.nn.layers import N_ELEMENTS
 from crystaltool.symmetry.space_group import N_GROUPS, tables
 

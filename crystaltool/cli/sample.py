@@ -1,0 +1,142 @@
+"""`crystaltool sample`: new structures from a trained model, as a CIF stream."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from crystaltool.cli import options
+from crystaltool.cli.session import Session
+
+if TYPE_CHECKING:
+    from crystaltool.models.symmcd.checkpoint import LoadedSymmCD
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker must know: the checkpoint, the space groups to take in turn, seed, network calls and device."""
+
+    checkpoint: str
+    groups: tuple[int, ...]
+    seed: int
+    steps: int | None
+    device: str
+    created: str | None
+    command_line: str | None
+
+
+def command(
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A shipped model (symmcd), or the folder that `crystaltool train` wrote."),
+    ],
+    n: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Number of structures.")] = 10,
+    sg: Annotated[
+        Optional[list[str]],  # noqa: UP045 -- typer evaluates this at run time
+        typer.Option(
+            "--sg",
+            metavar="GROUP",
+            help="Space group, number or Hermann-Mauguin symbol; repeat it to take several in turn."
+            " Without it groups are drawn as often as they occur in the training data.",
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+    steps: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--steps", min=3, metavar="T", help="Network calls a structure; default: the checkpoint's own."),
+    ] = None,
+    batch_size: options.BatchSize = 100,
+    device: options.Device = "auto",
+    jobs: options.Jobs = 1,
+    output: options.Output = "-",
+    output_dir: options.OutputDir = None,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    no_provenance: options.NoProvenance = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Sample new structures from a trained model.
+
+    Writes one CIF block per structure, complete with the operations of its space group, Wyckoff letters and
+    multiplicities. The symmetry is exact: coordinates and cell lie on the Wyckoff positions and in the crystal system
+    by construction. Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
+    """
+    from crystaltool.executor import map_ordered
+    from crystaltool.models.symmcd.sampling import SamplerConfig
+    from crystaltool.models.weights import find_checkpoint
+    from crystaltool.symmetry import parse_space_group
+    from crystaltool.training.distributed import choose_device
+
+    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
+    groups = tuple(parse_space_group(text) for text in sg or ())
+    if steps is not None:
+        SamplerConfig(calls=steps).split()
+    settings = Settings(
+        checkpoint=str(find_checkpoint(model)),
+        groups=groups,
+        seed=seed,
+        steps=steps,
+        device=str(choose_device(device)),
+        created=session.created,
+        command_line=session.command_line if session.provenance else None,
+    )
+    loaded = load(settings.checkpoint, settings.device)
+    with session.writer(output, output_dir, overwrite, resume) as out, session.progress(n) as progress:
+        todo = list(missing(loaded, settings, n, out.has)) if resume else list(range(n))
+        chunks = (tuple(todo[start : start + batch_size]) for start in range(0, len(todo), batch_size))
+        with contextlib.closing(map_ordered(functools.partial(sample_blocks, settings), chunks, jobs)) as results:
+            for blocks in results:
+                if isinstance(blocks, Exception):
+                    raise blocks
+                for name, text in blocks:
+                    out.write(text, name)
+                    progress.advance()
+    session.finish()
+
+
+@functools.lru_cache(maxsize=1)
+def load(checkpoint: str, device: str) -> LoadedSymmCD:
+    """The model of this process."""
+    from pathlib import Path
+
+    from crystaltool.models.symmcd.checkpoint import load_symmcd
+
+    return load_symmcd(Path(checkpoint), device)
+
+
+def missing(loaded: LoadedSymmCD, settings: Settings, n: int, has) -> Iterator[int]:
+    """Items of a resumed run that the output does not hold yet; names are known before anything is sampled."""
+    from crystaltool.models.symmcd.sampling import draw_item, item_name
+
+    counts = loaded.model.orbit_counts.cpu().double().numpy()
+    for index in range(n):
+        if not has(item_name(draw_item(counts, settings.groups, settings.seed, index).group, settings.seed, index)):
+            yield index
+
+
+def sample_blocks(settings: Settings, indices: tuple[int, ...]) -> list[tuple[str, str]]:
+    """(name, CIF text) of some items; pure, for any process."""
+    from dataclasses import replace
+
+    from crystaltool.io.cif import format_asym_unit
+    from crystaltool.io.provenance import extend_history
+    from crystaltool.models.symmcd.sampling import sample_symmcd
+
+    loaded = load(settings.checkpoint, settings.device)
+    config = loaded.sampler if settings.steps is None else replace(loaded.sampler, calls=settings.steps)
+    units = sample_symmcd(loaded.model, indices, settings.groups, settings.seed, config, len(indices))
+    blocks = []
+    for index, unit in zip(indices, units, strict=True):
+        history: tuple[str, ...] = ()
+        if settings.command_line is not None:
+            origin = (f"weights sha256:{loaded.sha256[:16]}", settings.device)
+            history = extend_history((), settings.command_line, index, origin)
+        blocks.append((unit.name, format_asym_unit(unit, unit.name, history, created=settings.created)))
+    return blocks

@@ -1,0 +1,90 @@
+"""`crystaltool train`: fit a generative model to a prepared HDF5 data set."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from crystaltool.cli import options
+from crystaltool.cli.session import Session
+
+if TYPE_CHECKING:
+    from crystaltool.training.loop import Progress
+
+
+class Model(str, Enum):
+    """Models that can be trained."""
+
+    symmcd = "symmcd"
+
+
+def command(
+    context: typer.Context,
+    model: Annotated[Model, typer.Argument(metavar="MODEL", help="What to train: symmcd.", show_default=False)],
+    data: Annotated[Path, typer.Argument(metavar="DATA.h5", help="Data set written by `crystaltool asym-unit`.")],
+    output_dir: Annotated[
+        Path, typer.Option("-o", "--output-dir", metavar="DIR", help="Folder of the run, made if it does not exist.")
+    ],
+    config: Annotated[
+        Optional[Path],  # noqa: UP045 -- typer evaluates this at run time
+        typer.Option("--config", metavar="TOML", help="Tables [model], [loop] and [fit]; see FILES."),
+    ] = None,
+    init: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--init", metavar="CHECKPOINT", help="Start from the weights of this checkpoint, name or folder."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved step of DIR.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh in a DIR that holds a run.")] = False,
+    device: options.Device = "auto",
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--threads", min=1, metavar="N", help="CPU threads a process; default: the cores divided among them."
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Train a generative model on a prepared HDF5 data set.
+
+    Leaves weights to sample from (model.safetensors, config.json), the state to resume from (state.h5) and the metrics
+    (metrics.jsonl, one JSON object a line) in DIR. A run that was killed and resumed equals an unbroken one step by step;
+    SIGTERM saves and exits 0. Under torchrun the batch is divided among the processes.
+    """
+    from crystaltool.errors import UsageError
+    from crystaltool.models.symmcd.fit import fit_symmcd, read_config
+    from crystaltool.models.weights import find_checkpoint
+
+    session = Session(context, quiet=quiet, verbose=verbose)
+    state = output_dir / "state.h5"
+    if resume and not state.is_file():
+        raise UsageError(f"--resume: {state} does not exist")
+    if state.exists() and not resume and not overwrite:
+        raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
+    fit = read_config(config.read_text() if config else "")
+    with session.progress(what="steps") as display:
+        done = 0
+
+        def show(progress: Progress) -> None:
+            nonlocal done
+            display.advance(progress.step - done)
+            done = progress.step
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
+            session.note(
+                f"step {progress.step} of {progress.steps}, {progress.steps_per_second:.2f} a second: {numbers}"
+            )
+
+        fit_symmcd(
+            data,
+            output_dir,
+            fit,
+            device=device,
+            resume=resume,
+            init=find_checkpoint(init) if init else None,
+            threads=threads,
+            on_progress=show,
+        )
+    session.finish()

@@ -1,0 +1,66 @@
+"""A SymmCD checkpoint as a model ready to sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystaltool.errors import CheckpointError
+from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
+from crystaltool.models.symmcd.sampling import SamplerConfig
+from crystaltool.training.checkpoint import load_model
+
+
+@dataclass(frozen=True)
+class LoadedSymmCD:
+    """Weights in float64 and evaluation mode, the sampler settings they were judged with, and their sha256."""
+
+    model: SymmCD
+    sampler: SamplerConfig
+    sha256: str
+
+
+def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
+    """Load a checkpoint.
+
+    Raises:
+        CheckpointError: missing, damaged, of another kind or format, or with tensors that do not fit its config.
+    """
+    config, tensors = load_model(directory, "symmcd")
+    try:
+        sizes = from_json(SymmCDConfig(), config["config"]["model"])
+        sampler = from_json(SamplerConfig(), config.get("sampler", {}))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a SymmCD in it ({error})") from error
+    model = SymmCD(sizes)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json") from None
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
+    model.eval().requires_grad_(False)
+    return LoadedSymmCD(model.to(device, torch.float64), sampler, str(config["sha256"]))
+
+
+def from_json(default: Any, values: dict[str, Any]) -> Any:
+    """A frozen configuration from its JSON form, every value of the type that the default has.
+
+    Raises:
+        TypeError: on an unknown key or a value of another type.
+    """
+    kinds = {field.name: type(getattr(default, field.name)) for field in fields(default)}
+    changed = {}
+    for name, value in values.items():
+        kind = kinds.get(name)
+        if kind is tuple and isinstance(value, list):
+            value = tuple(value)
+        elif kind is float and isinstance(value, int):
+            value = float(value)
+        if kind is None or not isinstance(value, kind):
+            raise TypeError(f"{name} is {value!r}")
+        changed[name] = value
+    return replace(default, **changed)

@@ -1,0 +1,247 @@
+"""Draw crystals from SymmCD: groups and orbit counts from the data, then sites, then geometry.
+
+Everything random about item i is drawn beforehand from (seed, i), so the result does not depend on the batch it is in; the
+networks run in float64, and what they give is rounded to a grid far coarser than the rounding errors of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystaltool.asymunit import AsymUnit
+from crystaltool.batch import Batch
+from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
+from crystaltool.diffusion.schedules import geometric
+from crystaltool.errors import UsageError
+from crystaltool.lattice import crystal_system_index
+from crystaltool.models.symmcd.model import SymmCD
+from crystaltool.models.symmcd.representation import free_components, to_units
+from crystaltool.symmetry.space_group import N_GROUPS
+
+RESULT_GRID = 1e-6
+"""Free coordinates and k are rounded to this: about 1e-5 A, a millionth of what float64 batches differ by."""
+
+MIN_CALLS = 3
+"""One call each for positions, elements and geometry."""
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """How to sample.
+
+    Args:
+        calls: network calls a batch: a fifth for positions, three tenths for elements, half for geometry.
+        position_temperature, element_temperature: below 1 sharpens the categorical draws.
+    """
+
+    calls: int = 50
+    position_temperature: float = 1.0
+    element_temperature: float = 1.0
+
+    def split(self) -> tuple[int, int, int]:
+        """Calls for positions, elements and geometry.
+
+        Raises:
+            UsageError: if there are fewer than one each.
+        """
+        if self.calls < MIN_CALLS:
+            raise UsageError(f"{self.calls} network calls, expected at least {MIN_CALLS}")
+        positions = max(1, self.calls // 5)
+        elements = max(1, 3 * self.calls // 10)
+        return positions, elements, self.calls - positions - elements
+
+
+@dataclass(frozen=True)
+class ItemDraws:
+    """All random numbers of one item.
+
+    Args:
+        group: space-group number minus one.
+        n_orbits: M.
+        position, element: uniform numbers, one a slot; (M,).
+        element_order: the order in which slots get their elements; (M,).
+        free_coords: uniform start of the coordinates; (M, 3).
+        k: normal start of the cell; (6,).
+    """
+
+    group: int
+    n_orbits: int
+    position: np.ndarray
+    element: np.ndarray
+    element_order: np.ndarray
+    free_coords: np.ndarray
+    k: np.ndarray
+
+
+def orbit_distribution(counts: np.ndarray, group: int) -> np.ndarray:
+    """p(M | G): the group's own counts; for a group never seen, those of its crystal system; else of all the data."""
+    own = counts[group]
+    if own.sum() == 0:
+        own = counts[crystal_system_index(np.arange(1, N_GROUPS + 1)) == crystal_system_index(group + 1)].sum(0)
+    return (own if own.sum() else counts.sum(0)) / (own.sum() or counts.sum())
+
+
+def draw_item(counts: np.ndarray, groups: Sequence[int], seed: int, index: int) -> ItemDraws:
+    """The random numbers of item `index`.
+
+    Args:
+        counts: crystals with group g and M orbits; shape (230, n).
+        groups: space-group numbers to take in turn; empty draws G from the data.
+        seed, index: the item.
+    """
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+    choice, size = rng.random(2)
+    if groups:
+        group = groups[index % len(groups)] - 1
+    else:
+        share = counts.sum(1).cumsum()
+        group = int(np.searchsorted(share, choice * share[-1], side="right"))
+    share = orbit_distribution(counts, group).cumsum()
+    n_orbits = int(np.searchsorted(share, size * share[-1], side="right"))
+    return ItemDraws(
+        group=group,
+        n_orbits=n_orbits,
+        position=rng.random(n_orbits),
+        element=rng.random(n_orbits),
+        element_order=rng.permutation(n_orbits),
+        free_coords=rng.random((n_orbits, 3)),
+        k=rng.standard_normal(6),
+    )
+
+
+def item_name(group: int, seed: int, index: int) -> str:
+    """Block name of an item, such as `symmcd-sg225-s0-000017`; `group` is the space-group number minus one."""
+    return f"symmcd-sg{group + 1}-s{seed}-{index:06d}"
+
+
+def sample_symmcd(
+    model: SymmCD, indices: Sequence[int], groups: Sequence[int], seed: int, config: SamplerConfig, batch_size: int
+) -> Iterator[AsymUnit]:
+    """Crystals of the given item numbers, in order, each named by its group, seed and number.
+
+    Args:
+        model: in float64 and evaluation mode for reproducible results.
+        indices: item numbers.
+        groups: space-group numbers, item i taking the i-th in turn; empty draws them from the data.
+        seed: of all items.
+        config: how to sample.
+        batch_size: items at a time; never changes results.
+    """
+    counts = model.orbit_counts.cpu().double().numpy()
+    for start in range(0, len(indices), batch_size):
+        chosen = indices[start : start + batch_size]
+        draws = [draw_item(counts, groups, seed, index) for index in chosen]
+        names = [item_name(d.group, seed, index) for d, index in zip(draws, chosen, strict=True)]
+        # Items of like size share a forward pass; the order of the output does not change.
+        order = np.argsort([d.n_orbits for d in draws], kind="stable")
+        units: dict[int, AsymUnit] = {}
+        for part in np.array_split(order, max(1, len(order) // 64)):
+            batch = sample_batch(model, [draws[i] for i in part], config).to("cpu")
+            units |= zip(part.tolist(), to_units(batch, [names[i] for i in part]), strict=True)
+        yield from (units[i] for i in range(len(chosen)))
+
+
+@torch.no_grad()
+def sample_batch(model: SymmCD, draws: Sequence[ItemDraws], config: SamplerConfig) -> Batch:
+    """One batch of crystals from their draws."""
+    for_positions, for_elements, for_geometry = config.split()
+    sizes = torch.tensor([d.n_orbits for d in draws])
+    mask = torch.arange(int(sizes.max())) < sizes[:, None]
+
+    def padded(name: str, fill: float = 0.0) -> Tensor:
+        rows = [torch.as_tensor(np.asarray(getattr(d, name), dtype=float)) for d in draws]
+        out = torch.full((*mask.shape, *rows[0].shape[1:]), fill, dtype=torch.float64)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = row
+        return out.to(model.device, model.dtype)
+
+    batch = Batch(
+        group=torch.tensor([d.group for d in draws]),
+        k=torch.zeros(len(draws), 6),
+        numbers=torch.zeros(mask.shape, dtype=torch.long),
+        position=torch.zeros(mask.shape, dtype=torch.long),
+        free_coords=torch.zeros(*mask.shape, 3),
+        mask=mask,
+    ).to(model.device, model.dtype)
+    slot_order = torch.arange(mask.shape[1], device=model.device).expand(mask.shape)
+    batch = _draw_positions(model, batch, padded("position"), slot_order, for_positions, config.position_temperature)
+    order = padded("element_order", 1e6).long()
+    batch = _draw_elements(model, batch, padded("element"), order, for_elements, config.element_temperature)
+    start = torch.as_tensor(np.stack([d.k for d in draws])).to(model.device, model.dtype)
+    return _denoise(model, batch, padded("free_coords"), start, for_geometry)
+
+
+def _draw_positions(
+    model: SymmCD, batch: Batch, uniform: Tensor, order: Tensor, calls: int, temperature: float
+) -> Batch:
+    """Reveal Wyckoff positions slot by slot; a position without freedom is used once."""
+    hidden, every = batch.mask.clone(), batch.mask
+    position = batch.position.clone()
+    for call in range(calls):
+        if not hidden.any():
+            break
+        h = model.site_states(batch.replace(position=position), hidden, every)
+        remaining = absorbing.reveal_count(hidden, calls - call)
+        for _ in range(int(remaining.max())):
+            # What is blocked changes with every draw, what the network said does not.
+            state = batch.replace(position=position)
+            logits, candidates = model.position_logits(h, state, hidden)
+            slot = order.masked_fill(~hidden, order.shape[1] + 1).argmin(1)
+            active = (remaining > 0) & hidden.any(1)
+            rows = torch.arange(len(slot), device=slot.device)
+            index = absorbing.draw(logits[rows, slot] / temperature, uniform[rows, slot])
+            drawn = candidates[rows, index]
+            position[rows[active], slot[active]] = drawn[active]
+            hidden = hidden.clone()
+            hidden[rows[active], slot[active]] = False
+            remaining = remaining - 1
+    return batch.replace(position=position)
+
+
+def _draw_elements(
+    model: SymmCD, batch: Batch, uniform: Tensor, order: Tensor, calls: int, temperature: float
+) -> Batch:
+    """Reveal elements, each slot given the sites of all and the elements so far."""
+    hidden = batch.mask.clone()
+    none = torch.zeros_like(hidden)
+    numbers = batch.numbers.clone()
+    for call in range(calls):
+        if not hidden.any():
+            break
+        h = model.site_states(batch.replace(numbers=numbers), none, hidden)
+        drawn = absorbing.draw(model.sites.element_logits(h) / temperature, uniform) + 1
+        count = absorbing.reveal_count(hidden, calls - call)
+        rank = order.masked_fill(~hidden, 10**6).argsort(1).argsort(1)
+        now = hidden & (rank < count[:, None])
+        numbers = torch.where(now, drawn, numbers)
+        hidden = hidden & ~now
+    return batch.replace(numbers=numbers)
+
+
+def _denoise(model: SymmCD, batch: Batch, u: Tensor, k_noise: Tensor, calls: int) -> Batch:
+    """Probability-flow ODE of coordinates and cell, from pure noise (Song et al. 2021, arXiv 2011.13456, equation 13)."""
+    symmetry = model.symmetry()
+    times = torch.linspace(1.0, 0.0, calls, device=model.device, dtype=model.dtype)
+    sigma_u = geometric(times, *model.config.coordinate_sigma)
+    sigma_k = geometric(times, *model.config.cell_sigma)
+    free = torch.arange(3, device=model.device) < symmetry.freedom[batch.position][..., None]
+    free_k = free_components(symmetry.system[batch.group])
+    u, k = u * (free & batch.mask[..., None]), sigma_k[0] * k_noise * free_k
+    n = len(batch.group)
+    for i in range(calls):
+        move, output = model.denoise_geometry(batch, u, k, sigma_u[i].expand(n), sigma_k[i].expand(n))
+        k_0 = gaussian.denoise(k, sigma_k[i], output)
+        last = i == calls - 1
+        ratio_u = torch.zeros_like(sigma_u[i]) if last else sigma_u[i + 1] / sigma_u[i]
+        u = u + (1 - ratio_u) * sigma_u[i] * wrapped_normal.score_scale(sigma_u[i][None]) * move
+        k = k_0 if last else gaussian.ode_step(k, k_0, sigma_k[i], sigma_k[i + 1])
+    mean, scale = model.cell_reference(batch)
+    # A drop of RESULT_GRID beside 0 or 1 is 0: the grid is the same from both sides.
+    u = (u / RESULT_GRID).round() % round(1 / RESULT_GRID) * RESULT_GRID
+    k = ((mean + scale * k) / RESULT_GRID).round() * RESULT_GRID
+    return batch.replace(free_coords=u, k=k)
