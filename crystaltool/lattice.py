@@ -5,9 +5,11 @@ One convention everywhere: the rows of `lattice` are a, b, c in Angstrom; angles
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 
-from crystaltool.arrays import Bool, Float
+from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError
 
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
@@ -45,13 +47,23 @@ FREE_K: Bool[np.ndarray, "7 6"] = np.array(
 """Which components of k each crystal system frees (rows as in CRYSTAL_SYSTEMS; unique axis b, hexagonal axes)."""
 
 
+LATTICE_VECTORS: Int[np.ndarray, "27 3"] = np.indices((3, 3, 3)).reshape(3, 27).T - 1
+"""The integer vectors of {-1, 0, 1}^3."""
+
+
+@overload
+def crystal_system_index(group: int) -> int: ...
+@overload
+def crystal_system_index(group: np.ndarray) -> np.ndarray: ...
 def crystal_system_index(group: int | np.ndarray) -> int | np.ndarray:
     """Index into `CRYSTAL_SYSTEMS` of space-group number(s) 1-230 (International Tables A, section 1.2)."""
     index = np.searchsorted(_FIRST_GROUP, group, side="right") - 1
     return int(index) if np.isscalar(group) else index
 
 
-def parameters_to_matrix(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> Float[np.ndarray, "3 3"]:
+def parameters_to_matrix(
+    a: float, b: float, c: float, alpha: float, beta: float, gamma: float
+) -> Float[np.ndarray, "3 3"]:
     """Row matrix with a along x and b in the xy plane; lengths in Angstrom, angles in degrees.
 
     Raises:
@@ -128,3 +140,37 @@ def constrain_k(k: Float[np.ndarray, "*batch 6"], group: int | np.ndarray) -> Fl
     hexagonal = (np.asarray(system) == 4) | (np.asarray(system) == 5)
     fixed[..., 0] = np.where(hexagonal, HEXAGONAL_K1, 0.0)
     return np.where(FREE_K[system], k, fixed)
+
+
+def reduced_basis(lattice: Float[np.ndarray, "*batch 3 3"]) -> Int[np.ndarray, "*batch 3 3"]:
+    """Unimodular T such that the rows of T L are Minkowski-reduced: three shortest vectors that span the lattice.
+
+    In such a basis the lattice vector nearest to a point with coordinates in [-1/2, 1/2] is one of `LATTICE_VECTORS`
+    (algorithm and bound: Semaev, Cryptography and Lattices, LNCS 2146 (2001) 181, doi 10.1007/3-540-44670-2_13).
+    """
+    cells = lattice.reshape(-1, 3, 3)
+    basis = np.tile(np.eye(3, dtype=np.int64), (len(cells), 1, 1))
+    todo = np.arange(len(cells))
+    while len(todo):
+        shortened = _shorten(basis[todo], cells[todo])
+        before, after = (np.square(rows @ cells[todo]).sum(axis=(1, 2)) for rows in (basis[todo], shortened))
+        progress = after < before * (1 - 1e-9)
+        basis[todo[progress]] = shortened[progress]
+        todo = todo[progress]
+    return basis.reshape(lattice.shape)
+
+
+def _shorten(basis: Int[np.ndarray, "n 3 3"], cells: Float[np.ndarray, "n 3 3"]) -> Int[np.ndarray, "n 3 3"]:
+    """One round: sort by length, shorten the second vector by the first, and the third by the lattice of both."""
+    order = np.argsort(np.linalg.norm(basis @ cells, axis=2), axis=1, kind="stable")
+    basis = np.take_along_axis(basis, order[:, :, None], axis=1)
+    first, second = (basis[:, i][:, None] @ cells for i in (0, 1))
+    multiple = np.round((first * second).sum(axis=(1, 2)) / np.square(first).sum(axis=(1, 2)))
+    basis[:, 1] -= multiple.astype(np.int64)[:, None] * basis[:, 0]
+    vectors = basis @ cells
+    plane, third = vectors[:, :2], vectors[:, 2:]
+    in_plane = np.linalg.solve(plane @ np.swapaxes(plane, 1, 2), plane @ np.swapaxes(third, 1, 2))[:, :, 0]
+    multiples = np.round(in_plane).astype(np.int64)[:, None] + np.indices((3, 3)).reshape(2, 9).T - 1
+    best = np.argmin(np.square(third - multiples @ plane).sum(axis=2), axis=1)
+    basis[:, 2] -= (multiples[np.arange(len(best)), best][:, None] @ basis[:, :2])[:, 0]
+    return basis

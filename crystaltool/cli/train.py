@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crystaltool.training.loop import Progress
 
 
-class Model(str, Enum):
+class Model(StrEnum):
     """Models that can be trained."""
 
     symmcd = "symmcd"
@@ -41,9 +41,7 @@ def command(
     device: options.Device = "auto",
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(
-            "--threads", min=1, metavar="N", help="CPU threads a process; default: the cores divided among them."
-        ),
+        typer.Option("--threads", min=1, metavar="N", help="CPU threads of a process; default: all cores, shared."),
     ] = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -51,8 +49,8 @@ def command(
     """Train a generative model on a prepared HDF5 data set.
 
     Leaves weights to sample from (model.safetensors, config.json), the state to resume from (state.h5) and the metrics
-    (metrics.jsonl, one JSON object a line) in DIR. A run that was killed and resumed equals an unbroken one step by step;
-    SIGTERM saves and exits 0. Under torchrun the batch is divided among the processes.
+    (metrics.jsonl, one JSON object a line) in DIR. A run that was killed and resumed equals an unbroken one step by
+    step; SIGTERM saves and exits 0. Under torchrun the batch is divided among the processes.
     """
     from crystaltool.errors import UsageError
     from crystaltool.models.symmcd.fit import fit_symmcd, read_config

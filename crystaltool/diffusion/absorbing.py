@@ -1,7 +1,7 @@
-"""Absorbing-state (masked) categorical diffusion (Austin et al. 2021, arXiv 2107.03006; Sahoo et al. 2024, arXiv 2406.07524).
+"""Absorbing-state (masked) categorical diffusion (Austin et al., arXiv 2107.03006; Sahoo et al., arXiv 2406.07524).
 
-Tokens are masked in a uniformly random order, so the process is an any-order autoregressive model: revealing one token a
-network call is exact ancestral sampling, revealing several at once its approximation.
+Tokens are masked in a uniformly random order, so the process is an any-order autoregressive model: revealing one token
+a network call is exact ancestral sampling, revealing several at once its approximation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def random_hidden(mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Which tokens to hide: a uniformly drawn number, at least one, of uniformly drawn slots; shape of `mask` (B, M)."""
+    """Which tokens to hide: a uniformly drawn number, at least one, of uniformly drawn slots; shape (B, M)."""
     count = mask.sum(1)
     hide = (torch.rand(len(count), generator=generator, device=mask.device) * count).floor() + 1
     order = torch.rand(mask.shape, generator=generator, device=mask.device).masked_fill(~mask, 2.0)

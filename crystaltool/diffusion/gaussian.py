@@ -1,4 +1,4 @@
-"""Gaussian diffusion of unit-variance data, preconditioned (Karras et al. 2022, arXiv 2206.00364, table 1, sigma_data = 1)."""
+"""Gaussian diffusion of unit-variance data, preconditioned (Karras et al. 2022, arXiv 2206.00364, table 1)."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _scale_table() -> tuple[Tensor, Tensor]:
 
 
 def score_scale(sigma: Tensor) -> Tensor:
-    """lambda(sigma) = sqrt(E |sigma grad log WN|^2) in one dimension: 1 for small sigma, to 0 as the noise fills the circle."""
+    """lambda(sigma) = sqrt(E |sigma grad log WN|^2) in one dimension: 1 for small sigma, 0 where the circle is full."""
     log_sigma, value = _scale_table()
     position = (sigma.double().cpu().log() - log_sigma[0]) / (log_sigma[1] - log_sigma[0])
     low = position.floor().clamp(0, len(log_sigma) - 2).long()

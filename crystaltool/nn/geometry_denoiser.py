@@ -31,8 +31,8 @@ class PairMessage(nn.Module):
 class GeometryDenoiser(nn.Module):
     """Message passing over the M representatives with distances to all periodic images in Angstrom.
 
-    Everything enters through distances and leaves as sums of vectors between atoms, so the displacement of a representative
-    keeps its site symmetry and does not depend on which point of the orbit represents it.
+    Everything enters through distances and leaves as sums of vectors between atoms, so the displacement of a
+    representative keeps its site symmetry and does not depend on which point of the orbit represents it.
 
     Args:
         encoder: vectors of positions and groups.
@@ -52,9 +52,10 @@ class GeometryDenoiser(nn.Module):
         self.context = nn.ModuleList(mlp(2 * width, width, width) for _ in range(n_layers))
         self.force = nn.Linear(2 * pair_width, n_functions)
         self.stress = nn.Linear(2 * pair_width, n_functions)
-        self.cell_out = mlp(2 * width, width, 6)
-        nn.init.zeros_(self.cell_out[-1].weight)
-        nn.init.zeros_(self.cell_out[-1].bias)
+        last = nn.Linear(width, 6)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.cell_out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), last)
 
     def forward(
         self,

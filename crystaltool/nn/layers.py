@@ -20,6 +20,8 @@ def mlp(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
 class ElementEmbedding(nn.Module):
     """Learned vector per element plus a linear map of its period and group, which ties rare elements to their kin."""
 
+    table: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.free = nn.Embedding(N_ELEMENTS + 1, width)
@@ -37,7 +39,7 @@ class ElementEmbedding(nn.Module):
 
 
 def periodic_table_features() -> Tensor:
-    """One-hot period (7) and group (18), and f-block position; lanthanides and actinides share group 3; shape (95, 27)."""
+    """One-hot period (7) and group (18; 3 for the f block), place in the f block; shape (95, 27)."""
     features = torch.zeros(N_ELEMENTS + 1, 27)
     starts = (1, 3, 11, 19, 37, 55, 87)
     for number in range(1, N_ELEMENTS + 1):
@@ -63,6 +65,8 @@ def periodic_table_features() -> Tensor:
 class NoiseEmbedding(nn.Module):
     """Sinusoids of log sigma, then a linear layer."""
 
+    frequencies: Tensor
+
     def __init__(self, width: int, n_frequencies: int = 16) -> None:
         super().__init__()
         self.register_buffer(
@@ -77,7 +81,7 @@ class NoiseEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Pre-normed multi-head self-attention and feed-forward over padded tokens, with an optional bias per head and pair."""
+    """Pre-normed multi-head self-attention and feed-forward over padded tokens."""
 
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
@@ -89,7 +93,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor, bias: Tensor) -> Tensor:
-        """h (B, T, width); bias added to the attention logits, -inf for absent keys, broadcastable to (B, heads, T, T)."""
+        """h (B, T, width); bias is added to the logits: -inf for absent keys, broadcast to (B, heads, T, T)."""
         n, length, width = h.shape
         q, k, v = self.qkv(self.norm_1(h)).view(n, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))

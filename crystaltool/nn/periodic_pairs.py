@@ -55,7 +55,7 @@ def orbit_pairs(
         lattice: rows in Angstrom; shape (B, 3, 3).
         representatives: fractional coordinates of the representatives; shape (B, M, 3).
         mask: shape (B, M).
-        atoms: fractional coordinates of all atoms of all orbits, orbit by orbit, each orbit's representative first; (A, 3).
+        atoms: fractional coordinates of all atoms, orbit by orbit, each orbit's representative first; (A, 3).
         atom_slot: flat slot b M + m of each atom, ascending; shape (A,).
         cutoff: Angstrom.
         n_functions: number of radial functions.

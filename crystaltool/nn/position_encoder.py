@@ -1,7 +1,7 @@
 """What a network is told about space groups and Wyckoff positions: their operations, and a learned rest.
 
-The learned vectors start at zero and are dropped at random in training, so that groups and positions that training never
-saw (zero vectors) look like dropped ones and live on their operations alone.
+The learned vectors start at zero and are dropped at random in training, so that groups and positions that training
+never saw (zero vectors) look like dropped ones and live on their operations alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ N_GEOMETRY = 4 + 3 + 9 + 12
 def position_features(
     multiplicity: Tensor, centring_order: Tensor, freedom: Tensor, rotation: Tensor, translation: Tensor
 ) -> Tensor:
-    """Degrees of freedom (one-hot), multiplicities and operation 0 (its translation as sines and cosines); shape (P, 28)."""
+    """Degrees of freedom (one-hot), multiplicities, operation 0 (translation as sines and cosines); shape (P, 28)."""
     primitive = multiplicity / centring_order
     counts = torch.stack([primitive.log() / 3, 1 / primitive, multiplicity.to(primitive.dtype).log() / 5], dim=1)
     angle = 2 * math.pi * torch.cat([translation, 2 * translation], dim=1)
@@ -39,6 +39,10 @@ class PositionEncoder(nn.Module):
         group_code: operations of every group; shape (230, 404).
         drop: probability with which training drops a learned vector.
     """
+
+    site_code: Tensor
+    geometry: Tensor
+    group_code: Tensor
 
     def __init__(self, width: int, site_code: Tensor, geometry: Tensor, group_code: Tensor, drop: float = 0.2) -> None:
         super().__init__()

@@ -218,9 +218,7 @@ def main(arguments: list[str]) -> int:
 
     def show(progress: Progress) -> None:
         numbers = " ".join(f"{name} {value:.4f}" for name, value in progress.metrics.items())
-        print(
-            f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}", file=sys.stderr, flush=True
-        )
+        sys.stderr.write(f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}\n")
 
     try:
         config = read_config(options.config.read_text() if options.config else "")
@@ -235,7 +233,7 @@ def main(arguments: list[str]) -> int:
             on_progress=show,
         )
     except (CrystaltoolError, OSError) as error:
-        print(f"crystaltool train: ERROR, {error}", file=sys.stderr)
+        sys.stderr.write(f"crystaltool train: ERROR, {error}\n")
         return 2
     return 0
 

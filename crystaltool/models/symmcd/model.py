@@ -67,6 +67,14 @@ class SymmCD(nn.Module):
         statistics: of the training data; None leaves zeros to be loaded from a checkpoint.
     """
 
+    noise_factor: Tensor
+    noise_inverse: Tensor
+    primitive_atoms: Tensor
+    orbit_counts: Tensor
+    element_volume: Tensor
+    k_mean: Tensor
+    k_scale: Tensor
+
     def __init__(self, config: SymmCDConfig, statistics: Statistics | None = None) -> None:
         super().__init__()
         self.config = config
@@ -141,7 +149,7 @@ class SymmCD(nn.Module):
         return self.sites.position_logits(h, candidates).masked_fill(~allowed[:, None], float("-inf")), candidates
 
     def site_loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Negative log-likelihood per crystal of hidden site symmetries (half of the batch) and elements (the other half)."""
+        """Negative log-likelihood a token: of hidden positions in half of the batch, of hidden elements in the rest."""
         hidden = absorbing.random_hidden(batch.mask, generator)
         elements_turn = torch.rand(len(batch.group), generator=generator, device=self.device) < 0.5
         hidden_position = hidden & ~elements_turn[:, None]

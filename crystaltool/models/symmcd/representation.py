@@ -33,7 +33,8 @@ class Statistics:
     Args:
         orbit_counts: crystals with group g and M orbits; shape (230, MAX_ORBITS + 1).
         element_volume: volume of an atom of each element, cubic Angstrom, by regularised least squares; shape (95,).
-        k_mean, k_scale: mean and deviation per crystal system of k, its last component minus log(V_predicted) / 3; (7, 6).
+        k_mean, k_scale: mean and deviation of k per crystal system, the last component of k taken relative to
+            log(V_predicted) / 3; shape (7, 6).
     """
 
     orbit_counts: np.ndarray
@@ -122,15 +123,16 @@ def free_components(system: Tensor) -> Tensor:
 
 
 def symmetric_lattice(k: Tensor) -> Tensor:
-    """exp(sum k_i B_i): the cell in the orientation in which its row matrix is symmetric; shape (..., 3, 3), Angstrom."""
+    """exp(sum k_i B_i), the cell oriented so that its row matrix is symmetric; shape (..., 3, 3), Angstrom."""
     return torch.linalg.matrix_exp(torch.einsum("...i,ijk->...jk", k, log_basis(k)))
 
 
 def noise_factors(symmetry: SymmetryTensors) -> tuple[Tensor, Tensor]:
-    """Shape W of the coordinate noise of every position and its inverse, zero outside the free block; (P, 3, 3) each.
+    """Shape W of the coordinate noise of every position and its inverse, zero outside the free block; (P, 3, 3).
 
-    C = W W^T is the inverse of the metric R_0^T G R_0 at unit determinant, with G the metric of the crystal family (hexagonal
-    axes or orthogonal ones): the noise then commutes with every operation of the group, whatever the cell's axial ratio.
+    C = W W^T is the inverse of the metric R_0^T G R_0 at unit determinant, with G the metric of the crystal family
+    (hexagonal axes or orthogonal ones): the noise then commutes with every operation of the group, whatever the
+    axial ratio.
     """
     rotation = symmetry.rotation.double().cpu()
     groups = torch.repeat_interleave(torch.arange(N_GROUPS), symmetry.candidate_mask.sum(1).cpu())

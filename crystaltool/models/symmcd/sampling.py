@@ -1,7 +1,7 @@
 """Draw crystals from SymmCD: groups and orbit counts from the data, then sites, then geometry.
 
-Everything random about item i is drawn beforehand from (seed, i), so the result does not depend on the batch it is in; the
-networks run in float64, and what they give is rounded to a grid far coarser than the rounding errors of a batch.
+Everything random about item i is drawn beforehand from (seed, i), so the result does not depend on the batch it is in;
+the networks run in float64, and what they give is rounded to a grid far coarser than the rounding errors of a batch.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _draw_elements(
 
 
 def _denoise(model: SymmCD, batch: Batch, u: Tensor, k_noise: Tensor, calls: int) -> Batch:
-    """Probability-flow ODE of coordinates and cell, from pure noise (Song et al. 2021, arXiv 2011.13456, equation 13)."""
+    """Probability-flow ODE of coordinates and cell, from pure noise (Song et al., arXiv 2011.13456, equation 13)."""
     symmetry = model.symmetry()
     times = torch.linspace(1.0, 0.0, calls, device=model.device, dtype=model.dtype)
     sigma_u = geometric(times, *model.config.coordinate_sigma)
