@@ -21,8 +21,8 @@ from crystaltool.units import SYMBOLS
 #: Heaviest element in the model's embedding.
 MAX_ATOMIC_NUMBER = 94
 
-#: Atoms in the cell that is evaluated. Memory grows by about 3 MB an atom; a cell of this size needs some 6 GB.
-MAX_ATOMS = 2000
+#: Atoms in the cell that is evaluated. A dense oxide takes 6 MB an atom (3.3 GB for 512 atoms of MgO), so this is 6 GB.
+MAX_ATOMS = 1000
 
 
 class Chgnet:
