@@ -26,9 +26,9 @@ NORMALISERS = ("euclidean", "affine")
 """Maps that are symmetries of every cell of the crystal system, or of special cells too (permuted axes)."""
 
 
-def template(group: int, positions: Iterable[int]) -> Template:
+def template(group: int, positions: Int[np.ndarray, "n_orbits"]) -> Template:
     """The template of a structure from its group and the position of each orbit."""
-    return group, tuple(sorted(int(position) for position in positions))
+    return group, tuple(np.sort(positions).tolist())
 
 
 @cache

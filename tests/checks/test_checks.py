@@ -153,7 +153,7 @@ def test_declared_group_that_the_atoms_do_not_have():
 
 def test_a_site_far_from_any_atom_has_no_finite_displacement():
     block = halite()
-    spoiled = dataclasses.replace(block, site_frac_coords=block.site_frac_coords + [0.2, 0, 0])
+    spoiled = dataclasses.replace(block, site_frac_coords=block.site_frac_coords + np.array([0.2, 0, 0]))
     assert verdict(spoiled, "operations").value is None and not verdict(spoiled, "operations").passed
 
 
