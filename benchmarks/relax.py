@@ -25,6 +25,7 @@ from crystaltool.forcefield.minimise import (
     FIRST_CURVATURE,
     MAX_MOVE,
     MAX_STRESS,
+    collapsed,
     minimise,
 )
 from crystaltool.forcefield.registry import load_force_field
@@ -50,14 +51,16 @@ class Counter:
 
 
 def starts(path: Path, n: int, seed: int, move: float) -> Iterator[tuple[str, AsymUnit]]:
-    """Names and displaced structures."""
+    """Names and displaced structures, without those in which the displacement brings atoms together."""
     rng = np.random.default_rng(seed)
     with gzip.open(path, "rt", newline="") as handle:
         rows = list(csv.DictReader(handle))
     for index in rng.choice(len(rows), n, replace=False):
         coordinates = SymmetricCoordinates(reduce(parse_crystal(rows[index]["cif"]), SYMPREC))
         q = rng.normal(size=coordinates.n_free)
-        yield rows[index]["material_id"], coordinates.unit(q * move / coordinates.largest_move(q))
+        q *= move / coordinates.largest_move(q)
+        if not collapsed(coordinates.crystal(q)):
+            yield rows[index]["material_id"], coordinates.unit(q)
 
 
 def at_rest(found: Evaluation) -> bool:
@@ -73,6 +76,8 @@ def shortened(coordinates: SymmetricCoordinates, step: np.ndarray) -> np.ndarray
 def by_lbfgs(unit: AsymUnit, field: Counter) -> tuple[float, bool]:
     """Energy per atom and whether it converged, by the tool's own minimiser."""
     found = minimise(unit, field, max_steps=MAX_CALLS)
+    if found.reason:
+        print(found.reason)
     return found.energy_per_atom, found.converged
 
 
@@ -151,7 +156,8 @@ def main() -> None:
                 print(f"not converged: {name} {identifier} group {unit.group}", flush=True)
         for name in chosen:
             lowest[name] += energies[name] < min(energies.values()) + 1e-3
-    print(f"n {arguments.n}, seed {arguments.seed}, moved by {arguments.move} A, {field.version}")
+    n_started = len(next(iter(calls.values())))
+    print(f"n {n_started}, seed {arguments.seed}, moved by {arguments.move} A, {field.version}")
     print("| optimiser | converged | calls: mean | median | most | within 1 meV/atom of the lowest | ms a call |")
     print("|---|---|---|---|---|---|---|")
     for name, counts in calls.items():

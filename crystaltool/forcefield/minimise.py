@@ -3,6 +3,10 @@
 The two-loop recursion is Nocedal and Wright, Numerical Optimization (2006), algorithm 7.4. Each step is shortened to
 `MAX_MOVE`, and halved or better (quadratic interpolation) until the energy falls (Armijo's rule), so a bad guess of
 the curvature costs an evaluation, not the structure.
+
+Calls of CHGNet to 0.05 eV/A and 0.1 GPa on 24 MP-20 structures moved by up to 0.4 A (`benchmarks/relax.py`, seed 0),
+mean and most: this 11.4 and 39, dense BFGS without line search 12.2 and 29, FIRE 49.4 and 80; all three converge 24 of
+24, to the lowest of their three energies within 1 meV/atom in 24, 24 and 23.
 """
 
 from __future__ import annotations
