@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -20,6 +19,7 @@ from crystaltool.arrays import Float
 from crystaltool.asymunit import AsymUnitTable
 from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.symmetry.space_group import N_GROUPS, tables
 
 FORMAT = 1
@@ -51,7 +51,7 @@ _SHAPES = {  # name: (shape after the first axis, along orbits?, kinds of dtype)
 
 @contextlib.contextmanager
 def open_checked(
-    path: str | Path | BinaryIO, kind: str | None = None, label: str = ""
+    path: str | Path | SeekableReader, kind: str | None = None, label: str = ""
 ) -> Generator[h5py.File, None, None]:
     """Open an HDF5 file of ours for reading, after looking at everything in it.
 
@@ -165,7 +165,7 @@ def _store(file: h5py.File, name: str, values: np.ndarray) -> None:
     file.create_dataset(name, data=values, **packing)
 
 
-def read_asym_units(path: str | Path | BinaryIO, label: str = "") -> AsymUnitTable:
+def read_asym_units(path: str | Path | SeekableReader, label: str = "") -> AsymUnitTable:
     """Read a data set and check every value that anything downstream relies on.
 
     Raises:
@@ -230,7 +230,7 @@ def _check_table(table: AsymUnitTable, name: str) -> None:
     refuse((table.positions < 0) | (table.positions >= last), "a Wyckoff position that the group does not have")
 
 
-def read_properties(path: str | Path | BinaryIO, label: str = "") -> dict[str, Float[np.ndarray, "n"]]:
+def read_properties(path: str | Path | SeekableReader, label: str = "") -> dict[str, Float[np.ndarray, "n"]]:
     """The per-crystal properties of a data set, empty if it has none.
 
     Raises:
@@ -251,14 +251,14 @@ def read_properties(path: str | Path | BinaryIO, label: str = "") -> dict[str, F
         return found
 
 
-def read_history(path: str | Path | BinaryIO, label: str = "") -> tuple[str, ...]:
+def read_history(path: str | Path | SeekableReader, label: str = "") -> tuple[str, ...]:
     """The history lines of a file of ours."""
     with open_checked(path, None, label) as file:
         text = file.attrs.get("history", "")
         return tuple(line for line in str(text).splitlines() if line.strip())
 
 
-def asym_unit_texts(stream: BinaryIO, label: str) -> Iterator[tuple[str, str]]:
+def asym_unit_texts(stream: SeekableReader, label: str) -> Iterator[tuple[str, str]]:
     """Names and CIF texts of the crystals in a data set, for commands that read streams of blocks.
 
     Raises:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
+
+from crystaltool.io.byte_streams import ByteReader
 
 MAX_BLOCK_BYTES = 32 * 2**20
 """A block longer than this is not read: 20,000 sites take 2 MB, and a stream without `data_` must not fill memory."""
@@ -43,7 +45,7 @@ class Chunk(NamedTuple):
         return None
 
 
-def read_lines(handle: BinaryIO) -> Iterator[bytes]:
+def read_lines(handle: ByteReader) -> Iterator[bytes]:
     """Lines as they arrive; one longer than the block limit comes in pieces."""
     while line := handle.readline(MAX_BLOCK_BYTES):
         yield line

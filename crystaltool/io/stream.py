@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, TypeAlias, cast
+from typing import TypeAlias
 
 from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.io.byte_streams import ByteReader, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, Chunk, decode, read_lines, rename_block, split_blocks
 
@@ -59,7 +60,7 @@ class RawBlock:
 
 
 Raw: TypeAlias = RawBlock | BadRecord
-Hdf5Reader: TypeAlias = Callable[[BinaryIO, str], Iterable[Raw]]
+Hdf5Reader: TypeAlias = Callable[[SeekableReader, str], Iterable[Raw]]
 Warn: TypeAlias = Callable[[str, int, str, str], None]
 
 
@@ -151,7 +152,7 @@ class _Reader:
             yield BadRecord(str(folder), 0, "", "the folder holds no structure files (.cif, .csv, .h5, .zip, .tar)")
         yield from self.inputs(found)
 
-    def content(self, handle: BinaryIO, source: str, depth: int = 0) -> Iterator[Raw]:
+    def content(self, handle: ByteReader, source: str, depth: int = 0) -> Iterator[Raw]:
         """Recognise an open stream and read it. `depth` counts compressions and archives around it."""
         if depth > 3:
             yield BadRecord(source, 0, "", "compressed or archived more than three times over")
@@ -166,19 +167,19 @@ class _Reader:
                 raise
             yield BadRecord(source, 0, "", f"cannot be read to its end: {error}")
 
-    def _recognised(self, handle: BinaryIO, source: str, head: bytes, depth: int) -> Iterator[Raw]:
-        stream = cast(BinaryIO, io.BufferedReader(_Joined(head, handle), 1 << 16))
+    def _recognised(self, handle: ByteReader, source: str, head: bytes, depth: int) -> Iterator[Raw]:
+        stream: io.BufferedReader = io.BufferedReader(_Joined(head, handle), 1 << 16)
         if head.startswith(b"\x89HDF"):
             with _spooled(stream) as whole:
-                yield from self._hdf5(cast(BinaryIO, whole), source)
+                yield from self._hdf5(whole, source)
         elif head.startswith(b"\x1f\x8b"):
             packed = gzip.GzipFile(fileobj=stream)
-            yield from self.content(cast(BinaryIO, packed), source, depth + 1)
+            yield from self.content(packed, source, depth + 1)
         elif head.startswith(b"\xfd7zXZ\0"):
             with lzma.LZMAFile(stream) as unpacked:
-                yield from self.content(cast(BinaryIO, unpacked), source, depth + 1)
+                yield from self.content(unpacked, source, depth + 1)
         elif head.startswith(b"BZh"):
-            yield from self.content(cast(BinaryIO, bz2.BZ2File(stream)), source, depth + 1)
+            yield from self.content(bz2.BZ2File(stream), source, depth + 1)
         elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             yield from self._zip(stream, source, depth)
         elif head[257:262] == b"ustar":
@@ -190,7 +191,7 @@ class _Reader:
         else:
             yield from cif_records(stream, source)
 
-    def _zip(self, stream: BinaryIO, source: str, depth: int) -> Iterator[Raw]:
+    def _zip(self, stream: io.BufferedReader, source: str, depth: int) -> Iterator[Raw]:
         with _spooled(stream) as whole, zipfile.ZipFile(whole) as archive:
             members = sorted((m for m in archive.infolist() if not m.is_dir()), key=lambda member: member.filename)
             chosen = [member for member in members if _holds_structures(member.filename)]
@@ -199,11 +200,11 @@ class _Reader:
             for member in chosen:
                 try:
                     with archive.open(member) as handle:
-                        yield from self.content(cast(BinaryIO, handle), f"{source}:{member.filename}", depth + 1)
+                        yield from self.content(handle, f"{source}:{member.filename}", depth + 1)
                 except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
                     yield BadRecord(f"{source}:{member.filename}", 0, "", f"cannot be read: {error}")
 
-    def _tar(self, stream: BinaryIO, source: str, depth: int) -> Iterator[Raw]:
+    def _tar(self, stream: io.BufferedReader, source: str, depth: int) -> Iterator[Raw]:
         found = False
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
@@ -211,12 +212,12 @@ class _Reader:
                     found = True
                     handle = archive.extractfile(member)
                     if handle is not None:
-                        yield from self.content(cast(BinaryIO, handle), f"{source}:{member.name}", depth + 1)
+                        yield from self.content(handle, f"{source}:{member.name}", depth + 1)
         if not found:
             yield BadRecord(source, 0, "", "the archive holds no structure files")
 
 
-def cif_records(handle: BinaryIO, source: str) -> Iterator[Raw]:
+def cif_records(handle: ByteReader, source: str) -> Iterator[Raw]:
     """Blocks of CIF text."""
     n_blocks = 0
     for chunk in split_blocks(read_lines(handle)):
@@ -236,7 +237,7 @@ def _block_of(chunk: Chunk, source: str) -> Raw:
     return RawBlock(source, chunk.line, name, text if name == written else rename_block(text, name))
 
 
-def csv_records(handle: BinaryIO, source: str) -> Iterator[Raw]:
+def csv_records(handle: io.BufferedReader, source: str) -> Iterator[Raw]:
     """Rows of a CSV file with a `cif` column, each one block, named by `material_id` where there is such a column."""
     csv.field_size_limit(MAX_BLOCK_BYTES)
     text = io.TextIOWrapper(handle, encoding="utf-8", errors="replace", newline="")
@@ -264,7 +265,7 @@ def _block_of_row(row: dict[str, str], source: str, line: int) -> Raw:
     return RawBlock(source, line, name, content if name == written else rename_block(content, name))
 
 
-def complete_blocks(handle: BinaryIO) -> tuple[list[str], int]:
+def complete_blocks(handle: ByteReader) -> tuple[list[str], int]:
     """Names of the whole blocks at the start of a partial output, and the bytes they take.
 
     All blocks but the last are whole, since another follows; the last is if it ends in the blank line that closes our
@@ -293,7 +294,7 @@ def _is_complete(data: bytes) -> bool:
     return (block.formula_sum, block.formula_units_z) == formula_sum(block.crystal.numbers)
 
 
-def _asym_unit_texts(stream: BinaryIO, source: str) -> Iterator[Raw]:
+def _asym_unit_texts(stream: SeekableReader, source: str) -> Iterator[Raw]:
     from crystaltool.io.hdf5 import asym_unit_texts
 
     try:
@@ -325,7 +326,7 @@ def _is_csv_header(head: bytes) -> bool:
     return "cif" in fields
 
 
-def _spooled(stream: BinaryIO) -> SpooledTemporaryFile:
+def _spooled(stream: ByteReader) -> SpooledTemporaryFile[bytes]:
     """A seekable copy of a stream (zip and HDF5 need to seek)."""
     copy = SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY)  # noqa: SIM115 -- the caller closes it
     total = 0
@@ -342,7 +343,7 @@ def _spooled(stream: BinaryIO) -> SpooledTemporaryFile:
 class _Joined(io.RawIOBase):
     """Bytes already read and the rest of their stream, as one raw stream that never waits for more than it has."""
 
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+    def __init__(self, head: bytes, rest: ByteReader) -> None:
         self._head = head
         self._rest = rest
 
