@@ -53,7 +53,8 @@ class AsymUnit:
         check_group_number(self.group)
         last = len(space_group(self.group).positions) - 1
         if len(self.positions) and (self.positions.min() < 0 or self.positions.max() > last):
-            raise SymmetryError(f"space group {self.group} has positions a-{LETTERS[last]}, got index {self.positions.max()}")
+            wrong = self.positions[(self.positions < 0) | (self.positions > last)][0]
+            raise SymmetryError(f"space group {self.group} has positions 0-{last} (a-{LETTERS[last]}), got {wrong}")
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -171,7 +172,7 @@ def reduce(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> AsymUnit:
 
 
 def reduce_many(crystals: Iterable[Crystal], symprec: float = DEFAULT_SYMPREC) -> list[AsymUnit | CrystaltoolError]:
-    """`reduce` for many crystals at once, the choice of representatives batched; failures come back as values, in place."""
+    """`reduce` for many crystals at once, the choice of representatives batched; failures are values, in place."""
     crystals = list(crystals)
     found: list[DetectedOrbits | CrystaltoolError] = []
     for crystal in crystals:
@@ -209,7 +210,8 @@ def _unit(orbits: DetectedOrbits, lattice: np.ndarray, free: np.ndarray, off: np
     if off.max() > ON_POSITION_TOLERANCE:
         site = int(np.argmax(off))
         letter = LETTERS[orbits.positions[site]]
-        return SymmetryError(f"orbit {site + 1} misses Wyckoff position {letter} of group {orbits.group} by {off[site]:.2g}")
+        where = f"Wyckoff position {letter} of group {orbits.group}"
+        return SymmetryError(f"orbit {site + 1} misses {where} by {off[site]:.2g} (fractional)")
     keys = np.round(free / COORDINATE_GRID)
     order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], orbits.numbers, orbits.positions))
     return AsymUnit(orbits.group, lattice, orbits.numbers[order], orbits.positions[order], free[order])
@@ -226,8 +228,8 @@ def canonical_free_coords(
         points: any point of the orbit, exact to `ON_POSITION_TOLERANCE`, fractional.
 
     Returns:
-        free coordinates, zero beyond the degrees of freedom, shape (n, 3), and how far (fractional) the nearest image is
-        from operation 0 of the position, shape (n,).
+        free coordinates, zero beyond the degrees of freedom, shape (n, 3), and how far (fractional) the nearest image
+        is from operation 0 of the position, shape (n,).
     """
     table = tables()
     maps, origins = free_coordinate_maps()

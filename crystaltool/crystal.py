@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
 

@@ -146,7 +146,7 @@ def reduced_basis(lattice: Float[np.ndarray, "*batch 3 3"]) -> Int[np.ndarray, "
     """Unimodular T such that the rows of T L are Minkowski-reduced: three shortest vectors that span the lattice.
 
     In such a basis the lattice vector nearest to a point with coordinates in [-1/2, 1/2] is one of `LATTICE_VECTORS`
-    (algorithm and bound: Semaev, Cryptography and Lattices, LNCS 2146 (2001) 181, doi 10.1007/3-540-44670-2_13).
+    (algorithm: Semaev, Cryptography and Lattices, LNCS 2146 (2001) 181, doi 10.1007/3-540-44670-2_13).
     """
     cells = lattice.reshape(-1, 3, 3)
     basis = np.tile(np.eye(3, dtype=np.int64), (len(cells), 1, 1))

@@ -81,7 +81,7 @@ def xyz_to_operation(text: str) -> tuple[Int[np.ndarray, "3 3"], Float[np.ndarra
 
 
 def rotation_type(rotation: Int[np.ndarray, "3 3"]) -> tuple[str, int]:
-    """Element symbol (1, -1, 2, m, 3, -3, ...) and order of the proper part, from trace and determinant (ITA table 1.2.2.1)."""
+    """Element symbol (1, -1, 2, m, 3, ...) and order of the proper part, from trace and determinant (ITA 1.2.2.1)."""
     determinant = round(np.linalg.det(rotation))
     order = {3: 1, -1: 2, 0: 3, 1: 4, 2: 6}[determinant * int(np.trace(rotation))]
     if determinant == 1:
@@ -100,7 +100,7 @@ def axis_index(rotation: Int[np.ndarray, "3 3"]) -> int | None:
     if order == 1:
         return None
     # The sum over the powers of a rotation projects on its axis.
-    total = sum(np.linalg.matrix_power(proper, power) for power in range(order))
+    total = np.sum([np.linalg.matrix_power(proper, power) for power in range(order)], axis=0)
     column = total[:, np.argmax(np.abs(total).sum(axis=0))]
     direction = column // np.gcd.reduce(column)
     for sign in (1, -1):
@@ -163,8 +163,9 @@ def space_group_code(
 
 def _screw(rotation: np.ndarray, translation: np.ndarray, order: int, axis: int) -> str:
     """Symbol of a (screw) rotation, its intrinsic translation in units of the axis vector."""
-    powers = [np.linalg.matrix_power(rotation, power) for power in range(order)]
-    intrinsic = sum(power @ translation for power in powers) / order
+    intrinsic = (
+        np.sum([np.linalg.matrix_power(rotation, power) @ translation for power in range(order)], axis=0) / order
+    )
     direction = np.array(AXES[axis], dtype=float)
     step = round(order * float(intrinsic @ direction) / float(direction @ direction))
     aside = np.eye(3)[int(np.argmin(np.abs(direction)))]

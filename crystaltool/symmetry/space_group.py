@@ -58,7 +58,8 @@ class SpaceGroup:
         hall: Hall symbol.
         crystal_system: one of `CRYSTAL_SYSTEMS`.
         centring: P, A, B, C, I, F or R.
-        rotations, translations: all operations of the conventional cell, the identity first; shapes (n_ops, 3, 3), (n_ops, 3).
+        rotations, translations: all operations of the conventional cell, the identity first; shapes (n_ops, 3, 3) and
+            (n_ops, 3).
         positions: Wyckoff positions in the order of their letters, the general position last.
     """
 
@@ -90,10 +91,10 @@ class SpaceGroup:
 def tables() -> dict[str, np.ndarray]:
     """The arrays of `wyckoff.npz` with the offsets into the flat lists.
 
-    Over groups (230): hall_number, symbol, hall, centring, group_code (15, 26), n_operations, n_positions, and the starts
-    first_operation, first_position. Over positions (1731): multiplicity, degrees_of_freedom, site_symmetry, site_code (15),
-    first_orbit. Over operations (4425): op_rotation, op_translation. Over orbit members (14433): orbit_rotation,
-    orbit_translation. Translations are in units of 1/24.
+    Over groups (230): hall_number, symbol, hall, centring, group_code (15, 26), n_operations, n_positions, and the
+    starts first_operation, first_position. Over positions (1731): multiplicity, degrees_of_freedom, site_symmetry,
+    site_code (15), first_orbit. Over operations (4425): op_rotation, op_translation. Over orbit members (14433):
+    orbit_rotation, orbit_translation. Translations are in units of 1/24.
     """
     with np.load(Path(__file__).with_name("wyckoff.npz"), allow_pickle=False) as data:
         arrays = {name: data[name] for name in data.files}
@@ -194,9 +195,8 @@ def free_coordinate_maps() -> tuple[Int[np.ndarray, "1731 3 3"], Float[np.ndarra
     table = tables()
     first = table["first_orbit"]
     rotations = table["orbit_rotation"][first].astype(np.int64)
-    maps = np.stack(
-        [_complete(rotation, freedom) for rotation, freedom in zip(rotations, table["degrees_of_freedom"], strict=True)]
-    )
+    freedoms = table["degrees_of_freedom"].tolist()
+    maps = np.stack([_complete(rotation, freedom) for rotation, freedom in zip(rotations, freedoms, strict=True)])
     return maps, table["orbit_translation"][first] / TRANSLATION_DENOMINATOR
 
 
