@@ -64,11 +64,11 @@ def note(text: str) -> None:
     print(f"{datetime.now().strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def run(arguments: list[str], expected: tuple[int, ...] = (0,)) -> float:
-    """Run the tool; wall seconds. Ends the benchmark if it exits otherwise than expected."""
+def run(arguments: list[str], folder: Path) -> float:
+    """Run the tool in a folder; wall seconds. Ends the benchmark if it fails."""
     start = time.perf_counter()
-    code = subprocess.run([*TOOL, *arguments], check=False).returncode
-    if code not in expected:
+    code = subprocess.run([*TOOL, *arguments], check=False, cwd=folder).returncode
+    if code != 0:
         sys.exit(f"crystaltool {' '.join(arguments)} exited {code}")
     return time.perf_counter() - start
 
@@ -80,7 +80,10 @@ def training_set(arguments: argparse.Namespace, work: Path) -> Path:
     path = work / "mp20-train.h5"
     if not path.exists():
         note("asymmetric units of the training set")
-        run(["asym-unit", "--symprec", "0.1", "-q", "-o", str(path), str(arguments.data / "train.csv.gz")])
+        run(
+            ["asym-unit", "--symprec", "0.1", "-q", "-o", path.name, str(arguments.data.resolve() / "train.csv.gz")],
+            work,
+        )
     return path
 
 
@@ -105,33 +108,21 @@ def draw(checkpoint: str, n: int, seed: int, work: Path) -> tuple[Path, Row]:
     """The sample to judge, groups drawn from the data."""
     path = work / f"sample-n{n}-s{seed}.cif"
     note(f"sampling {n}")
-    seconds = run(["sample", checkpoint, "-n", str(n), "--seed", str(seed), "-q", "--overwrite", "-o", str(path)])
+    seconds = run(["sample", checkpoint, "-n", str(n), "--seed", str(seed), "-q", "--overwrite", "-o", path.name], work)
     what = f"{n} samples with groups drawn from the data, to CIF on disk"
     return path, Row(what, "10,000 in under 600 s", f"{seconds:.0f} s ({n / seconds:.1f} a second)")
 
 
 def kept_groups(arguments: argparse.Namespace, work: Path) -> list[Row]:
-    """1,000 samples over 50 groups spread over all 230, seen in training or not."""
+    """1,000 samples (or as many as were asked for) over 50 groups spread over all 230, seen in training or not."""
     asked = [1 + round(i * 229 / (N_KEPT_GROUPS - 1)) for i in range(N_KEPT_GROUPS)]
     path = work / "kept-groups.cif"
     options = [text for group in asked for text in ("--sg", str(group))]
-    note(f"sampling {N_KEPT} in {N_KEPT_GROUPS} groups")
+    n_kept = min(N_KEPT, arguments.n)
+    note(f"sampling {n_kept} in {N_KEPT_GROUPS} groups")
     seed = str(arguments.seed)
-    run(
-        [
-            "sample",
-            arguments.checkpoint,
-            *options,
-            "-n",
-            str(N_KEPT),
-            "--seed",
-            seed,
-            "-q",
-            "--overwrite",
-            "-o",
-            str(path),
-        ]
-    )
+    fixed = ["-n", str(n_kept), "--seed", seed, "-q", "--overwrite", "-o", path.name]
+    run(["sample", arguments.checkpoint, *options, *fixed], work)
     sample = report.read_sample([str(path)], jobs=arguments.jobs)
     strangers = [p.name for p in sample.profiles if p.declared_group not in asked]
     if strangers:
@@ -186,6 +177,8 @@ def main() -> None:
     """Measure, judge, print."""
     arguments = parse_arguments()
     os.nice(arguments.nice)
+    if Path(arguments.checkpoint).is_dir():  # the tool runs in the work folder, so that its history names no path
+        arguments.checkpoint = str(Path(arguments.checkpoint).resolve())
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     )

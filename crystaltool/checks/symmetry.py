@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def detected_operations(
     """Space-group number and the operations in the crystal's own cell, as spglib finds them; None if it finds none."""
     import spglib
 
-    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
     except spglib.SpglibError:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from itertools import permutations, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -161,7 +162,7 @@ def closure(permutations_found: Int[np.ndarray, "n positions"]) -> Int[np.ndarra
 
 def main() -> None:
     """Write the file beside this module."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, affine in (("euclidean", False), ("affine", True)):
         tables = [group_permutations(number, affine) for number in range(1, N_GROUPS + 1)]
         arrays[f"{name}_count"] = np.array([len(table) for table in tables], dtype=np.int32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def read_with_ase(text: str) -> Crystal:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        atoms = read(io.StringIO(text), format="cif")
+        atoms: Any = read(io.StringIO(text), format="cif")
     return Crystal(np.array(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
 
 
