@@ -46,4 +46,6 @@ Symprec = Annotated[
     float, typer.Option("--symprec", min=1e-8, metavar="A", help="Symmetry tolerance on distances, in Angstrom.")
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes, warnings, progress or summary on stderr.")]
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, show_default=False, help="More notes; tracebacks with errors.")]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, show_default=False, help="More notes; tracebacks with errors.")
+]
