@@ -6,7 +6,7 @@ the networks run in float64, and what they give is rounded to a grid far coarser
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,11 +35,14 @@ class SamplerConfig:
     """How to sample.
 
     Args:
-        calls: network calls a batch: a fifth for positions, three tenths for elements, half for geometry.
+        calls: network calls a batch: an eighth for positions, a sixth for elements, the rest for geometry.
+        churn: before each geometry call but the last two the noise is raised from sigma to (1 + churn) sigma, which
+            lets later calls mend what earlier ones did (Karras et al., arXiv 2206.00364, algorithm 2).
         position_temperature, element_temperature: below 1 sharpens the categorical draws.
     """
 
     calls: int = 50
+    churn: float = 1.5
     position_temperature: float = 1.0
     element_temperature: float = 1.0
 
@@ -51,8 +54,8 @@ class SamplerConfig:
         """
         if self.calls < MIN_CALLS:
             raise UsageError(f"{self.calls} network calls, expected at least {MIN_CALLS}")
-        positions = max(1, self.calls // 5)
-        elements = max(1, 3 * self.calls // 10)
+        positions = max(1, self.calls // 8)
+        elements = max(1, self.calls // 6)
         return positions, elements, self.calls - positions - elements
 
 
@@ -67,6 +70,7 @@ class ItemDraws:
         element_order: the order in which slots get their elements; (M,).
         free_coords: uniform start of the coordinates; (M, 3).
         k: normal start of the cell; (6,).
+        churn_coords, churn_k: normal noise of each geometry call; (calls, M, 3), (calls, 6).
     """
 
     group: int
@@ -76,6 +80,8 @@ class ItemDraws:
     element_order: np.ndarray
     free_coords: np.ndarray
     k: np.ndarray
+    churn_coords: np.ndarray
+    churn_k: np.ndarray
 
 
 def orbit_distribution(counts: np.ndarray, group: int) -> np.ndarray:
@@ -86,13 +92,14 @@ def orbit_distribution(counts: np.ndarray, group: int) -> np.ndarray:
     return (own if own.sum() else counts.sum(0)) / (own.sum() or counts.sum())
 
 
-def draw_item(counts: np.ndarray, groups: Sequence[int], seed: int, index: int) -> ItemDraws:
+def draw_item(counts: np.ndarray, groups: Sequence[int], seed: int, index: int, calls: int = 0) -> ItemDraws:
     """The random numbers of item `index`.
 
     Args:
         counts: crystals with group g and M orbits; shape (230, n).
         groups: space-group numbers to take in turn; empty draws G from the data.
         seed, index: the item.
+        calls: geometry calls.
     """
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
     choice, size = rng.random(2)
@@ -111,6 +118,8 @@ def draw_item(counts: np.ndarray, groups: Sequence[int], seed: int, index: int) 
         element_order=rng.permutation(n_orbits),
         free_coords=rng.random((n_orbits, 3)),
         k=rng.standard_normal(6),
+        churn_coords=rng.standard_normal((calls, n_orbits, 3)),
+        churn_k=rng.standard_normal((calls, 6)),
     )
 
 
@@ -135,7 +144,7 @@ def sample_symmcd(
     counts = model.orbit_counts.cpu().double().numpy()
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
-        draws = [draw_item(counts, groups, seed, index) for index in chosen]
+        draws = [draw_item(counts, groups, seed, index, config.split()[2]) for index in chosen]
         names = [item_name(d.group, seed, index) for d, index in zip(draws, chosen, strict=True)]
         # Items of like size share a forward pass; the order of the output does not change.
         order = np.argsort([d.n_orbits for d in draws], kind="stable")
@@ -153,8 +162,8 @@ def sample_batch(model: SymmCD, draws: Sequence[ItemDraws], config: SamplerConfi
     sizes = torch.tensor([d.n_orbits for d in draws])
     mask = torch.arange(int(sizes.max())) < sizes[:, None]
 
-    def padded(name: str, fill: float = 0.0) -> Tensor:
-        rows = [torch.as_tensor(np.asarray(getattr(d, name), dtype=float)) for d in draws]
+    def padded(field: Callable[[ItemDraws], np.ndarray], fill: float = 0.0) -> Tensor:
+        rows = [torch.as_tensor(np.asarray(field(d), dtype=float)) for d in draws]
         out = torch.full((*mask.shape, *rows[0].shape[1:]), fill, dtype=torch.float64)
         for i, row in enumerate(rows):
             out[i, : len(row)] = row
@@ -169,11 +178,18 @@ def sample_batch(model: SymmCD, draws: Sequence[ItemDraws], config: SamplerConfi
         mask=mask,
     ).to(model.device, model.dtype)
     slot_order = torch.arange(mask.shape[1], device=model.device).expand(mask.shape)
-    batch = _draw_positions(model, batch, padded("position"), slot_order, for_positions, config.position_temperature)
-    order = padded("element_order", 1e6).long()
-    batch = _draw_elements(model, batch, padded("element"), order, for_elements, config.element_temperature)
-    start = torch.as_tensor(np.stack([d.k for d in draws])).to(model.device, model.dtype)
-    return _denoise(model, batch, padded("free_coords"), start, for_geometry)
+    batch = _draw_positions(
+        model, batch, padded(lambda d: d.position), slot_order, for_positions, config.position_temperature
+    )
+    order = padded(lambda d: d.element_order, 1e6).long()
+    batch = _draw_elements(model, batch, padded(lambda d: d.element), order, for_elements, config.element_temperature)
+    noise = GeometryNoise(
+        padded(lambda d: d.free_coords),
+        torch.as_tensor(np.stack([d.k for d in draws])).to(model.device, model.dtype),
+        [padded(lambda d, call=call: d.churn_coords[call]) for call in range(for_geometry)],
+        torch.as_tensor(np.stack([d.churn_k for d in draws], axis=1)).to(model.device, model.dtype),
+    )
+    return _denoise(model, batch, noise, config.churn)
 
 
 def _draw_positions(
@@ -223,23 +239,44 @@ def _draw_elements(
     return batch.replace(numbers=numbers)
 
 
-def _denoise(model: SymmCD, batch: Batch, u: Tensor, k_noise: Tensor, calls: int) -> Batch:
-    """Probability-flow ODE of coordinates and cell, from pure noise (Song et al., arXiv 2011.13456, equation 13)."""
+@dataclass(frozen=True)
+class GeometryNoise:
+    """Random numbers of a batch: uniform start of u (B, M, 3), normal start of k (B, 6), normal noise of every call."""
+
+    u: Tensor
+    k: Tensor
+    churn_u: list[Tensor]
+    churn_k: Tensor
+
+
+def _denoise(model: SymmCD, batch: Batch, noise: GeometryNoise, churn: float) -> Batch:
+    """Coordinates and cell from pure noise: the stochastic sampler of Karras et al. (arXiv 2206.00364, algorithm 2).
+
+    Euler steps along the probability flow, each from a noise level raised by a factor 1 + churn.
+    """
     symmetry = model.symmetry()
+    calls = len(noise.churn_u)
     times = torch.linspace(1.0, 0.0, calls, device=model.device, dtype=model.dtype)
     sigma_u = geometric(times, *model.config.coordinate_sigma)
     sigma_k = geometric(times, *model.config.cell_sigma)
     free = torch.arange(3, device=model.device) < symmetry.freedom[batch.position][..., None]
     free_k = free_components(symmetry.system[batch.group])
-    u, k = u * (free & batch.mask[..., None]), sigma_k[0] * k_noise * free_k
+    u, k = noise.u * (free & batch.mask[..., None]), sigma_k[0] * noise.k * free_k
     n = len(batch.group)
     for i in range(calls):
-        move, output = model.denoise_geometry(batch, u, k, sigma_u[i].expand(n), sigma_k[i].expand(n))
-        k_0 = gaussian.denoise(k, sigma_k[i], output)
+        now_u, now_k = sigma_u[i], sigma_k[i]
+        if 0 < i < calls - 2 and churn > 0:
+            now_u = (now_u * (1 + churn)).clamp(max=model.config.coordinate_sigma[1])
+            now_k = (now_k * (1 + churn)).clamp(max=model.config.cell_sigma[1])
+            added = (now_u**2 - sigma_u[i] ** 2).sqrt().expand(n)
+            u = u + model.coordinate_noise(batch, noise.churn_u[i], added)
+            k = k + (now_k**2 - sigma_k[i] ** 2).sqrt() * noise.churn_k[i] * free_k
+        move, output = model.denoise_geometry(batch, u, k, now_u.expand(n), now_k.expand(n))
+        k_0 = gaussian.denoise(k, now_k, output)
         last = i == calls - 1
-        ratio_u = torch.zeros_like(sigma_u[i]) if last else sigma_u[i + 1] / sigma_u[i]
-        u = u + (1 - ratio_u) * sigma_u[i] * wrapped_normal.score_scale(sigma_u[i][None]) * move
-        k = k_0 if last else gaussian.ode_step(k, k_0, sigma_k[i], sigma_k[i + 1])
+        ratio_u = torch.zeros_like(now_u) if last else sigma_u[i + 1] / now_u
+        u = u + (1 - ratio_u) * now_u * wrapped_normal.score_scale(now_u[None]) * move
+        k = k_0 if last else gaussian.ode_step(k, k_0, now_k, sigma_k[i + 1])
     mean, scale = model.cell_reference(batch)
     # A drop of RESULT_GRID beside 0 or 1 is 0: the grid is the same from both sides.
     u = (u / RESULT_GRID).round() % round(1 / RESULT_GRID) * RESULT_GRID
