@@ -202,10 +202,10 @@ def test_a_plain_pseudo_inverse_would_be_oblique_at_73_positions():
 @pytest.mark.parametrize(
     ("number", "parameters"),
     [
-        (2, (5.0, 6.0, 7.0, 42.0, 63.0, 55.0)),
-        (2, (4.0, 9.0, 9.0, 140.0, 95.0, 80.0)),
-        (14, (6.0, 5.0, 9.0, 90.0, 152.0, 90.0)),
-        (12, (14.0, 4.0, 6.0, 90.0, 33.0, 90.0)),
+        (2, (12.0, 4.0, 3.5, 85.0, 157.0, 84.0)),
+        (2, (4.0, 11.0, 3.6, 24.0, 92.0, 88.0)),
+        (14, (12.0, 5.0, 3.5, 90.0, 158.0, 90.0)),
+        (12, (3.2, 4.0, 13.0, 90.0, 21.0, 90.0)),
     ],
 )
 def test_skew_cells(number, parameters):
@@ -214,7 +214,7 @@ def test_skew_cells(number, parameters):
     lattice = parameters_to_matrix(*parameters)
     images = np.indices((13, 13, 13)).reshape(3, -1).T - 6
     for position in space_group(number).positions[:-1]:
-        points = rng.uniform(0.0, 1.0, (4, 3))
+        points = rng.uniform(0.0, 1.0, (12, 3))
         found = project_one(number, lattice, points, position.letter, crystal=False)
         free = position.degrees_of_freedom
         for point, distance in zip(points, found.distances, strict=True):
