@@ -30,8 +30,8 @@ ROOMS = (
     "batch",
     "diffusion",
     "nn",
+    "training",  # above models: the loop and its files know no model, a model brings its own fit
     "models",
-    "training",
     "evaluation",
     "cli",
     "__main__",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from crystaltool.arrays import Float, Int
 from crystaltool.crystal import Crystal
 from crystaltool.errors import SymmetryError
 from crystaltool.symmetry.space_group import LETTERS
+
+_SILENT = logging.NullHandler()
 
 DEFAULT_SYMPREC = 0.01
 """Angstrom; fits DFT-relaxed structures. MP-20's own labels were made at 0.1."""
@@ -46,6 +49,9 @@ def detect_orbits(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> Detecte
     """
     import moyopy
 
+    # Its remarks on cells that are no primitive ones concern operations that are not used here; unhandled, they would
+    # reach standard error beside the tool's own messages.
+    logging.getLogger("moyo").addHandler(_SILENT)
     cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
     try:
         found = moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
