@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crystaltool.asymunit import expand, tabulate
-from crystaltool.cli import asym_unit, main
+from crystaltool.cli import asym_unit
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import CifBlock, format_crystal
 from crystaltool.io.hdf5 import read_asym_units, read_history
-from crystaltool.io.stream import RawBlock, iter_blocks
+from crystaltool.io.stream import iter_blocks
+from tests.cli.one_process import Child, one_process
 from tests.forcefield.units import CORUNDUM, PERICLASE, ROCK_SALT, RUTILE, SILICON
 
 UNITS = (SILICON, ROCK_SALT, PERICLASE, RUTILE, CORUNDUM)
@@ -23,8 +25,11 @@ NO_CELL = "data_no-cell\n_cell_length_a 5\n\n"
 COINCIDING = format_crystal(Crystal(np.eye(3) * 5, np.array([[0.1, 0.2, 0.3]] * 2), np.array([14, 14])), "coinciding")
 
 
-def run(*arguments: str | Path) -> int:
-    return main.run(["asym-unit", *map(str, arguments)])
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    """One process for the whole module."""
+    with one_process() as running:
+        yield running
 
 
 def read(path: Path) -> list[CifBlock]:
@@ -50,15 +55,15 @@ def test_default_symprec_is_the_detectors() -> None:
     assert asym_unit.DEFAULT_SYMPREC == DEFAULT_SYMPREC
 
 
-def test_reduce_and_expand_give_the_crystals_back(tmp_path: Path) -> None:
+def test_reduce_and_expand_give_the_crystals_back(child: Child, tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text("".join(LISTED))
-    assert run("-o", tmp_path / "units.cif", tmp_path / "in.cif") == 0
+    assert child.run(tmp_path, "asym-unit", "-o", tmp_path / "units.cif", tmp_path / "in.cif").code == 0
     units = read(tmp_path / "units.cif")
     assert [block.declared_group for block in units] == [unit.group for unit in UNITS]
     assert [block.site_letters for block in units] == [unit.letters for unit in UNITS]
     assert [block.site_multiplicities for block in units] == [tuple(unit.multiplicities) for unit in UNITS]
     assert all(len(block.history) == 1 and " | asym-unit -o " in block.history[0] for block in units)
-    assert run("--expand", "-o", tmp_path / "back.cif", tmp_path / "units.cif") == 0
+    assert child.run(tmp_path, "asym-unit", "--expand", "-o", tmp_path / "back.cif", tmp_path / "units.cif").code == 0
     back = read(tmp_path / "back.cif")
     assert [len(block.history) for block in back] == [2] * len(UNITS)
     for block, given in zip(back, read(tmp_path / "in.cif"), strict=True):
@@ -66,15 +71,15 @@ def test_reduce_and_expand_give_the_crystals_back(tmp_path: Path) -> None:
         assert same_atoms(block, given)
 
 
-def test_data_set_holds_the_same_and_expands_too(tmp_path: Path) -> None:
+def test_data_set_holds_the_same_and_expands_too(child: Child, tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text("".join(LISTED))
-    assert run("-o", tmp_path / "data.h5", tmp_path / "in.cif") == 0
+    assert child.run(tmp_path, "asym-unit", "-o", tmp_path / "data.h5", tmp_path / "in.cif").code == 0
     table = read_asym_units(tmp_path / "data.h5")
     assert table.names == tuple(unit.name for unit in UNITS)
     assert [unit.letters for unit in table] == [unit.letters for unit in UNITS]
     assert [unit.group for unit in table] == [unit.group for unit in UNITS]
     assert " | asym-unit -o " in read_history(tmp_path / "data.h5")[0]
-    assert run("--expand", "-o", tmp_path / "back.cif", tmp_path / "data.h5") == 0
+    assert child.run(tmp_path, "asym-unit", "--expand", "-o", tmp_path / "back.cif", tmp_path / "data.h5").code == 0
     for block, given in zip(read(tmp_path / "back.cif"), read(tmp_path / "in.cif"), strict=True):
         assert same_atoms(block, given)
 
@@ -92,12 +97,11 @@ def mixed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("output", ["out.cif", "out.h5"])
-def test_bad_rows_are_reported_and_the_rest_is_done(capfd, mixed: Path, tmp_path: Path, output: str) -> None:
-    assert run("-o", tmp_path / output, mixed) == 2
-    err = capfd.readouterr().err
-    assert err.count(": ERROR, ") == 2
-    assert "data_mp-1: ERROR, no _cell_length_b, the cell is missing" in err
-    assert "data_mp-4: ERROR, no space group found at symprec 0.01 A" in err
+def test_bad_rows_are_reported_and_the_rest_is_done(child: Child, mixed: Path, tmp_path: Path, output: str) -> None:
+    ended = child.run(tmp_path, "asym-unit", "-o", output, mixed)
+    assert ended.code == 2 and ended.err.count(": ERROR, ") == 2
+    assert "data_mp-1: ERROR, no _cell_length_b, the cell is missing" in ended.err
+    assert "data_mp-4: ERROR, no space group found at symprec 0.01 A" in ended.err
     expected = ["mp-0", "mp-2", "mp-3", "mp-5", "mp-6"]
     if output == "out.h5":
         assert list(read_asym_units(tmp_path / output).names) == expected
@@ -105,37 +109,41 @@ def test_bad_rows_are_reported_and_the_rest_is_done(capfd, mixed: Path, tmp_path
         assert [block.name for block in read(tmp_path / output)] == expected
 
 
-def test_two_workers_write_the_same(capfd, mixed: Path, tmp_path: Path) -> None:
+def test_two_workers_write_the_same(child: Child, mixed: Path, tmp_path: Path) -> None:
     outputs = []
     for jobs in ("1", "2"):
-        assert run("--no-provenance", "-j", jobs, "-o", tmp_path / f"{jobs}.cif", mixed) == 2
-        assert run("--no-provenance", "-j", jobs, "-o", tmp_path / f"{jobs}.h5", mixed) == 2
-        outputs.append(((tmp_path / f"{jobs}.cif").read_bytes(), (tmp_path / f"{jobs}.h5").read_bytes()))
-        outputs[-1] += (capfd.readouterr().err,)
+        text = child.run(tmp_path, "asym-unit", "--no-provenance", "-j", jobs, mixed)
+        data = child.run(tmp_path, "asym-unit", "--no-provenance", "-j", jobs, "-o", f"{jobs}.h5", mixed)
+        assert text.code == data.code == 2 and text.out.count("\ndata_") == 4
+        outputs.append((text, data.err, (tmp_path / f"{jobs}.h5").read_bytes()))
     assert outputs[0] == outputs[1]
 
 
-def test_chunks_of_any_size_give_the_same_table(monkeypatch: pytest.MonkeyPatch, mixed: Path, tmp_path: Path) -> None:
-    run("--no-provenance", "-q", "-o", tmp_path / "one.h5", mixed)
-    monkeypatch.setattr(asym_unit, "CHUNK", 2)
-    run("--no-provenance", "-q", "-o", tmp_path / "two.h5", mixed)
+def test_chunks_of_any_size_give_the_same_table(child: Child, mixed: Path, tmp_path: Path) -> None:
+    command = ("asym-unit", "--no-provenance", "-q", "-o")
+    child.run(tmp_path, *command, "one.h5", mixed)
+    with one_process("from crystaltool.cli import asym_unit; asym_unit.CHUNK = 2") as small_chunks:
+        small_chunks.run(tmp_path, *command, "two.h5", mixed)
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
 
 
-def test_a_chunk_that_fails_as_a_whole_is_done_one_by_one(
-    capfd, monkeypatch: pytest.MonkeyPatch, mixed: Path, tmp_path: Path
-) -> None:
-    real = asym_unit.reduce_chunk
+CRASHING = """
+from crystaltool.cli import asym_unit
+real = asym_unit.reduce_chunk
+def crashing(symprec, chunk):
+    if any(raw.name == "mp-3" for raw in chunk):
+        raise RuntimeError("library crashed")
+    return real(symprec, chunk)
+asym_unit.reduce_chunk = crashing
+"""
 
-    def crashing(symprec: float, chunk: tuple[RawBlock, ...]) -> asym_unit.ReducedChunk:
-        if any(raw.name == "mp-3" for raw in chunk):
-            raise RuntimeError("library crashed")
-        return real(symprec, chunk)
 
-    monkeypatch.setattr(asym_unit, "reduce_chunk", crashing)
-    assert run("-o", tmp_path / "out.h5", mixed) == 2
+def test_a_chunk_that_fails_as_a_whole_is_done_one_by_one(mixed: Path, tmp_path: Path) -> None:
+    with one_process(CRASHING) as crashing:
+        ended = crashing.run(tmp_path, "asym-unit", "-o", "out.h5", mixed)
+    assert ended.code == 2
     assert read_asym_units(tmp_path / "out.h5").names == ("mp-0", "mp-2", "mp-5", "mp-6")
-    assert "data_mp-3: ERROR, internal error, RuntimeError: library crashed" in capfd.readouterr().err
+    assert "data_mp-3: ERROR, internal error, RuntimeError: library crashed" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -147,16 +155,13 @@ def test_a_chunk_that_fails_as_a_whole_is_done_one_by_one(
         (["-o", "there.h5"], "there.h5"),
     ],
 )
-def test_options_that_contradict(
-    capfd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("in.cif").write_text(LISTED[0])
-    Path("there.h5").write_text("kept")
-    assert run(*arguments, "in.cif") == 2
-    err = capfd.readouterr().err
-    assert message in err and err.count("\n") == 1
-    assert Path("there.h5").read_text() == "kept" and not Path("out.h5").exists()
+def test_options_that_contradict(child: Child, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "in.cif").write_text(LISTED[0])
+    (tmp_path / "there.h5").write_text("kept")
+    ended = child.run(tmp_path, "asym-unit", *arguments, "in.cif")
+    assert ended.code == 2 and ended.out == ""
+    assert message in ended.err and ended.err.count("\n") == 1
+    assert (tmp_path / "there.h5").read_text() == "kept" and not (tmp_path / "out.h5").exists()
 
 
 def test_an_empty_data_set_can_be_joined() -> None:
@@ -166,7 +171,7 @@ def test_an_empty_data_set_can_be_joined() -> None:
 
 
 @pytest.mark.data
-def test_first_rows_of_mp20_have_the_groups_that_it_lists(mp20: Path, tmp_path: Path) -> None:
+def test_first_rows_of_mp20_have_the_groups_that_it_lists(child: Child, mp20: Path, tmp_path: Path) -> None:
     """spglib's labels at 0.1 A; moyopy differs on 0.6 % of the whole set."""
     with gzip.open(mp20 / "val.csv.gz", "rt", newline="") as handle:
         rows = [row for row, _ in zip(csv.DictReader(handle), range(300), strict=False)]
@@ -174,7 +179,9 @@ def test_first_rows_of_mp20_have_the_groups_that_it_lists(mp20: Path, tmp_path: 
         writer = csv.DictWriter(handle, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-    assert run("--symprec", "0.1", "-o", tmp_path / "out.h5", tmp_path / "head.csv") == 0
+    assert (
+        child.run(tmp_path, "asym-unit", "--symprec", "0.1", "-o", tmp_path / "out.h5", tmp_path / "head.csv").code == 0
+    )
     table = read_asym_units(tmp_path / "out.h5")
     assert table.names == tuple(row["material_id"] for row in rows)
     agreed = np.mean(table.group == np.array([int(row["spacegroup.number"]) for row in rows]))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crystaltool.asymunit import expand
-from crystaltool.cli import main, relax
+from crystaltool.cli import relax
 from crystaltool.errors import CrystaltoolError
 from crystaltool.io.cif import CifBlock, format_asym_unit, format_crystal, parse_block
 from crystaltool.io.stream import iter_blocks
+from tests.cli.one_process import Child, one_process
 from tests.conftest import TOOL, tool_environment
 from tests.forcefield.units import PERICLASE, ROCK_SALT, RUTILE, cubic, unit_of
 
@@ -40,9 +40,11 @@ def test_defaults_are_the_libraries() -> None:
     assert relax.DEFAULT_SYMPREC == detection.DEFAULT_SYMPREC
 
 
-def run(*arguments: str | Path) -> int:
-    """In this process, so that the weights are loaded once."""
-    return main.run(["relax", *map(str, arguments)])
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    """One process for the whole module: it loads the weights once."""
+    with one_process() as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -53,20 +55,21 @@ def run(*arguments: str | Path) -> int:
         (["--max-steps", "-1"], "--max-steps"),
     ],
 )
-def test_wrong_options_are_one_line_and_exit_2(capfd, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_options_are_one_line_and_exit_2(
+    child: Child, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     (tmp_path / "in.cif").write_text(HALITE)
-    assert run(*arguments, tmp_path / "in.cif") == 2
-    out, err = capfd.readouterr()
-    assert out == "" and message in err and err.count("\n") == 1
+    ended = child.run(tmp_path, "relax", *arguments, "in.cif")
+    assert ended.code == 2 and ended.out == ""
+    assert message in ended.err and ended.err.count("\n") == 1
 
 
-def test_missing_extra_is_one_line_and_exit_2(capfd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_extra_is_one_line_and_exit_2(tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text(HALITE)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert run(tmp_path / "in.cif") == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.count("\n") == 1
-    assert "install it with: pip install 'crystaltool[mlip]'" in err
+    with one_process("import importlib.util; importlib.util.find_spec = lambda name, package=None: None") as bare:
+        ended = bare.run(tmp_path, "relax", "in.cif")
+    assert ended.code == 2 and ended.out == "" and ended.err.count("\n") == 1
+    assert "install it with: pip install 'crystaltool[mlip]'" in ended.err
 
 
 pytest.importorskip("chgnet", reason="the mlip extra is not installed")
@@ -90,14 +93,12 @@ def operations_miss(block: CifBlock) -> float:
 
 
 @pytest.fixture(scope="module")
-def relaxed(tmp_path_factory) -> tuple[int, Path, str]:
+def relaxed(child: Child, tmp_path_factory) -> tuple[int, Path, str]:
     """Exit code, output file and messages of the whole stream, one process."""
     folder = tmp_path_factory.mktemp("relaxed")
     (folder / "in.cif").write_text(STREAM)
-    messages = io.StringIO()
-    with contextlib.redirect_stderr(messages):
-        code = run("--no-provenance", "-o", folder / "out.cif", folder / "in.cif")
-    return code, folder / "out.cif", messages.getvalue()
+    ended = child.run(folder, "relax", "--no-provenance", "-o", "out.cif", "in.cif")
+    return ended.code, folder / "out.cif", ended.err
 
 
 def test_good_blocks_are_relaxed_and_bad_ones_reported(relaxed: tuple[int, Path, str]) -> None:
@@ -122,43 +123,43 @@ def test_good_blocks_are_relaxed_and_bad_ones_reported(relaxed: tuple[int, Path,
     assert [blocks[name].declared_group for name in ("halite", "rutile")] == [225, 136]
 
 
-def test_two_workers_write_the_same_bytes(relaxed: tuple[int, Path, str], tmp_path: Path) -> None:
+def test_two_workers_write_the_same_bytes(relaxed: tuple[int, Path, str], child: Child, tmp_path: Path) -> None:
     code, path, _ = relaxed
     (tmp_path / "in.cif").write_text(STREAM)
-    assert run("--jobs", "2", "--no-provenance", "-q", "-o", tmp_path / "out.cif", tmp_path / "in.cif") == code
+    assert child.run(tmp_path, "relax", "--jobs", "2", "--no-provenance", "-q", "-o", "out.cif", "in.cif").code == code
     assert (tmp_path / "out.cif").read_bytes() == path.read_bytes()
 
 
-def test_what_does_not_converge_is_written_marked_and_warned_about(capfd, tmp_path: Path) -> None:
+def test_what_does_not_converge_is_written_marked_and_warned_about(child: Child, tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text(HALITE)
-    assert run("--max-steps", "1", "-o", tmp_path / "out.cif", tmp_path / "in.cif") == 0
+    ended = child.run(tmp_path, "relax", "--max-steps", "1", "-o", "out.cif", "in.cif")
+    assert ended.code == 0
     block = read(tmp_path / "out.cif")["halite"]
     assert block.properties["relax_converged"] == "no" and block.properties["relax_steps"] == "1"
-    err = capfd.readouterr().err
-    assert "data_halite: WARNING, not converged in 1 steps" in err and err.count("\n") == 1
+    assert "data_halite: WARNING, not converged in 1 steps" in ended.err and ended.err.count("\n") == 1
     assert len(block.history) == 2
     assert block.history[1].startswith("2 crystaltool ") and block.history[1].endswith("| chgnet 0.4.2 model 0.3.0")
     assert " | relax --max-steps 1 -o " in block.history[1]
 
 
-def test_fixed_cell_and_freedom_from_symmetry(tmp_path: Path) -> None:
+def test_fixed_cell_and_freedom_from_symmetry(child: Child, tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text(LISTED_RUTILE)
-    assert run("--fixed-cell", "--no-keep-symmetry", "-o", tmp_path / "out.cif", tmp_path / "in.cif") == 0
+    assert child.run(tmp_path, "relax", "--fixed-cell", "--no-keep-symmetry", "-o", "out.cif", "in.cif").code == 0
     before, after = parse_block(LISTED_RUTILE), read(tmp_path / "out.cif")["rutile"]
     np.testing.assert_allclose(after.crystal.lattice, before.crystal.lattice, atol=1e-7)
     assert after.declared_group == 1 and len(after.site_numbers) == 6
     assert np.abs(after.crystal.frac_coords - before.crystal.frac_coords).max() > 1e-4
 
 
-def test_declared_group_is_kept_where_a_detector_finds_a_higher_one(tmp_path: Path) -> None:
+def test_declared_group_is_kept_where_a_detector_finds_a_higher_one(child: Child, tmp_path: Path) -> None:
     lower = format_asym_unit(unit_of(216, cubic(4.21), [("Mg", "a", ()), ("O", "b", ())]), "zinc-blende-like")
     assert parse_block(lower).crystal.n_atoms == parse_block(format_asym_unit(PERICLASE, "x")).crystal.n_atoms
     (tmp_path / "in.cif").write_text(lower)
-    assert run("-o", tmp_path / "out.cif", tmp_path / "in.cif") == 0
+    assert child.run(tmp_path, "relax", "-o", "out.cif", "in.cif").code == 0
     assert read(tmp_path / "out.cif")["zinc-blende-like"].declared_group == 216
 
 
-def test_killed_in_the_middle_leaves_whole_blocks_that_a_resumed_run_keeps(tmp_path: Path) -> None:
+def test_killed_in_the_middle_leaves_whole_blocks_that_a_resumed_run_keeps(child: Child, tmp_path: Path) -> None:
     arguments = ["--no-provenance", "-o", str(tmp_path / "out.cif")]
     process = subprocess.Popen(
         [*TOOL, "relax", *arguments],
@@ -182,7 +183,7 @@ def test_killed_in_the_middle_leaves_whole_blocks_that_a_resumed_run_keeps(tmp_p
     first = partial.read_text()
     assert list(read(partial)) == ["halite"] and first.endswith("\n\n")
     (tmp_path / "in.cif").write_text(HALITE + periclase)
-    assert run(*arguments, "--resume", tmp_path / "in.cif") == 0
+    assert child.run(tmp_path, "relax", *arguments, "--resume", tmp_path / "in.cif").code == 0
     assert (tmp_path / "out.cif").read_text().startswith(first)
     assert list(read(tmp_path / "out.cif")) == ["halite", "periclase"]
 
