@@ -46,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint", default="symmcd", help="checkpoint folder or model name for `sample`")
     parser.add_argument("-n", "--n", type=int, default=10_000, help="samples to draw, or at most so many to read")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="processes that judge")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that sample and judge")
     parser.add_argument("--nice", type=int, default=10, help="added to this process's niceness")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with train.csv.gz and test.csv.gz")
     parser.add_argument("--train", type=Path, help="asymmetric units of the training set (HDF5), made if not given")
@@ -104,12 +104,13 @@ def cold_start(checkpoint: str, seed: int) -> Row:
     return Row(what, "under 60 s", f"{seconds:.1f} s ({len(lines)} verdicts, {passed} pass every check)")
 
 
-def draw(checkpoint: str, n: int, seed: int, work: Path) -> tuple[Path, Row]:
+def draw(checkpoint: str, n: int, seed: int, jobs: int, work: Path) -> tuple[Path, Row]:
     """The sample to judge, groups drawn from the data."""
     path = work / f"sample-n{n}-s{seed}.cif"
     note(f"sampling {n}")
-    seconds = run(["sample", checkpoint, "-n", str(n), "--seed", str(seed), "-q", "--overwrite", "-o", path.name], work)
-    what = f"{n} samples with groups drawn from the data, to CIF on disk"
+    fixed = ["-n", str(n), "--seed", str(seed), "--jobs", str(jobs), "-q", "--overwrite", "-o", path.name]
+    seconds = run(["sample", checkpoint, *fixed], work)
+    what = f"{n} samples with groups drawn from the data, to CIF on disk, {jobs} processes"
     return path, Row(what, "10,000 in under 600 s", f"{seconds:.0f} s ({n / seconds:.1f} a second)")
 
 
@@ -204,7 +205,7 @@ def measure(arguments: argparse.Namespace, work: Path):
     else:
         if not arguments.no_speed:
             rows.append(cold_start(arguments.checkpoint, arguments.seed))
-        path, row = draw(arguments.checkpoint, arguments.n, arguments.seed, work)
+        path, row = draw(arguments.checkpoint, arguments.n, arguments.seed, arguments.jobs, work)
         rows += [] if arguments.no_speed else [row]
         rows += kept_groups(arguments, work)
         paths = [str(path)]
