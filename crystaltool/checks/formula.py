@@ -17,6 +17,9 @@ from crystaltool.units import SYMBOLS, atomic_number
 if TYPE_CHECKING:
     from crystaltool.io.cif import CifBlock
 
+DIATOMIC = frozenset(atomic_number(symbol) for symbol in ("H", "N", "O", "F", "Cl"))
+"""Elements whose formula pymatgen reduces to two atoms."""
+
 _PART = re.compile(r"([A-Z][a-z]?)([0-9]*\.?[0-9]*)$")
 
 Composition = dict[int, int]
@@ -64,7 +67,8 @@ def parse_formula_sum(text: str) -> Composition:
 def check_formula(block: CifBlock) -> Verdict:
     """Formula times Z is the content of the cell; without Z the content is a whole multiple of the formula.
 
-    pymatgen writes the content of the cell as the formula and Z of the reduced one; that is taken as it is meant.
+    pymatgen writes the content of the cell as the formula and Z of the reduced one (N2, not N); that is taken as it
+    is meant.
     """
     content = composition(block.crystal.numbers)
     limit = "formula x Z = atoms of the cell"
@@ -79,10 +83,17 @@ def check_formula(block: CifBlock) -> Verdict:
     if units is None:
         passed = reduced(declared) == reduced(content) and sum(content.values()) % sum(declared.values()) == 0
     else:
-        as_pymatgen_means = declared == content and _times(reduced(declared), units) == content
+        as_pymatgen_means = declared == content and _times(_unit_of_pymatgen(declared), units) == content
         passed = _times(declared, units) == content or as_pymatgen_means
     said = f"{formula_text(declared)}, Z = {units if units is not None else 'not given'}"
     return Verdict("formula", passed, n_atoms, limit, f"declared {said}; the cell holds {formula_text(content)}")
+
+
+def _unit_of_pymatgen(counts: Composition) -> Composition:
+    """The formula unit that pymatgen's Z counts: the reduced formula, or a molecule of a diatomic gas."""
+    unit = reduced(counts)
+    diatomic = len(unit) == 1 and not DIATOMIC.isdisjoint(unit) and sum(counts.values()) % 2 == 0
+    return _times(unit, 2) if diatomic else unit
 
 
 def _times(counts: Composition, factor: int) -> Composition:

@@ -27,7 +27,7 @@ def print_summary(tally: Mapping[str, Sequence[int]], n_bad: int) -> None:
     table.add_column("rule")
     for name, (n_passed, n_failed) in tally.items():
         total = n_passed + n_failed
-        rate = f"{100 * n_passed / total:.1f} %" if total else "-"
+        rate = f"{100 * n_passed / total:.2f} %" if total else "-"
         table.add_row(name, str(n_passed), str(n_failed), rate, rules[name], end_section=name == list(tally)[-2])
     with contextlib.suppress(OSError, ValueError):  # a closed stderr is nobody's business
         Console(stderr=True, width=None if sys.stderr.isatty() else 120).print(table)

@@ -128,6 +128,13 @@ def test_formula_and_z(formula, units, passes):
     assert failing(block) == (set() if passes else {"formula"})
 
 
+@pytest.mark.parametrize(("units", "passes"), [("2", True), ("1", True), ("4", False), ("3", False)])
+def test_diatomic_gases_as_pymatgen_counts_them(units, passes):
+    sites = "N1 N 1 0 0 0.1\nN2 N 1 0 0 0.3\nN3 N 1 0 0.5 0.6\nN4 N 1 0 0.5 0.8"
+    block = halite(sites=sites, operations=["x,y,z"], group="1", formula="N4", units=units)
+    assert verdict(block, "formula").passed == passes
+
+
 def test_wrong_multiplicity():
     block = halite(sites="Na1 Na 4 0 0 0\nCl1 Cl 8 0.5 0.5 0.5")
     assert failing(block) == {"multiplicities"}

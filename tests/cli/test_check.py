@@ -90,8 +90,8 @@ def test_every_structure_has_a_line_per_check(crystaltool):
 def test_summary_on_stderr(crystaltool):
     done = crystaltool("check", stdin=GOOD + OVERLAPPING + BROKEN)
     lines = {line.split("│")[1].strip(): line for line in done.stderr.splitlines() if line.count("│") > 3}
-    assert "50.0 %" in lines["distance-cdvae"] and "100.0 %" in lines["charge"] and "smact14" in done.stderr
-    assert "50.0 %" in lines["all"] and "1 records could not be read" in done.stderr
+    assert "50.00 %" in lines["distance-cdvae"] and "100.00 %" in lines["charge"] and "smact14" in done.stderr
+    assert "50.00 %" in lines["all"] and "1 records could not be read" in done.stderr
     assert crystaltool("check", "-q", stdin=GOOD).stderr == ""
 
 
