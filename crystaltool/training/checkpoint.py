@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 from collections.abc import Callable, Mapping
@@ -79,26 +80,36 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: {error.strerror}") from error
     if len(data) < 8 or not 2 <= (length := struct.unpack("<Q", data[:8])[0]) <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise CheckpointError(f"{path}: not a safetensors file")
+    body = memoryview(data)[8 + length :]
     try:
         header = json.loads(data[8 : 8 + length])
-        body, tensors = memoryview(data)[8 + length :], {}
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            start, stop = entry["data_offsets"]
-            dtype, shape = _TYPES[entry["dtype"]], [int(x) for x in entry["shape"]]
-            count = int(np.prod(shape, dtype=object)) if shape else 1
-            if (
-                not 0 <= start <= stop <= len(body)
-                or stop - start != count * dtype.itemsize
-                or min(shape, default=1) < 0
-            ):
-                raise CheckpointError(f"{path}: tensor {name} does not fit the file")
-            raw = torch.frombuffer(bytearray(body[start:stop]), dtype=torch.uint8) if stop > start else torch.zeros(0)
-            tensors[name] = raw.view(dtype).reshape(shape) if stop > start else torch.zeros(shape, dtype=dtype)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        tensors = {name: _tensor(entry, body) for name, entry in entries.items()}
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+    ) as error:  # and RecursionError
         raise CheckpointError(f"{path}: damaged safetensors header") from error
+    spans = sorted(tuple(entry["data_offsets"]) for entry in entries.values())
+    if [0, *(stop for _, stop in spans)] != [*(start for start, _ in spans), len(body)]:
+        raise CheckpointError(f"{path}: its tensors overlap or leave gaps")
     return tensors
+
+
+def _tensor(entry: dict[str, Any], body: memoryview) -> Tensor:
+    """One tensor of the file; ValueError, KeyError, TypeError or RuntimeError if the entry does not fit the data."""
+    (start, stop), shape, dtype = entry["data_offsets"], entry["shape"], _TYPES[entry["dtype"]]
+    if not isinstance(shape, list) or not all(type(number) is int and number >= 0 for number in (start, stop, *shape)):
+        raise ValueError("shape or offsets are no natural numbers")
+    if not start <= stop <= len(body) or stop - start != math.prod(shape) * dtype.itemsize:
+        raise ValueError("shape does not fit the offsets, or they the file")
+    if start == stop:
+        return torch.zeros(shape, dtype=dtype)
+    return torch.frombuffer(bytearray(body[start:stop]), dtype=dtype).reshape(shape)
 
 
 def save_model(directory: Path, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -126,13 +137,15 @@ def load_model(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Te
         config = json.loads(path.read_text())
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not JSON ({error})") from error
     version = config.get("crystaltool_format") if isinstance(config, dict) else None
     if not isinstance(version, int):
         raise CheckpointError(f"{path}: not a crystaltool checkpoint")
     if version > FORMAT_VERSION:
         raise CheckpointError(f"{path}: format {version} is newer than {FORMAT_VERSION}, update crystaltool")
+    if version < 1 or not set(range(version, FORMAT_VERSION)) <= set(UPGRADES):
+        raise CheckpointError(f"{path}: format {version} is not known, this program reads 1-{FORMAT_VERSION}")
     if config.get("model") != kind:
         raise CheckpointError(f"{path}: holds a {config.get('model')!r} model, expected {kind!r}")
     weights = directory / "model.safetensors"
@@ -183,6 +196,9 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]
             groups: dict[str, dict[str, Tensor]] = {}
             for group in file:
                 groups[group] = {name: torch.from_numpy(np.asarray(data[()])) for name, data in file[group].items()}
-            return json.loads(file.attrs["attributes"]), groups
-    except (OSError, KeyError, ValueError) as error:
+            attributes = json.loads(file.attrs["attributes"])
+            if not isinstance(attributes, dict):
+                raise ValueError("its attributes are no JSON object")
+            return attributes, groups
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a readable training state ({error})") from error

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import nn
 
 from crystaltool.errors import UsageError
+
+LONGEST_WAIT = timedelta(hours=2)
+"""How long the others may wait while the first process validates."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class World:
     def share(self, rows):
         """This process's part of a global batch, strided so that parts are of like size."""
         return rows[self.rank :: self.size]
+
+    def weight(self, n_part: int, n_whole: int) -> float:
+        """Factor of a mean loss over this process's part that makes the mean over processes that of the whole.
+
+        1 for parts of equal size, 0 for an empty part. Exact for losses that are means over crystals.
+        """
+        return n_part * self.size / n_whole
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over all processes, in one message."""
@@ -66,25 +77,26 @@ def join_world(device: torch.device) -> World:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World()
-    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # nccl sends from the current device: one process, one GPU
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     return World(torch.distributed.get_rank(), size)
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device of `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes this process's GPU where there is one.
+    """The torch device of `auto`, `cpu`, `cuda` or `cuda:N`; `auto` and `cuda` take this process's GPU.
 
     Raises:
         UsageError: if there is no such device.
     """
+    own = int(os.environ.get("LOCAL_RANK", "0"))
     if name == "auto":
-        return (
-            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            if torch.cuda.is_available()
-            else torch.device("cpu")
-        )
+        return torch.device("cuda", own) if torch.cuda.is_available() else torch.device("cpu")
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
         raise UsageError(f"--device {name!r}: expected auto, cpu or cuda:N")
-    if kind == "cuda" and not int(index or 0) < torch.cuda.device_count():
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not int(index or own) < torch.cuda.device_count():
         raise UsageError(f"--device {name}: {torch.cuda.device_count()} GPUs are visible to torch")
-    return torch.device(name)
+    return torch.device("cuda", int(index or own))

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crystaltool.errors import CheckpointError
-from crystaltool.training.checkpoint import load_state, save_state
+from crystaltool.errors import CheckpointError, UsageError
+from crystaltool.training.checkpoint import load_state, replace_file, save_state
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
 
@@ -35,6 +35,9 @@ class LoopConfig:
         log_every, save_every, validate_every: steps; 0 turns validation off.
         patience: validations without a better score before training stops; 0 never stops.
         bfloat16: run the networks under autocast (GPU).
+
+    Raises:
+        UsageError: on a number outside its range.
     """
 
     steps: int
@@ -49,6 +52,23 @@ class LoopConfig:
     validate_every: int = 0
     patience: int = 0
     bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("steps", 1),
+            ("warmup", 0),
+            ("seed", 0),
+            ("log_every", 1),
+            ("save_every", 1),
+            ("validate_every", 0),
+            ("patience", 0),
+        ):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        if not (0 < self.learning_rate < math.inf and self.gradient_norm > 0 and 0 <= self.weight_decay < math.inf):
+            raise UsageError("learning_rate and gradient_norm must be positive numbers, weight_decay at least 0")
+        if not 0 <= self.ema_decay < 1:
+            raise UsageError(f"ema_decay is {self.ema_decay}, expected 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,7 @@ def train(
     world: World,
     *,
     resume: bool = False,
+    belongs_to: dict[str, Any] | None = None,
     validate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None,
     on_best: Callable[[dict[str, Tensor], dict[str, Any]], None] | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -82,12 +103,13 @@ def train(
         directory: gets `state.h5` and `metrics.jsonl`.
         world: this process among all.
         resume: go on from `state.h5`; the run then equals an unbroken one, step by step.
-        validate: from averaged weights to metrics, `score` among them (higher is better).
+        belongs_to: what else must be the same to resume (model, data); plain JSON values.
+        validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step too.
         on_best: called with averaged weights and a record where validation found a better score.
         on_progress: called at each log interval on the first process.
 
     Raises:
-        CheckpointError: if the state to resume from belongs to another configuration.
+        CheckpointError: if the state to resume from belongs to another configuration, model or data set.
     """
     device = next(module.parameters()).device
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -97,16 +119,25 @@ def train(
     ema = Ema(module, config.ema_decay)
     state_path, log_path = directory / "state.h5", directory / "metrics.jsonl"
     record: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf, "since_best": 0, "config": asdict(config)}
+    record |= {"belongs_to": json.loads(json.dumps(belongs_to)), "owed": False, "meter": {}}
     if resume:
-        record = _restore(state_path, config, trained, optimizer, ema)
-        _truncate_log(log_path, record["step"])
+        record |= _restore(state_path, config, belongs_to, trained, optimizer, ema)
+        if world.first:
+            _truncate_log(log_path, record["step"])
     elif world.first:
         log_path.unlink(missing_ok=True)
+    meter = _Meter(record["step"], record["meter"])
     stopping = _SignalFlag()
-    started, since, sums, since_step = time.monotonic() - record["seconds"], time.monotonic(), {}, record["step"]
+    started, since, since_step = time.monotonic() - record["seconds"], time.monotonic(), record["step"]
     step = record["step"]
+    finished = False
+    if record["owed"] and validate:
+        finished = _validate(ema, record, config, step, log_path, world, validate, on_best)
+        record["owed"] = False
+        if world.first:
+            _save(state_path, record, trained, optimizer, ema)
     with stopping:
-        while step < config.steps:
+        while step < config.steps and not finished:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             torch.manual_seed(_seed(config.seed, step, world.rank, 0))
@@ -122,26 +153,49 @@ def train(
                 optimizer.step()
             step += 1
             ema.update(module, step)
-            for name, number in {"loss": value.detach(), "gradient_norm": norm, **extra}.items():
-                sums[name] = sums.get(name, 0.0) + number
+            meter.add({"loss": value.detach(), "gradient_norm": norm, **extra})
             stop = world.any(stopping.raised)
-            if step % config.log_every == 0 or step == config.steps or stop:
-                elapsed = time.monotonic() - since
-                metrics = {name: float(total) / (step - since_step) for name, total in sums.items()}
+            if step % config.log_every == 0 or step == config.steps:
+                metrics = meter.means(step)
                 _log(log_path, world, {"step": step, "lr": learning_rate(config, step - 1), **metrics})
                 if world.first:
-                    on_progress(Progress(step, config.steps, metrics, (step - since_step) / elapsed))
-                sums, since, since_step = {}, time.monotonic(), step
-            finished = False
-            if config.validate_every and validate and step % config.validate_every == 0 and not stop:
+                    on_progress(Progress(step, config.steps, metrics, (step - since_step) / (time.monotonic() - since)))
+                since, since_step = time.monotonic(), step
+            due = bool(config.validate_every and validate) and (
+                step % config.validate_every == 0 or step == config.steps
+            )
+            if due and not stop:
                 finished = _validate(ema, record, config, step, log_path, world, validate, on_best)
                 since = time.monotonic()
-            record |= {"step": step, "seconds": time.monotonic() - started}
             if world.first and (step % config.save_every == 0 or step == config.steps or stop or finished):
+                # SIGTERM wants an end soon: a validation that is due is left to the resumed run.
+                record |= {"step": step, "seconds": time.monotonic() - started, "owed": due and stop}
+                record["meter"] = meter.state()
                 _save(state_path, record, trained, optimizer, ema)
-            if stop or finished:
+            if stop:
                 break
     return ema.values
+
+
+class _Meter:
+    """Means of what is logged since the last line; part of the state, so that a resumed run writes the same lines."""
+
+    def __init__(self, step: int, state: dict[str, Any]) -> None:
+        self.since = int(state.get("since", step))
+        self.sums: dict[str, Any] = dict(state.get("sums", {}))
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():  # in float64, which JSON keeps to the last bit
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+
+    def means(self, step: int) -> dict[str, float]:
+        """Means up to this step, which begin anew after it."""
+        means = {name: float(total) / (step - self.since) for name, total in self.sums.items()}
+        self.since, self.sums = step, {}
+        return means
+
+    def state(self) -> dict[str, Any]:
+        return {"since": self.since, "sums": {name: float(total) for name, total in self.sums.items()}}
 
 
 def _seed(*words: int) -> int:
@@ -181,13 +235,29 @@ def _save(path: Path, record: dict[str, Any], trained: dict[str, nn.Parameter], 
     save_state(path, record, groups)
 
 
-def _restore(path: Path, config: LoopConfig, trained: dict[str, nn.Parameter], optimizer, ema: Ema) -> dict[str, Any]:
+def _restore(
+    path: Path,
+    config: LoopConfig,
+    belongs_to: dict[str, Any] | None,
+    trained: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    ema: Ema,
+) -> dict[str, Any]:
     record, groups = load_state(path)
-    if record["config"] != json.loads(json.dumps(asdict(config))):
+    if record.get("config") != json.loads(json.dumps(asdict(config))):
         raise CheckpointError(f"{path}: was trained with another configuration, resume with the same one")
-    for part, names in (("weights", trained), ("average", ema.values)):
-        if set(groups.get(part, {})) != set(names):
+    # States written before `belongs_to` existed lack it.
+    if record.get("belongs_to") not in (None, json.loads(json.dumps(belongs_to))):
+        raise CheckpointError(f"{path}: belongs to another model or data set, resume with the same ones")
+    shapes = {
+        part: {name: tuple(value.shape) for name, value in groups.get(part, {}).items()}
+        for part in ("weights", "average", "exp_avg", "exp_avg_sq")
+    }
+    for part, named in {"weights": trained, "average": ema.values}.items():
+        if shapes[part] != {name: tuple(value.shape) for name, value in named.items()}:
             raise CheckpointError(f"{path}: its tensors are not those of this model")
+    if not shapes["exp_avg"].items() <= shapes["weights"].items() or shapes["exp_avg"] != shapes["exp_avg_sq"]:
+        raise CheckpointError(f"{path}: the optimiser's moments are not those of this model")
     with torch.no_grad():
         for name, p in trained.items():
             p.copy_(groups["weights"][name])
@@ -204,8 +274,9 @@ def _restore(path: Path, config: LoopConfig, trained: dict[str, nn.Parameter], o
 
 def _log(path: Path, world: World, row: dict[str, Any]) -> None:
     if world.first:
+        plain = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
         with open(path, "a") as handle:
-            handle.write(json.dumps(row) + "\n")
+            handle.write(json.dumps(plain) + "\n")
 
 
 def _truncate_log(path: Path, step: int) -> None:
@@ -217,9 +288,9 @@ def _truncate_log(path: Path, step: int) -> None:
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
-        except ValueError:
+        except (ValueError, KeyError, TypeError):
             break
-    path.write_text("".join(kept))
+    replace_file(path, lambda part: part.write_text("".join(kept)))
 
 
 class _SignalFlag:

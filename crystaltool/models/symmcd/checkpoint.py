@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from crystaltool.errors import CheckpointError
+from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.sampling import SamplerConfig
 from crystaltool.training.checkpoint import load_model
@@ -33,8 +34,10 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
     try:
         sizes = from_json(SymmCDConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
         raise CheckpointError(f"{directory / 'config.json'}: no sizes of a SymmCD in it ({error})") from error
+    if not _fits(sizes, tensors):  # before anything is made: sizes may be hostile
+        raise CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json")
     model = SymmCD(sizes)
     try:
         model.load_state_dict(tensors)
@@ -44,6 +47,24 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
         raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
     model.eval().requires_grad_(False)
     return LoadedSymmCD(model.to(device, torch.float64), sampler, str(config["sha256"]))
+
+
+def _fits(sizes: SymmCDConfig, tensors: dict[str, Tensor]) -> bool:
+    """Whether the widths and depths of the configuration are those of the weights."""
+
+    def shape(name: str) -> tuple[int, ...]:
+        return tuple(tensors[name].shape) if name in tensors else ()
+
+    def depth(stem: str) -> int:
+        return len({name[len(stem) :].split(".")[0] for name in tensors if name.startswith(stem)})
+
+    return (
+        shape("sites.norm.weight") == (sizes.site_width,)
+        and shape("geometry.cell_in.bias") == (sizes.geometry_width,)
+        and shape("geometry.pair_in.weight") == (sizes.pair_width, 2 * sizes.n_functions)
+        and depth("sites.layers.") == sizes.site_layers
+        and depth("geometry.layers.") == sizes.geometry_layers
+    )
 
 
 def from_json(default: Any, values: dict[str, Any]) -> Any:
@@ -60,7 +81,7 @@ def from_json(default: Any, values: dict[str, Any]) -> Any:
             value = tuple(value)
         elif kind is float and isinstance(value, int):
             value = float(value)
-        if kind is None or not isinstance(value, kind):
+        if kind is None or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise TypeError(f"{name} is {value!r}")
         changed[name] = value
     return replace(default, **changed)

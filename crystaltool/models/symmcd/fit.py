@@ -8,6 +8,7 @@ is `crystaltool train symmcd` for hosts without the command line's libraries (ty
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -24,10 +25,11 @@ from torch import Tensor
 from crystaltool.asymunit import AsymUnitTable
 from crystaltool.errors import CheckpointError, CrystaltoolError, InputError, UsageError
 from crystaltool.io.hdf5 import read_asym_units
+from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import PARTS, SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import MAX_ORBITS, gather_statistics, to_batch
 from crystaltool.nn.layers import N_ELEMENTS
-from crystaltool.training.checkpoint import load_model, save_model
+from crystaltool.training.checkpoint import save_model
 from crystaltool.training.distributed import choose_device, join_world
 from crystaltool.training.loop import LoopConfig, Progress, threads_per_process, train
 from crystaltool.training.order import epoch_batches, n_batches
@@ -67,13 +69,16 @@ def read_config(text: str) -> FitConfig:
     unknown = set(tree) - {"model", "loop", "fit"}
     if unknown:
         raise UsageError(f"configuration has no table [{sorted(unknown)[0]}], only [model], [loop], [fit]")
+    for name, value in tree.items():
+        if not isinstance(value, dict):
+            raise UsageError(f"configuration: {name} is {value!r}, expected a table [{name}]")
     model = _fill(SymmCDConfig(), tree.get("model", {}), "model")
     loop = _fill(LoopConfig(steps=1), tree.get("loop", {}), "loop")
     config = _fill(FitConfig(model, loop), tree.get("fit", {}), "fit")
     if not config.parts or set(config.parts) - set(PARTS):
         raise UsageError(f"[fit] parts is {list(config.parts)}, expected some of {list(PARTS)}")
-    if config.epochs < 1 or config.batch_size < 1:
-        raise UsageError("[fit] epochs and batch_size must be at least 1")
+    if config.epochs < 1 or config.batch_size < 1 or config.validation_samples < 1:
+        raise UsageError("[fit] epochs, batch_size and validation_samples must be at least 1")
     return config
 
 
@@ -88,10 +93,13 @@ def _fill(default: Any, values: dict[str, Any], table: str) -> Any:
             value = float(value)
         if want is tuple and isinstance(value, list):
             value = tuple(value)
-        if not isinstance(value, want):
+        if not isinstance(value, want) or (want is int and isinstance(value, bool)):
             raise UsageError(f"[{table}] {name} is {value!r}, expected {want.__name__}")
         changed[name] = value
-    return replace(default, **changed)
+    try:
+        return replace(default, **changed)
+    except UsageError as error:
+        raise UsageError(f"[{table}] {error}") from None
 
 
 def check_data(table: AsymUnitTable) -> None:
@@ -133,8 +141,6 @@ def fit_symmcd(
     torch.set_num_threads(threads_per_process(threads))
     place = choose_device(device)
     world = join_world(place)
-    if place.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
     table = read_asym_units(data)
     check_data(table)
     total = config.epochs * n_batches(len(table), config.batch_size)
@@ -142,12 +148,13 @@ def fit_symmcd(
     torch.manual_seed(loop.seed)
     model = SymmCD(config.model, gather_statistics(table))
     if init is not None and not resume:
-        stored, tensors = load_model(init, "symmcd")
-        if stored["config"]["model"] != json.loads(json.dumps(asdict(config.model))):
+        brought = load_symmcd(init)
+        if brought.model.config != config.model:
             raise CheckpointError(f"{init}: its networks have other sizes than the configuration")
-        model.load_state_dict(tensors)
+        model.load_state_dict(brought.model.state_dict())
     for part in PARTS:
         getattr(model, part).requires_grad_(part in config.parts)
+    model.mixed_precision = loop.bfloat16
     model.to(place)
     directory.mkdir(parents=True, exist_ok=True)
     starts = np.cumsum(table.n_orbits) - table.n_orbits
@@ -159,10 +166,11 @@ def fit_symmcd(
         if epoch not in order:
             order.clear()
             order[epoch] = epoch_batches(table.n_orbits, config.batch_size, loop.seed, epoch)
-        rows = world.share(order[epoch][place_in_epoch])
-        batch = to_batch(table, rows if len(rows) else order[epoch][place_in_epoch][:1], starts).to(place)
-        with torch.autocast(place.type, torch.bfloat16, enabled=loop.bfloat16):
-            return model(batch, generator, config.parts)
+        whole = order[epoch][place_in_epoch]
+        rows = world.share(whole)
+        batch = to_batch(table, rows if len(rows) else whole[:1], starts).to(place)
+        value, extra = model(batch, generator, config.parts)
+        return value * world.weight(len(rows), len(whole)), extra
 
     record = {
         "model": "symmcd",
@@ -190,6 +198,11 @@ def fit_symmcd(
             directory,
             world,
             resume=resume,
+            belongs_to={
+                "model": asdict(config.model),
+                "fit": {"batch_size": config.batch_size, "parts": config.parts},
+                "data": _digest(table),
+            },
             validate=validate if loop.validate_every else None,
             on_best=save,
             on_progress=on_progress,
@@ -200,6 +213,14 @@ def fit_symmcd(
             )
     finally:
         world.close()
+
+
+def _digest(table: AsymUnitTable) -> str:
+    """Which data set this is, whatever its file is called."""
+    digest = hashlib.sha256()
+    for array in (table.group, table.lattice, table.n_orbits, table.numbers, table.positions, table.free_coords):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def main(arguments: list[str]) -> int:

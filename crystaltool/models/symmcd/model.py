@@ -7,6 +7,7 @@ them. So two denoisers, each an expert for its stretch of time, share the work (
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from crystaltool.batch import Batch, symmetry_tensors
 from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
+from crystaltool.errors import UsageError
 from crystaltool.lattice import HEXAGONAL_K1
 from crystaltool.models.symmcd.representation import (
     MAX_ORBITS,
@@ -44,6 +46,9 @@ class SymmCDConfig:
         cutoff: Angstrom. n_functions: radial functions up to the cutoff.
         coordinate_sigma: smallest and largest noise of the free coordinates, in units of their period.
         cell_sigma: smallest and largest noise of the standardised k.
+
+    Raises:
+        UsageError: on sizes or noise levels that no network can have.
     """
 
     site_width: int = 128
@@ -57,6 +62,30 @@ class SymmCDConfig:
     n_functions: int = 16
     coordinate_sigma: tuple[float, float] = (0.003, 0.5)
     cell_sigma: tuple[float, float] = (0.01, 10.0)
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("site_width", 1),
+            ("site_layers", 1),
+            ("site_heads", 1),
+            ("geometry_width", 1),
+            ("pair_width", 1),
+            ("geometry_layers", 1),
+            ("n_functions", 2),
+        ):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        if self.site_width % self.site_heads:
+            raise UsageError(f"site_width {self.site_width} is not a multiple of site_heads {self.site_heads}")
+        if not 0 <= self.site_dropout < 1:
+            raise UsageError(f"site_dropout is {self.site_dropout}, expected 0 to below 1")
+        if not 0 < self.cutoff < math.inf:
+            raise UsageError(f"cutoff is {self.cutoff}, expected a positive number of Angstrom")
+        for name in ("coordinate_sigma", "cell_sigma"):
+            ends = getattr(self, name)
+            numbers = len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends)
+            if not numbers or not 0 < ends[0] < ends[1] < math.inf:
+                raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest noise level")
 
 
 class SymmCD(nn.Module):
@@ -78,6 +107,7 @@ class SymmCD(nn.Module):
     def __init__(self, config: SymmCDConfig, statistics: Statistics | None = None) -> None:
         super().__init__()
         self.config = config
+        self.mixed_precision = False
         symmetry = symmetry_tensors()
         groups = torch.repeat_interleave(torch.arange(N_GROUPS), symmetry.candidate_mask.sum(1))
         centring = symmetry.centring_order[groups]
@@ -119,6 +149,10 @@ class SymmCD(nn.Module):
         """Floating-point type of the weights."""
         return self.element_volume.dtype
 
+    def networks(self) -> torch.autocast:
+        """Context of the network calls, bfloat16 under `mixed_precision`; cells, distances and losses stay outside."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision)
+
     def symmetry(self):
         """The Wyckoff tables beside the weights."""
         return symmetry_tensors(str(self.device), self.dtype)
@@ -134,7 +168,8 @@ class SymmCD(nn.Module):
         position = batch.position.masked_fill(hidden_position | ~batch.mask, N_POSITIONS)
         numbers = batch.numbers.masked_fill(hidden_number, 0)
         atoms = self.atoms(batch.position, batch.mask).masked_fill(hidden_position, 0.0)
-        return self.sites(batch.group, numbers, position, atoms, batch.mask)
+        with self.networks():
+            return self.sites(batch.group, numbers, position, atoms, batch.mask).to(self.dtype)
 
     def position_logits(self, h: Tensor, batch: Batch, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the group's positions, -inf where none is left, and the candidates; (B, M, K), (B, K).
@@ -202,7 +237,8 @@ class SymmCD(nn.Module):
         guess = gaussian.posterior_mean(k_t, sigma_k[:, None]) * free_k
         fixed = torch.zeros_like(mean)
         system = symmetry.system[batch.group]
-        fixed[:, 0] = torch.where((system == 4) | (system == 5), HEXAGONAL_K1, 0.0)
+        # In the type of the weights: torch.where of two Python numbers would round to single precision.
+        fixed[:, 0] = HEXAGONAL_K1 * ((system == 4) | (system == 5)).to(fixed.dtype)
         lattice = symmetric_lattice(torch.where(free_k, mean + scale * guess, fixed))
         rotation = symmetry.rotation[batch.position]
         representatives = (rotation @ u_t[..., None])[..., 0] + symmetry.translation[batch.position]
@@ -221,9 +257,11 @@ class SymmCD(nn.Module):
             ],
             dim=1,
         )
-        vectors, k_output = self.geometry(
-            batch.group, batch.numbers, batch.position, primitive, batch.mask, cell, sigma_u, pairs
-        )
+        with self.networks():
+            vectors, k_output = self.geometry(
+                batch.group, batch.numbers, batch.position, primitive, batch.mask, cell, sigma_u, pairs
+            )
+        vectors, k_output = vectors.to(self.dtype), k_output.to(self.dtype)
         jacobian = lattice.transpose(1, 2)[:, None] @ rotation
         unused = torch.arange(3, device=self.device) >= symmetry.freedom[batch.position][..., None]
         gram = jacobian.transpose(-1, -2) @ jacobian + torch.diag_embed(unused.to(jacobian.dtype))
