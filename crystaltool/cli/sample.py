@@ -25,6 +25,7 @@ class Settings:
     groups: tuple[int, ...]
     seed: int
     steps: int | None
+    attempts: int | None
     device: str
     created: str | None
     command_line: str | None
@@ -50,6 +51,16 @@ def command(
     steps: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--steps", min=3, metavar="T", help="Network calls a structure; default: the checkpoint's own."),
+    ] = None,
+    attempts: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--attempts",
+            min=1,
+            metavar="N",
+            help="Draw a structure up to N times, until no atoms are within 0.5 A; 1 gives raw samples;"
+            " default: the checkpoint's own.",
+        ),
     ] = None,
     batch_size: options.BatchSize = 100,
     device: options.Device = "auto",
@@ -83,6 +94,7 @@ def command(
         groups=groups,
         seed=seed,
         steps=steps,
+        attempts=attempts,
         device=str(choose_device(device)),
         created=session.created,
         command_line=session.command_line if session.provenance else None,
@@ -134,7 +146,8 @@ def sample_blocks(settings: Settings, indices: tuple[int, ...]) -> list[tuple[st
     from crystaltool.models.symmcd.sampling import sample_symmcd
 
     loaded = load(settings.checkpoint, settings.device)
-    config = loaded.sampler if settings.steps is None else replace(loaded.sampler, calls=settings.steps)
+    changes = {"calls": settings.steps, "attempts": settings.attempts}
+    config = replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
     units = sample_symmcd(loaded.model, indices, settings.groups, settings.seed, config, len(indices))
     blocks = []
     for index, unit in zip(indices, units, strict=True):

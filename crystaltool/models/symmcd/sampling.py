@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystaltool.asymunit import AsymUnit
+from crystaltool.asymunit import AsymUnit, expand
 from crystaltool.batch import Batch
+from crystaltool.checks.contacts import closest_contact
 from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
 from crystaltool.errors import UsageError
@@ -25,6 +26,9 @@ from crystaltool.symmetry.space_group import N_GROUPS
 
 RESULT_GRID = 1e-6
 """Free coordinates and k are rounded to this: about 1e-5 A, a millionth of what float64 batches differ by."""
+
+CLASH_DISTANCE = 0.5
+"""Angstrom, the CDVAE rule's: a crystal with closer atoms is drawn again, while `SamplerConfig.attempts` allows."""
 
 MIN_CALLS = 3
 """One call each for positions, elements and geometry."""
@@ -39,12 +43,14 @@ class SamplerConfig:
         churn: before each geometry call but the last two the noise is raised from sigma to (1 + churn) sigma, which
             lets later calls mend what earlier ones did (Karras et al., arXiv 2206.00364, algorithm 2).
         position_temperature, element_temperature: below 1 sharpens the categorical draws.
+        attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE`; 1 gives raw samples.
     """
 
     calls: int = 50
     churn: float = 1.5
     position_temperature: float = 1.0
     element_temperature: float = 1.0
+    attempts: int = 4
 
     def split(self) -> tuple[int, int, int]:
         """Calls for positions, elements and geometry.
@@ -92,7 +98,9 @@ def orbit_distribution(counts: np.ndarray, group: int) -> np.ndarray:
     return (own if own.sum() else counts.sum(0)) / (own.sum() or counts.sum())
 
 
-def draw_item(counts: np.ndarray, groups: Sequence[int], seed: int, index: int, calls: int = 0) -> ItemDraws:
+def draw_item(
+    counts: np.ndarray, groups: Sequence[int], seed: int, index: int, calls: int = 0, attempt: int = 0
+) -> ItemDraws:
     """The random numbers of item `index`.
 
     Args:
@@ -100,8 +108,10 @@ def draw_item(counts: np.ndarray, groups: Sequence[int], seed: int, index: int, 
         groups: space-group numbers to take in turn; empty draws G from the data.
         seed, index: the item.
         calls: geometry calls.
+        attempt: number of earlier draws of this item; group and number of orbits are those of the first.
     """
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+    key = np.array([seed, index], dtype=np.uint64)
+    rng = np.random.Generator(np.random.Philox(key=key))
     choice, size = rng.random(2)
     if groups:
         group = groups[index % len(groups)] - 1
@@ -110,6 +120,8 @@ def draw_item(counts: np.ndarray, groups: Sequence[int], seed: int, index: int, 
         group = int(np.searchsorted(share, choice * share[-1], side="right"))
     share = orbit_distribution(counts, group).cumsum()
     n_orbits = int(np.searchsorted(share, size * share[-1], side="right"))
+    if attempt:
+        rng = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, attempt]))
     return ItemDraws(
         group=group,
         n_orbits=n_orbits,
@@ -143,16 +155,26 @@ def sample_symmcd(
     """
     counts = model.orbit_counts.cpu().double().numpy()
     for start in range(0, len(indices), batch_size):
-        chosen = indices[start : start + batch_size]
-        draws = [draw_item(counts, groups, seed, index, config.split()[2]) for index in chosen]
-        names = [item_name(d.group, seed, index) for d, index in zip(draws, chosen, strict=True)]
-        # Items of like size share a forward pass; the order of the output does not change.
-        order = np.argsort([d.n_orbits for d in draws], kind="stable")
+        pending = list(indices[start : start + batch_size])
         units: dict[int, AsymUnit] = {}
-        for part in np.array_split(order, max(1, len(order) // 64)):
-            batch = sample_batch(model, [draws[i] for i in part], config).to("cpu")
-            units |= zip(part.tolist(), to_units(batch, [names[i] for i in part]), strict=True)
-        yield from (units[i] for i in range(len(chosen)))
+        for attempt in range(config.attempts):
+            draws = {i: draw_item(counts, groups, seed, i, config.split()[2], attempt) for i in pending}
+            # Items of like size share a forward pass; the order of the output does not change.
+            order = sorted(pending, key=lambda i: draws[i].n_orbits)
+            for part in np.array_split(np.array(order), max(1, len(order) // 64)):
+                names = [item_name(draws[i].group, seed, i) for i in part]
+                batch = sample_batch(model, [draws[i] for i in part], config).to("cpu")
+                units |= zip(part.tolist(), to_units(batch, names), strict=True)
+            pending = [i for i in pending if attempt + 1 < config.attempts and clashes(units[i])]
+            if not pending:
+                break
+        yield from (units[i] for i in indices[start : start + batch_size])
+
+
+def clashes(unit: AsymUnit) -> bool:
+    """Whether two atoms, or an atom and an image, lie within `CLASH_DISTANCE`."""
+    crystal = expand(unit)
+    return closest_contact(crystal.lattice, crystal.frac_coords).distance < CLASH_DISTANCE
 
 
 @torch.no_grad()

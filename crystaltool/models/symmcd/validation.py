@@ -25,7 +25,7 @@ def validate_by_sampling(model: SymmCD, table: AsymUnitTable, n_samples: int, se
     """
     model.eval()
     known = set(zip(_formulas(table), table.group.tolist(), strict=True))
-    units = list(sample_symmcd(model, range(n_samples), [], seed, SamplerConfig(), 256))
+    units = list(sample_symmcd(model, range(n_samples), [], seed, SamplerConfig(attempts=1), 256))
     rows = [_judge(unit) for unit in units]
     new = [(formula, unit.group) not in known for unit, (*_, formula) in zip(units, rows, strict=True)]
     structure, contacts, charge = (np.array([row[i] for row in rows]) for i in range(3))
