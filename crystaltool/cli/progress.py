@@ -67,8 +67,16 @@ def open_progress(program: str, total: int | None, what: str, quiet: bool) -> Ge
         yield LineProgress(program, total, what)
     else:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.progress import TimeRemainingColumn as TimeLeft
+        from rich.text import Text
 
-        columns = [TextColumn(program), BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()]
+        class RateColumn(ProgressColumn):
+            """Items a second."""
+
+            def render(self, task: Task) -> Text:
+                return Text(f"{task.speed:.3g}/s" if task.speed else "")
+
+        columns = [TextColumn(program), BarColumn(), MofNCompleteColumn(), TextColumn(what), RateColumn(), TimeLeft()]
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             yield BarProgress(bar, bar.add_task(what, total=total))
