@@ -62,7 +62,7 @@ def command(
             " default: the checkpoint's own.",
         ),
     ] = None,
-    batch_size: options.BatchSize = 100,
+    batch_size: options.BatchSize = 200,
     device: options.Device = "auto",
     jobs: options.Jobs = 1,
     output: options.Output = "-",
