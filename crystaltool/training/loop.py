@@ -104,7 +104,7 @@ def train(
         world: this process among all.
         resume: go on from `state.h5`; the run then equals an unbroken one, step by step.
         belongs_to: what else must be the same to resume (model, data); plain JSON values.
-        validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step too.
+        validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step.
         on_best: called with averaged weights and a record where validation found a better score.
         on_progress: called at each log interval on the first process.
 

@@ -35,7 +35,8 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
         sizes = from_json(SymmCDConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
     except (KeyError, TypeError, AttributeError, UsageError) as error:
-        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a SymmCD in it ({error})") from error
+        text = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a SymmCD in it ({text})") from error
     if not _fits(sizes, tensors):  # before anything is made: sizes may be hostile
         raise CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json")
     model = SymmCD(sizes)

@@ -1,0 +1,123 @@
+"""Make a tiny checkpoint of the present format and note what it computes.
+
+    python -m tests.old_checkpoints.build
+
+writes `symmcd-format-N.tar.gz` and its entry in `computed.json`. To be run once for each new format; archives of
+released formats are never made again. The weights are few distinct numbers, so that a million bytes pack into 60,000.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crystaltool.batch import Batch
+from crystaltool.models.symmcd.checkpoint import load_symmcd
+from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
+from crystaltool.models.symmcd.representation import Statistics
+from crystaltool.training.checkpoint import FORMAT_VERSION, save_model
+
+OLD = Path(__file__).resolve().parent
+COMPUTED = OLD / "computed.json"
+SIZES = SymmCDConfig(
+    site_width=8, site_layers=1, site_heads=2, geometry_width=8, pair_width=8, geometry_layers=1, n_functions=4
+)
+
+
+def coarse_weights(model: SymmCD) -> dict[str, torch.Tensor]:
+    """Every weight one of -1, 0, 1 times a power of two that suits its fan-in; statistics of round numbers."""
+    rng = np.random.default_rng(1)
+    tensors = {}
+    for name, value in model.named_parameters():
+        scale = 2.0 ** -np.ceil(np.log2(np.sqrt(value.shape[-1]) + 1))
+        drawn = rng.integers(-1, 2, value.shape) * scale
+        if "rest" in name:
+            drawn[rng.random(len(drawn)) < 0.97] = 0.0
+        tensors[name] = torch.from_numpy(drawn + (1.0 if "norm" in name and name.endswith("weight") else 0.0)).float()
+    counts = np.zeros((230, 65))
+    counts[224, 2], counts[61, 3] = 3, 1
+    k_mean = np.zeros((7, 6))
+    k_mean[:, 5] = 0.5
+    statistics = Statistics(counts, np.full(95, 16.0), k_mean, np.full((7, 6), 0.25))
+    return tensors | {name: torch.from_numpy(array).float() for name, array in asdict(statistics).items()}
+
+
+def question() -> Batch:
+    """Halite and cementite with fixed coordinates."""
+    first_62, first_225 = 369, 1672
+    position = torch.tensor([[first_225, first_225 + 1, 0], [first_62 + 3, first_62 + 2, first_62 + 2]])
+    free = torch.zeros(2, 3, 3, dtype=torch.float64)
+    free[1, 0] = torch.tensor([0.186, 0.063, 0.328])
+    free[1, 1, :2], free[1, 2, :2] = torch.tensor([0.036, 0.852]), torch.tensor([0.89, 0.45])
+    return Batch(
+        group=torch.tensor([224, 61]),
+        k=torch.zeros(2, 6, dtype=torch.float64),
+        numbers=torch.tensor([[11, 17, 0], [26, 26, 6]]),
+        position=position,
+        free_coords=free,
+        mask=torch.tensor([[True, True, False], [True, True, True]]),
+    )
+
+
+@torch.no_grad()
+def answers(model: SymmCD) -> dict[str, list[float]]:
+    """What both denoisers say about `question`."""
+    batch = question()
+    hidden = batch.mask & (torch.arange(3) == 1)
+    h = model.site_states(batch, hidden, hidden)
+    logits, _ = model.position_logits(h, batch, hidden)
+    sigma = torch.tensor([0.05, 0.2], dtype=torch.float64)
+    k = torch.full((2, 6), 0.3, dtype=torch.float64)
+    move, k_output = model.denoise_geometry(batch, batch.free_coords, k, sigma, 4 * sigma)
+    return {
+        "position": logits[batch.mask][torch.isfinite(logits[batch.mask])].tolist(),
+        "element": model.sites.element_logits(h)[batch.mask][:, ::9].flatten().tolist(),
+        "move": move[batch.mask].flatten().tolist(),
+        "k": k_output.flatten().tolist(),
+    }
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """A tar.gz without times or owners."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in ("config.json", "model.safetensors"):
+            info = tarfile.TarInfo(name)
+            info.size = (folder / name).stat().st_size
+            with open(folder / name, "rb") as handle:
+                tar.addfile(info, handle)
+    archive.write_bytes(gzip.compress(buffer.getvalue(), 9, mtime=0))
+
+
+def unpack(archive: Path, target: Path) -> Path:
+    """The folder of an archive, below `target`."""
+    folder = target / archive.name.removesuffix(".tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def main() -> None:
+    """Write the archive of the present format."""
+    archive = OLD / f"symmcd-format-{FORMAT_VERSION}.tar.gz"
+    computed = json.loads(COMPUTED.read_text()) if COMPUTED.exists() else {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.manual_seed(0)
+        config = {"model": "symmcd", "config": {"model": asdict(SIZES)}, "data": "made up"}
+        save_model(folder, config, coarse_weights(SymmCD(SIZES)))
+        pack(folder, archive)
+        computed[archive.name] = answers(load_symmcd(folder).model)
+    COMPUTED.write_text(json.dumps(computed, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    main()
