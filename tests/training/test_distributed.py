@@ -22,14 +22,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two processes."""
     folder = tmp_path_factory.mktemp("two")
     data = write_table(folder / "data.h5", small_table(), 1)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        + ["-m", "tests.training.two_processes", str(data), str(folder / "run")],
+        [sys.executable, *torchrun, "-m", "tests.training.two_processes", str(data), str(folder / "run")],
         cwd=ROOT,
         env=tool_environment(),
         text=True,
         capture_output=True,
-        timeout=300,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return folder / "run"

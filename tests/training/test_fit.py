@@ -153,7 +153,8 @@ def test_training_needs_torch_numpy_and_h5py_alone(data: Path, tmp_path: Path) -
     toml = tmp_path / "fit.toml"
     toml.write_text(
         TOML
-        + "[loop]\nvalidate_every = 2\nlog_every = 1\npatience = 5\n[fit]\nepochs = 3\nbatch_size = 64\nvalidation_samples = 4\n"
+        + "[loop]\nvalidate_every = 2\nlog_every = 1\npatience = 5\n"
+        + "[fit]\nepochs = 3\nbatch_size = 64\nvalidation_samples = 4\n"
     )
     done = child(WITHOUT, data, "-o", tmp_path / "run", "--config", toml, "--device", "cpu", "--threads", "1")
     assert done.returncode == 0, done.stderr
