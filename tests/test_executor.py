@@ -16,6 +16,7 @@ import pytest
 
 from crystaltool.errors import InputError, UsageError
 from crystaltool.executor import TaskError, map_ordered
+from tests.conftest import tool_environment
 
 
 def square(number: int) -> int:
@@ -150,7 +151,9 @@ def test_an_interrupted_or_killed_parent_ends_and_no_worker_outlives_it(tmp_path
         )
     )
     pipe = subprocess.PIPE
-    parent = subprocess.Popen([sys.executable, script], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, script], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=tool_environment()
+    )
     assert parent.stdin is not None and parent.stdout is not None and parent.stderr is not None
     parent.stdin.write("0\n0\n600\n600\n")
     parent.stdin.flush()  # the input stays open: the reading thread waits in it when the end comes
