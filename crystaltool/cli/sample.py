@@ -79,14 +79,17 @@ def command(
     multiplicities. The symmetry is exact: coordinates and cell lie on the Wyckoff positions and in the crystal system
     by construction. Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
     """
+    from crystaltool.errors import UsageError
     from crystaltool.executor import map_ordered
-    from crystaltool.models.symmcd.sampling import SamplerConfig
+    from crystaltool.models.symmcd.sampling import LARGEST_SEED, SamplerConfig
     from crystaltool.models.weights import find_checkpoint
     from crystaltool.symmetry import parse_space_group
     from crystaltool.training.distributed import choose_device
 
     session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
     groups = tuple(parse_space_group(text) for text in sg or ())
+    if seed > LARGEST_SEED:
+        raise UsageError(f"--seed is {seed}, the largest is {LARGEST_SEED}")
     if steps is not None:
         SamplerConfig(calls=steps).split()
     settings = Settings(

@@ -53,16 +53,18 @@ def command(
     step; SIGTERM saves and exits 0. Under torchrun the batch is divided among the processes.
     """
     from crystaltool.errors import UsageError
-    from crystaltool.models.symmcd.fit import fit_symmcd, read_config
+    from crystaltool.models.symmcd.fit import fit_symmcd, load_config
     from crystaltool.models.weights import find_checkpoint
 
     session = Session(context, quiet=quiet, verbose=verbose)
     state = output_dir / "state.h5"
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
     if resume and not state.is_file():
         raise UsageError(f"--resume: {state} does not exist")
     if state.exists() and not resume and not overwrite:
         raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
-    fit = read_config(config.read_text() if config else "")
+    fit = load_config(config)
     with session.progress(what="steps") as display:
         done = 0
 

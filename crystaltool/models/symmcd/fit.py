@@ -56,6 +56,18 @@ class FitConfig:
     validation_samples: int = 1000
 
 
+def load_config(path: Path | None) -> FitConfig:
+    """The run that a TOML file describes, the default one without a file.
+
+    Raises:
+        UsageError: as `read_config`, or the file is not text.
+    """
+    try:
+        return read_config(path.read_text(encoding="utf-8") if path else "")
+    except UnicodeDecodeError:
+        raise UsageError(f"configuration {path} is not UTF-8 text") from None
+
+
 def read_config(text: str) -> FitConfig:
     """A run from TOML with the tables [model], [loop] and [fit]; what is not given keeps its default.
 
@@ -242,7 +254,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}\n")
 
     try:
-        config = read_config(options.config.read_text() if options.config else "")
+        config = load_config(options.config)
         fit_symmcd(
             options.data,
             options.output_dir,

@@ -38,6 +38,9 @@ it has never seen must still span a volume. In the 27,038 crystals of MP-20 trai
 FORWARD_SIZE = 32
 """Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less."""
 
+LARGEST_SEED = 2**63 - 1
+"""Seeds are half of a counter-based generator's key."""
+
 MIN_CALLS = 3
 """One call each for positions, elements and geometry."""
 
