@@ -107,9 +107,9 @@ def test_score_scale_against_samples() -> None:
     """Monte Carlo of E |displacement / sigma|^2, the denoiser's own target."""
     generator = torch.Generator().manual_seed(2)
     for sigma in (0.02, 0.15, 0.4):
-        delta = sigma * torch.randn(100_000, 1, generator=generator, dtype=torch.float64)
+        delta = sigma * torch.randn(20_000, 1, generator=generator, dtype=torch.float64)
         found = (displacement(delta, sigma, np.eye(1))[:, 0] / sigma).square().mean().sqrt()
-        assert float(found) == pytest.approx(float(score_scale(torch.tensor([sigma]))[0]), rel=0.01)
+        assert float(found) == pytest.approx(float(score_scale(torch.tensor([sigma]))[0]), rel=0.03)
 
 
 def test_score_scale_has_its_limits_and_keeps_shape_and_type() -> None:

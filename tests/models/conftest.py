@@ -24,7 +24,7 @@ def overfitted(tmp_path_factory: pytest.TempPathFactory) -> LoadedSymmCD:
         short_run(60, warmup=20, log_every=100, save_every=1000, ema_decay=0.95), model=sizes, batch_size=27
     )
     sites = replace(config, parts=("sites",), loop=replace(config.loop, learning_rate=4e-3))
-    geometry = replace(config, parts=("geometry",), epochs=90, loop=replace(config.loop, learning_rate=6e-3))
+    geometry = replace(config, parts=("geometry",), epochs=60, loop=replace(config.loop, learning_rate=6e-3))
     every = write_table(folder / "every.h5", textbook_table(), 12)  # more than ten of each crystal system
     small = write_table(folder / "small.h5", small_table(), 12)
     fit_symmcd(every, folder / "sites", sites, device="cpu", threads=1)
