@@ -99,8 +99,17 @@ class AsymUnitTable:
     def __getitem__(self, index: int) -> AsymUnit:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        stop = int(self.n_orbits[: index + 1].sum())
-        orbits = slice(stop - int(self.n_orbits[index]), stop)
+        return self._row(index, int(self.n_orbits[:index].sum()))
+
+    def __iter__(self) -> Iterator[AsymUnit]:
+        start = 0
+        for index, count in enumerate(self.n_orbits):
+            yield self._row(index, start)
+            start += int(count)
+
+    def _row(self, index: int, start: int) -> AsymUnit:
+        """The unit whose orbits begin at `start`."""
+        orbits = slice(start, start + int(self.n_orbits[index]))
         return AsymUnit(
             int(self.group[index]),
             self.lattice[index],
@@ -109,20 +118,6 @@ class AsymUnitTable:
             self.free_coords[orbits],
             self.names[index],
         )
-
-    def __iter__(self) -> Iterator[AsymUnit]:
-        start = 0
-        for index, count in enumerate(self.n_orbits):
-            orbits = slice(start, start + int(count))
-            start += int(count)
-            yield AsymUnit(
-                int(self.group[index]),
-                self.lattice[index],
-                self.numbers[orbits],
-                self.positions[orbits],
-                self.free_coords[orbits],
-                self.names[index],
-            )
 
 
 def tabulate(units: Sequence[AsymUnit]) -> AsymUnitTable:

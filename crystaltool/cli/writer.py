@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,7 @@ from crystaltool.io.atomic import (
 STDOUT = "-"
 
 
-class BlockWriter:
+class BlockWriter(ABC):
     """Writes texts one by one. `done` holds the casefolded names of blocks that an earlier run finished."""
 
     def __init__(self, done: set[str] | None = None) -> None:
@@ -38,9 +39,9 @@ class BlockWriter:
         """Whether an earlier run finished this block."""
         return name.casefold() in self.done
 
+    @abstractmethod
     def write(self, text: str, name: str = "") -> None:
         """Write one whole block and flush it, so that the next program in the pipe sees it at once."""
-        raise NotImplementedError
 
 
 class StreamWriter(BlockWriter):
