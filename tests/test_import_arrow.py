@@ -20,6 +20,7 @@ ROOMS = (
     "units",
     "lattice",
     "crystal",
+    "bonds",
     "symmetry",
     "asymunit",
     "declared_unit",

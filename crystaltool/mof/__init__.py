@@ -1,0 +1,1 @@
+"""Metal-organic frameworks: bonds, building blocks, coarse-grained MOFs, fragmentation and assembly."""

@@ -1,0 +1,179 @@
+"""`BuildingBlock` and `CoarseMOF`: the nouns of metal-organic frameworks.
+
+A block lives in Cartesian coordinates of its own, never in fractional ones of the cell it was cut from. It is placed
+by `x = coords @ rotation + centre`: row vectors, the rotation on the right, as the rows of a lattice are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crystaltool.arrays import Float, Int
+from crystaltool.errors import InputError
+
+METAL, ORGANIC, BRIDGE = 0, 1, 2
+KINDS = ("metal", "organic", "bridge")
+"""Kinds of block: a node with its metals; a linker; an oxygen, hydroxide or halide between nodes of a rod.
+
+A connection always joins a metal block to one of the other two kinds.
+"""
+
+MAX_BLOCKS = 20
+MAX_BLOCK_ATOMS = 200
+MAX_CONNECTIONS = 20
+"""Limits of a usable MOF (MOFDiff, section 4.1): blocks in a cell, atoms and connection points of a block."""
+
+
+@dataclass(frozen=True)
+class BuildingBlock:
+    """A rigid piece of a MOF in its own Cartesian frame.
+
+    Args:
+        kind: METAL, ORGANIC or BRIDGE.
+        numbers: atomic numbers; shape (n_atoms,).
+        cart_coords: Angstrom, the mean of the connection points at the origin; shape (n_atoms, 3).
+        bonds: atoms i, j of each bond inside the block, each once; shape (n_bonds, 2).
+        bond_orders: 1, 2, 3, 1.5 aromatic, 0 not known (bonds to metals); shape (n_bonds,).
+        connection_coords: midpoints of the cut bonds, Angstrom; shape (n_connections, 3).
+        connection_atoms: the atom of the block at which each cut bond begins; shape (n_connections,).
+        identity: text that names the chemistry: canonical SMILES with connection points for organic blocks, formula
+            and hash of the graph for the others.
+    """
+
+    kind: int
+    numbers: Int[np.ndarray, "n_atoms"]
+    cart_coords: Float[np.ndarray, "n_atoms 3"]
+    bonds: Int[np.ndarray, "n_bonds 2"]
+    bond_orders: Float[np.ndarray, "n_bonds"]
+    connection_coords: Float[np.ndarray, "n_connections 3"]
+    connection_atoms: Int[np.ndarray, "n_connections"]
+    identity: str = ""
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.numbers)
+
+    @property
+    def n_connections(self) -> int:
+        """Number of connection points."""
+        return len(self.connection_atoms)
+
+    @property
+    def diameter(self) -> float:
+        """Largest distance between two atoms or connection points, Angstrom."""
+        points = np.concatenate([self.cart_coords, self.connection_coords])
+        return float(np.linalg.norm(points[:, None] - points[None], axis=-1).max())
+
+    @property
+    def cut_vectors(self) -> Float[np.ndarray, "n_connections 3"]:
+        """The half of each cut bond that belongs to the block: from its atom to the connection point, Angstrom."""
+        return self.connection_coords - self.cart_coords[self.connection_atoms]
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Bonds between blocks, each once, from a metal block to another kind.
+
+    Args:
+        blocks: positions of the two blocks in the MOF; shape (n, 2).
+        points: connection point of each in its block; shape (n, 2).
+        images: the cell, counted from that of the first block's copy at its centre as given, in which the second
+            block's copy lies; shape (n, 3).
+    """
+
+    blocks: Int[np.ndarray, "n 2"]
+    points: Int[np.ndarray, "n 2"]
+    images: Int[np.ndarray, "n 3"]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+
+@dataclass(frozen=True)
+class CoarseMOF:
+    """A MOF as building blocks in a cell, posed (rotations and connections known) or not.
+
+    Args:
+        lattice: rows a, b, c in Angstrom; shape (3, 3), right-handed.
+        blocks: the building blocks, one for each place.
+        centres: fractional coordinates of the blocks' origins, any image; shape (n_blocks, 3).
+        rotations: proper rotations, `x = coords @ rotation + centre @ lattice`; shape (n_blocks, 3, 3), or None.
+        connections: bonds between blocks, or None.
+        nets: number of the net, from 0, to which each block belongs (catenated MOFs have several); (n_blocks,), or None.
+        name: block name.
+        properties: numbers that travel with the MOF.
+    """
+
+    lattice: Float[np.ndarray, "3 3"]
+    blocks: tuple[BuildingBlock, ...]
+    centres: Float[np.ndarray, "n_blocks 3"]
+    rotations: Float[np.ndarray, "n_blocks 3 3"] | None = None
+    connections: Connections | None = None
+    nets: Int[np.ndarray, "n_blocks"] | None = None
+    name: str = ""
+    properties: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks in the cell."""
+        return len(self.blocks)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in the cell."""
+        return sum(block.n_atoms for block in self.blocks)
+
+
+def assert_block(block: BuildingBlock) -> None:
+    """The invariants of a building block.
+
+    Raises:
+        InputError: with what is wrong.
+    """
+    n_atoms, n_connections = block.n_atoms, block.n_connections
+    if n_atoms == 0 or n_connections == 0:
+        raise InputError(f"a block with {n_atoms} atoms and {n_connections} connection points")
+    if block.cart_coords.shape != (n_atoms, 3) or block.connection_coords.shape != (n_connections, 3):
+        raise InputError("a block whose coordinates do not fit its atoms and connection points")
+    if not (np.isfinite(block.cart_coords).all() and np.isfinite(block.connection_coords).all()):
+        raise InputError("a block with coordinates that are not finite")
+    if block.kind not in range(len(KINDS)):
+        raise InputError(f"a block of kind {block.kind}, expected 0 to {len(KINDS) - 1}")
+    for atoms, what in ((block.bonds, "bond"), (block.connection_atoms, "connection point")):
+        if atoms.size and (atoms.min() < 0 or atoms.max() >= n_atoms):
+            raise InputError(f"a {what} at atom {atoms.max() + 1} of {n_atoms}")
+    if np.abs(block.connection_coords.mean(axis=0)).max() > 1e-3:
+        raise InputError("a block whose connection points are not centred")
+
+
+def assert_coarse(mof: CoarseMOF) -> None:
+    """The invariants of a coarse-grained MOF; those of its blocks are `assert_block`'s.
+
+    Raises:
+        InputError: with what is wrong.
+    """
+    n = mof.n_blocks
+    if n == 0 or mof.centres.shape != (n, 3):
+        raise InputError(f"{n} blocks but {len(mof.centres)} centres")
+    if not (np.isfinite(mof.centres).all() and np.isfinite(mof.lattice).all()):
+        raise InputError("a cell or a centre that is not finite")
+    if np.linalg.det(mof.lattice) <= 1e-6:
+        raise InputError(f"cell volume is {np.linalg.det(mof.lattice):.3g} A^3, expected a positive one")
+    if mof.rotations is not None:
+        if mof.rotations.shape != (n, 3, 3):
+            raise InputError(f"{n} blocks but {len(mof.rotations)} rotations")
+        unit = np.einsum("kij,klj->kil", mof.rotations, mof.rotations)
+        if not np.allclose(unit, np.eye(3), atol=1e-4) or (np.linalg.det(mof.rotations) < 0).any():
+            raise InputError("a rotation that is no proper rotation")
+    if mof.connections is not None:
+        ends = mof.connections
+        if len(ends) and (ends.blocks.min() < 0 or ends.blocks.max() >= n):
+            raise InputError(f"a connection to block {ends.blocks.max() + 1} of {n}")
+        if not (len(ends.points) == len(ends.images) == len(ends.blocks)):
+            raise InputError("connections whose blocks, points and images do not fit together")
+        sizes = np.array([block.n_connections for block in mof.blocks])
+        if len(ends) and ((ends.points < 0) | (ends.points >= sizes[ends.blocks])).any():
+            raise InputError("a connection to a connection point that its block does not have")
