@@ -100,9 +100,9 @@ class CoarseMOF:
         lattice: rows a, b, c in Angstrom; shape (3, 3), right-handed.
         blocks: the building blocks, one for each place.
         centres: fractional coordinates of the blocks' origins, any image; shape (n_blocks, 3).
-        rotations: proper rotations, `x = coords @ rotation + centre @ lattice`; shape (n_blocks, 3, 3), or None.
+        rotations: proper, `x = coords @ rotation + centre @ lattice`; shape (n_blocks, 3, 3), or None.
         connections: bonds between blocks, or None.
-        nets: number of the net, from 0, to which each block belongs (catenated MOFs have several); (n_blocks,), or None.
+        nets: the net of each block, from 0 (catenated MOFs have several); shape (n_blocks,), or None.
         name: block name.
         properties: numbers that travel with the MOF.
     """
