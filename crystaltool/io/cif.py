@@ -13,8 +13,10 @@ import gemmi
 import numpy as np
 
 from crystaltool.arrays import Float, Int
+from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
+from crystaltool.io.cif_bonds import parse_bonds
 from crystaltool.io.cif_format import clean_name, format_asym_unit, format_crystal, formula_sum
 from crystaltool.io.cif_symmetry import (
     IDENTITY,
@@ -84,6 +86,8 @@ class CifBlock:
         site_labels, site_numbers, site_frac_coords: the listed sites; coordinates as written, shape (n_sites, 3).
         site_letters, site_multiplicities: the Wyckoff columns, `None` where the block has none.
         atom_to_site: index of the site of each atom of `crystal`.
+        bonds: stated bonds, images for the coordinates as written; `None` where none are stated or the block is not in
+            P 1 with unique labels.
     """
 
     name: str
@@ -104,6 +108,7 @@ class CifBlock:
     site_multiplicities: tuple[int, ...] | None
     atom_to_site: Int[np.ndarray, "n_atoms"]
     properties: dict[str, str] = field(default_factory=dict)
+    bonds: BondGraph | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
             for tag, raw in table.pairs.items()
             if tag.startswith(PROPERTY_PREFIX)
         },
+        bonds=parse_bonds(table.columns, labels) if texts == IDENTITY else None,
     )
 
 

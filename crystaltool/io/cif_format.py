@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crystaltool.arrays import Int
+from crystaltool.arrays import Float, Int
+from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
+from crystaltool.io.cif_bonds import format_bonds
 from crystaltool.io.provenance import creation_method
 from crystaltool.lattice import matrix_to_parameters
 from crystaltool.symmetry import operations_to_xyz, space_group
@@ -106,16 +108,19 @@ def format_crystal(
     history: Sequence[str] = (),
     properties: Mapping[str, str] | None = None,
     created: str | None = None,
+    bonds: BondGraph | None = None,
 ) -> str:
     """The block of a structure with every atom written out and the identity as its only operation (P 1).
 
-    Args and errors as `format_asym_unit`; an empty name takes the crystal's.
+    Args and errors as `format_asym_unit`; an empty name takes the crystal's. The bonds, with images for the crystal's
+    coordinates, go before the sites: a block is whole when its last site is there.
     """
     formula, units = formula_sum(crystal.numbers)
+    labels = _labels(crystal.numbers)
     coords = crystal.frac_coords % 1.0
     sites = [
         f"{label} {symbol} {_coordinates(point)} 1"
-        for label, symbol, point in zip(_labels(crystal.numbers), _symbols(crystal.numbers), coords, strict=True)
+        for label, symbol, point in zip(labels, _symbols(crystal.numbers), coords, strict=True)
     ]
     return "".join(
         [
@@ -126,12 +131,22 @@ def format_crystal(
             _properties(properties or {}),
             _operation_loop(1),
             _type_loop(crystal.numbers),
+            _bonds(crystal, labels, coords, bonds) if bonds is not None else "",
             "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
             "_atom_site_fract_z\n_atom_site_occupancy\n",
             "\n".join(sites),
             "\n\n",
         ]
     )
+
+
+def _bonds(crystal: Crystal, labels: list[str], coords: Float[np.ndarray, "n_atoms 3"], bonds: BondGraph) -> str:
+    """The bond loop, its images counted from the coordinates as they are written, in [0, 1) after rounding."""
+    written = np.where(coords.round(8) >= 1.0, 0.0, coords)
+    cells = np.rint(crystal.frac_coords - written).astype(np.int64)
+    first, second = bonds.pairs.T
+    images = bonds.images + cells[second] - cells[first]
+    return format_bonds(labels, crystal.lattice, written, BondGraph(bonds.pairs, images, bonds.orders))
 
 
 def _head(name: str, history: Sequence[str], created: str | None) -> str:
