@@ -1,0 +1,144 @@
+"""Bond orders from the graph alone: which bonds of a ligand are double or triple.
+
+Every hydrogen of a MOF is there, so valences tell the bond orders and no geometry is needed: noise in the coordinates
+changes nothing. Where metals were (connection points, bonds to metals) an atom may be an anion; the ligand is
+described as the free ion that binds by dative bonds. One small integer program per ligand: the double bonds that leave
+the least cost of atoms below or above their neutral valence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from crystaltool.arrays import Bool, Float, Int
+
+NEUTRAL_VALENCE = {1: 1, 5: 3, 6: 4, 7: 3, 8: 2, 9: 1, 14: 4, 15: 3, 16: 2, 17: 1, 33: 3, 34: 2, 35: 1, 52: 2, 53: 1}
+"""Bonds of a neutral atom of an element; others take as many as they have."""
+
+BELOW_COST = {6: (10.0, 3.0), 7: (3.0, 1.4), 8: (3.0, 2.0), 16: (3.0, 1.2), 34: (3.0, 1.2)}
+"""Cost of each missing bond (a radical or an anion): of an atom bound to no metal, and of one bound to a metal."""
+
+OTHER_BELOW_COST = (3.0, 2.0)
+FURTHER = 3.0
+"""Every missing bond beyond an atom's first costs this much more (azide is N=N=N, not N-N#N)."""
+
+ABOVE = {
+    5: (1, 1.0),
+    7: (1, 1.7),
+    8: (1, 2.5),
+    14: (2, 0.5),
+    15: (2, 0.5),
+    16: (4, 0.5),
+    17: (6, 0.5),
+    33: (2, 0.5),
+    34: (4, 0.5),
+    35: (6, 0.5),
+    52: (4, 0.5),
+    53: (6, 0.5),
+}
+"""Bonds beyond the neutral valence that an element may have (a cation, or hypervalent), and the cost of each."""
+
+UNLIKELY_CATION_COST = 4.0
+"""Of a fourth bond at a nitrogen with two neighbours, and of a bond too many at a nitrogen or oxygen that binds a
+metal: pyrazolate is no pyrazolium."""
+
+AZIDE_COST = 1.0
+"""Of a fourth bond at the middle nitrogen of an azide or a diazo group."""
+
+TOO_MANY_COST = 50.0
+_SECONDS = 0.5
+
+
+def perceive_orders(
+    numbers: Int[np.ndarray, "n_atoms"],
+    bonds: Int[np.ndarray, "n_bonds 2"],
+    at_metal: Bool[np.ndarray, "n_atoms"],
+) -> Float[np.ndarray, "n_bonds"]:
+    """Orders 1, 2 or 3 of the bonds between nonmetals (one Kekule structure); all 1 where no solution is found.
+
+    Args:
+        numbers: atomic numbers.
+        bonds: bonds between these atoms, none to a metal.
+        at_metal: atoms that are bound to metals outside of `bonds`.
+    """
+    orders = np.ones(len(bonds))
+    sigma = np.bincount(bonds.ravel(), minlength=len(numbers))
+    valence = np.array([NEUTRAL_VALENCE.get(z, int(s)) for z, s in zip(numbers.tolist(), sigma, strict=True)])
+    spare = np.array([ABOVE.get(z, (0, 0.0))[0] for z in numbers.tolist()])
+    open_ = (valence + spare > sigma) & (numbers != 1)
+    pi = np.flatnonzero(open_[bonds].all(axis=1)) if len(bonds) else np.zeros(0, dtype=np.int64)
+    # only atoms that lack bonds drive the search; a saturated nitrogen or sulfur takes part beside one
+    lacking = valence > sigma
+    pi = pi[lacking[bonds[pi]].any(axis=1)]
+    if len(pi) == 0:
+        return orders
+    atoms = np.unique(bonds[pi])
+    place = {atom: k for k, atom in enumerate(atoms.tolist())}
+    n, m = len(atoms), len(pi)
+    equal = np.zeros((n, m + 4 * n))
+    for column, bond in enumerate(pi.tolist()):
+        equal[[place[atom] for atom in bonds[bond].tolist()], column] = 1
+    equal[:, m:] = np.hstack([np.eye(n), np.eye(n), -np.eye(n), -np.eye(n)])  # below by one, further, above, too many
+    elements = numbers[atoms].tolist()
+    below = [BELOW_COST.get(z, OTHER_BELOW_COST)[int(at_metal[atom])] for z, atom in zip(elements, atoms, strict=True)]
+    cation = _cation_costs(numbers, bonds, sigma, at_metal)
+    above = [
+        ABOVE.get(z, (0, 0.0))[1] if cost is None else cost for z, cost in zip(elements, cation[atoms], strict=True)
+    ]
+    costs = np.concatenate([np.zeros(m), below, FURTHER * np.array(below), above, np.full(n, TOO_MANY_COST)])
+    most = np.concatenate([np.full(m, 2.0), np.ones(n), np.full(n, np.inf), spare[atoms], np.full(n, np.inf)])
+    wanted = (valence - sigma)[atoms].astype(float)
+    solved = milp(
+        costs,
+        integrality=np.concatenate([np.ones(m), np.zeros(4 * n)]),
+        bounds=Bounds(0, most),
+        constraints=LinearConstraint(equal, wanted, wanted),
+        options={"time_limit": _SECONDS},
+    )
+    if solved.x is not None:
+        orders[pi] += np.rint(solved.x[:m])
+    return orders
+
+
+def _above_costs(
+    numbers: Int[np.ndarray, "n_atoms"],
+    bonds: Int[np.ndarray, "n_bonds 2"],
+    sigma: Int[np.ndarray, "n_atoms"],
+    at_metal: Bool[np.ndarray, "n_atoms"],
+) -> Float[np.ndarray, "n_atoms"]:
+    """Cost of each bond beyond the neutral valence, by element and place."""
+    costs = np.array([ABOVE.get(z, (0, 0.0))[1] for z in numbers.tolist()])
+    nitrogen, oxygen = numbers == 7, numbers == 8
+    costs[at_metal & (nitrogen | oxygen) | (nitrogen & (sigma == 2))] = UNLIKELY_CATION_COST
+    first, second = bonds.T
+    ending = nitrogen & (sigma == 1)
+    beside = np.concatenate([first[ending[second]], second[ending[first]]])
+    beside = beside[nitrogen[beside] & (sigma[beside] == 2)]
+    costs[beside] = AZIDE_COST
+    return costs
+
+
+def formal_charges(
+    numbers: Int[np.ndarray, "n_atoms"],
+    bonds: Int[np.ndarray, "n_bonds 2"],
+    orders: Float[np.ndarray, "n_bonds"],
+    at_metal: Bool[np.ndarray, "n_atoms"],
+) -> Int[np.ndarray, "n_atoms"]:
+    """Charges of the free ligand's atoms that go with the orders; a carbon that lacks bonds is a radical, not an ion,
+    unless it binds a metal."""
+    total = np.zeros(len(numbers))
+    np.add.at(total, bonds.ravel(), np.repeat(orders, 2))
+    charges = np.zeros(len(numbers), dtype=np.int64)
+    for atom, (element, has) in enumerate(zip(numbers.tolist(), np.rint(total).astype(int).tolist(), strict=True)):
+        neutral = NEUTRAL_VALENCE.get(element, has)
+        lacks = neutral - has
+        if element in (6, 14):
+            charges[atom] = -1 if lacks == 1 and at_metal[atom] else 0
+        elif element == 5:
+            charges[atom] = min(lacks, 0)
+        elif lacks > 0 or element in (7, 8):
+            charges[atom] = -lacks
+        elif lacks % 2:  # sulfonium, phosphonium, hexafluorophosphate
+            charges[atom] = -1 if -lacks > ABOVE.get(element, (0, 0.0))[0] else 1
+    return charges
