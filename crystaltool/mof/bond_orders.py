@@ -82,10 +82,7 @@ def perceive_orders(
     equal[:, m:] = np.hstack([np.eye(n), np.eye(n), -np.eye(n), -np.eye(n)])  # below by one, further, above, too many
     elements = numbers[atoms].tolist()
     below = [BELOW_COST.get(z, OTHER_BELOW_COST)[int(at_metal[atom])] for z, atom in zip(elements, atoms, strict=True)]
-    cation = _cation_costs(numbers, bonds, sigma, at_metal)
-    above = [
-        ABOVE.get(z, (0, 0.0))[1] if cost is None else cost for z, cost in zip(elements, cation[atoms], strict=True)
-    ]
+    above = _above_costs(numbers, bonds, sigma, at_metal)[atoms]
     costs = np.concatenate([np.zeros(m), below, FURTHER * np.array(below), above, np.full(n, TOO_MANY_COST)])
     most = np.concatenate([np.full(m, 2.0), np.ones(n), np.full(n, np.inf), spare[atoms], np.full(n, np.inf)])
     wanted = (valence - sigma)[atoms].astype(float)
