@@ -1,0 +1,53 @@
+"""What the checks of MOFs know of an element, by atomic number, from `elements.csv` (made by `build_elements.py`)."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from crystaltool.arrays import Bool, Float, Int
+from crystaltool.units import SYMBOLS
+
+
+def _read() -> list[dict[str, str]]:
+    with Path(__file__).with_name("elements.csv").open(encoding="ascii", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    if tuple(row["symbol"] for row in rows) != SYMBOLS[1:]:
+        raise RuntimeError("elements.csv does not list the elements; run crystaltool.checks.mof.build_elements")
+    return rows
+
+
+def _numbers(rows: list[dict[str, str]], column: str) -> np.ndarray:
+    return np.array([np.nan] + [float(row[column] or "nan") for row in rows])
+
+
+def _mask(symbols: str) -> np.ndarray:
+    return np.isin(np.array(SYMBOLS), symbols.split())
+
+
+_ROWS = _read()
+
+VDW_RADIUS: Float[np.ndarray, "119"] = np.nan_to_num(_numbers(_ROWS, "vdw_radius"), nan=2.0)
+"""Van der Waals radii in Angstrom (CRC Handbook, as pymatgen has them); 2.0 where there is none."""
+
+CHARGE_CENTRE: Int[np.ndarray, "119"] = np.nan_to_num(_numbers(_ROWS, "charge_centre")).astype(np.int64)
+"""Oxidation state about which EQeq expands an atom's energy."""
+
+LOWER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "lower_energy")
+UPPER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "upper_energy")
+"""Ionisation energies in eV to the charge centre and beyond it; NaN where not known."""
+
+ALKALI: Bool[np.ndarray, "119"] = _mask("Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra")
+"""Alkali and alkaline earth metals."""
+
+RARE_EARTH: Bool[np.ndarray, "119"] = _mask(
+    "La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr"
+)
+"""Lanthanides and actinides, MOFChecker's rare earths."""
+
+NO_TERMINAL_OXO: Bool[np.ndarray, "119"] = _mask(
+    "Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra Sc Y La Ac Ti Zr Hf Mn Fe Co Ni Cu Ag Zn Cd Al Ga In Tl"
+)
+"""Metals that form no terminal oxo group in a framework (MOFChecker's list)."""

@@ -1,0 +1,128 @@
+"""Charges by extended charge equilibration (EQeq): Wilmer, Kim and Snurr, J. Phys. Chem. Lett. 2012, 3, 2506.
+
+The energy of every atom is expanded about its charge centre c from measured ionisation energies I: hardness
+J = I(c+1) - I(c), electronegativity chi = (I(c+1) + I(c)) / 2 - c J. Atoms interact by a Coulomb term screened by an
+effective dielectric constant of 1.67, damped where orbitals overlap. Equal electronegativity of all atoms and a neutral
+cell make one system of linear equations. The lattice sums are Ewald's, here converged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve
+from scipy.special import erfc
+
+from crystaltool.arrays import Float, Int
+from crystaltool.checks.mof.elements import CHARGE_CENTRE, LOWER_ENERGY, UPPER_ENERGY
+from crystaltool.crystal import Crystal
+from crystaltool.errors import InputError
+from crystaltool.mof.perception import neighbours
+from crystaltool.units import SYMBOLS
+
+COULOMB = 14.399645
+"""e^2 / (4 pi epsilon_0) in eV Angstrom."""
+
+SCREENING = 1.2 / 2
+"""lambda / 2 of the paper: 1 / 1.67, the inverse of its effective dielectric constant."""
+
+HYDROGEN_IONISATION, HYDROGEN_AFFINITY = 13.598, -2.0
+"""eV; the affinity of hydrogen is the paper's one fitted number."""
+
+EWALD_ERROR = 1e-5
+"""Ewald sums are cut where their terms are this small, in 1/Angstrom: charges move by less than 1e-4 e."""
+
+OVERLAP_CUTOFF = 7.0
+"""Angstrom: beyond it exp(-(a R)^2) is under 1e-6 for the softest atoms (J = 8 eV, a = 0.56 per Angstrom)."""
+
+
+def atom_parameters(numbers: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """Electronegativity and hardness of atoms in eV and eV / e.
+
+    Raises:
+        InputError: an element without ionisation energies.
+    """
+    unknown = np.isnan(LOWER_ENERGY[numbers]) | np.isnan(UPPER_ENERGY[numbers])
+    if unknown.any():
+        raise InputError(f"no ionisation energies of {SYMBOLS[int(numbers[np.argmax(unknown)])]}")
+    lower, upper = LOWER_ENERGY[numbers].copy(), UPPER_ENERGY[numbers].copy()
+    lower[numbers == 1], upper[numbers == 1] = HYDROGEN_AFFINITY, HYDROGEN_IONISATION
+    hardness = upper - lower
+    return (upper + lower) / 2 - CHARGE_CENTRE[numbers] * hardness, hardness
+
+
+def eqeq_charges(crystal: Crystal, total_charge: float = 0.0) -> Float[np.ndarray, "n"]:
+    """Partial charges of the atoms in e.
+
+    Args:
+        crystal: every atom of the cell.
+        total_charge: of the cell, in e.
+
+    Raises:
+        InputError: an element without ionisation energies, or equations that cannot be solved.
+    """
+    n = crystal.n_atoms
+    electronegativity, hardness = atom_parameters(crystal.numbers)
+    coulomb = ewald_matrix(crystal) + overlap_matrix(crystal, hardness)
+    matrix = np.ones((n + 1, n + 1))
+    matrix[:n, :n] = SCREENING * COULOMB * coulomb
+    matrix[np.arange(n), np.arange(n)] += hardness
+    matrix[n, n] = 0.0
+    try:
+        charges = solve(matrix, np.append(-electronegativity, total_charge), assume_a="sym", check_finite=False)[:n]
+    except (np.linalg.LinAlgError, ValueError) as error:
+        raise InputError(f"charge equilibration has no solution: {error}") from None
+    if not np.isfinite(charges).all():
+        raise InputError("charge equilibration has no finite solution")
+    return charges
+
+
+def ewald_matrix(crystal: Crystal) -> Float[np.ndarray, "n n"]:
+    """Sums of 1 / R over all images, for each pair of atoms, with a neutralising background; in 1 / Angstrom.
+
+    Entry i, i is that of an atom with its own images. Source: Ewald, Ann. Phys. 1921, 369, 253.
+    """
+    n, volume = crystal.n_atoms, crystal.volume
+    decades = np.sqrt(-np.log(EWALD_ERROR))
+    # pairs in real space go as 1 / (alpha^3 volume), waves as alpha^3 volume
+    alpha = np.sqrt(np.pi) * (REAL_TO_WAVE_COST / volume**2) ** (1 / 6)
+    cutoff = decades / alpha
+    matrix = np.zeros((n, n))
+    first, second, _, distances = neighbours(crystal, cutoff)
+    np.add.at(matrix, (first, second), erfc(alpha * distances) / distances)
+    matrix += matrix.T.copy()  # an atom and its own image stand once for the pair +t, -t: this adds the other
+    waves = _waves(crystal.lattice, 2 * alpha * decades)
+    squares = (waves**2).sum(axis=1)
+    weights = 8 * np.pi / volume * np.exp(-squares / (4 * alpha**2)) / squares  # half of the waves, twice the weight
+    phases = crystal.cart_coords @ waves.T
+    for wave in (np.cos(phases), np.sin(phases)):
+        matrix += (wave * weights) @ wave.T
+    matrix -= np.pi / (alpha**2 * volume)
+    matrix[np.arange(n), np.arange(n)] -= 2 * alpha / np.sqrt(np.pi)
+    return matrix
+
+
+REAL_TO_WAVE_COST = 256.0
+"""How much dearer a pair in real space is than a wave at an atom pair (measured)."""
+
+
+def _waves(lattice: Float[np.ndarray, "3 3"], longest: float) -> Float[np.ndarray, "m 3"]:
+    """Reciprocal lattice vectors up to a length (1 / Angstrom, 2 pi included), one of each pair k, -k, without zero."""
+    reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
+    reach = np.floor(longest * np.linalg.norm(lattice, axis=1) / (2 * np.pi)).astype(int)
+    grid = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = grid[len(grid) // 2 + 1 :]  # sorted by index: those before the middle, zero, are the opposites
+    waves = grid @ reciprocal
+    return waves[np.linalg.norm(waves, axis=1) <= longest]
+
+
+def overlap_matrix(crystal: Crystal, hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n n"]:
+    """What orbital overlap takes from 1 / R, in 1 / Angstrom: exp(-(a R)^2) (2 a - a^2 R - 1 / R).
+
+    Equation 14 of the paper, a = sqrt(J_i J_j) / k; at R = 0 the sum with 1 / R is 2 a.
+    """
+    first, second, _, distances = neighbours(crystal, OVERLAP_CUTOFF)
+    a = np.sqrt(np.maximum(hardness[first] * hardness[second], 0.0)) / COULOMB
+    terms = np.exp(-((a * distances) ** 2)) * (2 * a - a**2 * distances - 1 / distances)
+    matrix = np.zeros((crystal.n_atoms, crystal.n_atoms))
+    np.add.at(matrix, (first, second), terms)
+    return matrix + matrix.T

@@ -1,0 +1,54 @@
+"""Rules that look at the structure as a whole: what it is made of and how it hangs together."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from crystaltool.arrays import Int
+from crystaltool.checks.mof.coordination import Coordination
+from crystaltool.checks.mof.rules import CARBON, HYDROGEN, Findings
+from crystaltool.units import SYMBOLS
+
+WHOLE = -1
+"""Key of a finding that is no atom's."""
+
+
+def no_metal(coordination: Coordination) -> Findings:
+    """No metal atom."""
+    return {} if coordination.is_metal.any() else {WHOLE: "no metal"}
+
+
+def no_carbon(coordination: Coordination) -> Findings:
+    """No carbon atom."""
+    return {} if (coordination.numbers == CARBON).any() else {WHOLE: "no carbon"}
+
+
+def no_hydrogen(coordination: Coordination) -> Findings:
+    """No hydrogen atom."""
+    return {} if (coordination.numbers == HYDROGEN).any() else {WHOLE: "no hydrogen"}
+
+
+def lone_molecule(coordination: Coordination) -> Findings:
+    """Atoms or molecules bound to nothing that repeats: solvent, ions, debris. The key is the first atom of each."""
+    pieces = coordination.pieces
+    found: Findings = {}
+    for piece, rank in enumerate(pieces.ranks):
+        if rank == 0:
+            atoms = np.flatnonzero(pieces.labels == piece)
+            found[int(atoms[0])] = f"free {_formula(coordination.numbers[atoms])}"
+    return found
+
+
+def not_three_dimensional(coordination: Coordination) -> Findings:
+    """No part of the structure repeats in three directions (Larsen et al., Phys. Rev. Materials 2019, 3, 034003)."""
+    rank = max(coordination.pieces.ranks)
+    return {} if rank == 3 else {WHOLE: f"bonds reach in {rank} directions"}
+
+
+def _formula(numbers: Int[np.ndarray, "n"]) -> str:
+    """`C2H6O`: carbon and hydrogen first."""
+    counts = Counter(SYMBOLS[number] for number in numbers.tolist())
+    order = sorted(counts, key=lambda symbol: (symbol != "C", symbol != "H", symbol))
+    return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)

@@ -1,0 +1,144 @@
+"""Rules that look at the atoms of one element and their neighbours: MOFChecker's, in release 2.0 unless said otherwise.
+
+Source of the rules: Jablonka, MOFChecker (github.com/kjappelbaum/mofchecker, releases 0.9.6 and 2.0). Each rule gives
+the atoms that break it, each with a few words.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crystaltool.checks.mof.coordination import Coordination
+from crystaltool.checks.mof.elements import ALKALI, NO_TERMINAL_OXO, RARE_EARTH
+from crystaltool.mof.elements import COVALENT_RADIUS
+from crystaltool.units import SYMBOLS
+
+Findings = dict[int, str]
+"""For each atom that breaks a rule, what is wrong with it."""
+
+HYDROGEN, BORON, CARBON, NITROGEN, OXYGEN = 1, 5, 6, 7, 8
+
+HYDROGEN_REACH = 1.1
+"""A: a hydrogen has one neighbour within its van der Waals radius, MOFChecker's measure."""
+
+LINEAR_ANGLE, LINEAR_ANGLE_AT_METAL = 165.0, 150.0
+"""Degrees: a carbon with two neighbours is an sp carbon if they enclose at least this angle."""
+
+CYANIDE_LENGTH = 1.2
+"""A: a carbon bound to one nitrogen alone is a cyanide's if no longer than this."""
+
+TRIPLE_BOND_LENGTH = 1.25
+"""A: a nitrogen bound to one carbon or nitrogen is a nitrile's or azide's if shorter than this."""
+
+MIN_COORDINATION = 4
+"""Neighbours that alkali, alkaline earth and rare earth metals have at least."""
+
+MAX_VALENCE = 4
+"""Neighbours that carbon and nitrogen have at most, unless they are bound to a metal."""
+
+
+def atomic_overlap(coordination: Coordination) -> Findings:
+    """Two atoms nearer than the smaller of their covalent radii."""
+    first, second, distances = coordination.contacts
+    radii = COVALENT_RADIUS[coordination.numbers]
+    found: Findings = {}
+    for i in np.flatnonzero(distances < np.minimum(radii[first], radii[second])).tolist():
+        found[int(first[i])] = f"{distances[i]:.2f} A from {_name(coordination, int(second[i]))}"
+    return found
+
+
+def overcoordinated_carbon(coordination: Coordination) -> Findings:
+    """More than four neighbours and no metal or boron among them."""
+    return _overcoordinated(coordination, CARBON, {BORON})
+
+
+def overcoordinated_nitrogen(coordination: Coordination) -> Findings:
+    """More than four neighbours and no metal among them."""
+    return _overcoordinated(coordination, NITROGEN, set())
+
+
+def _overcoordinated(coordination: Coordination, number: int, excused: set[int]) -> Findings:
+    found: Findings = {}
+    many = (coordination.numbers == number) & (coordination.n_bonds > MAX_VALENCE) & (coordination.n_metal_bonds == 0)
+    for atom in np.flatnonzero(many).tolist():
+        near = coordination.neighbours(atom)
+        if not excused.intersection(coordination.numbers[near.atoms].tolist()):
+            found[atom] = f"{len(near)} neighbours"
+    return found
+
+
+def overcoordinated_hydrogen(coordination: Coordination) -> Findings:
+    """More than one atom within 1.1 A."""
+    first, second, distances = coordination.contacts
+    close = distances <= HYDROGEN_REACH
+    n_atoms = coordination.crystal.n_atoms
+    counts = np.bincount(first[close], minlength=n_atoms) + np.bincount(second[close], minlength=n_atoms)
+    crowded = np.flatnonzero((coordination.numbers == HYDROGEN) & (counts > 1))
+    return {atom: f"{counts[atom]} atoms within {HYDROGEN_REACH} A" for atom in crowded.tolist()}
+
+
+def undercoordinated_carbon(coordination: Coordination) -> Findings:
+    """One neighbour that is not a cyanide's nitrogen, or two that are not in line."""
+    found: Findings = {}
+    for atom in np.flatnonzero((coordination.numbers == CARBON) & (coordination.n_bonds <= 2)).tolist():
+        near = coordination.neighbours(atom)
+        if len(near) == 0:
+            found[atom] = "no neighbour"
+        elif len(near) == 1:
+            if coordination.numbers[near.atoms[0]] != NITROGEN or near.distances[0] > CYANIDE_LENGTH:
+                found[atom] = f"one neighbour, at {near.distances[0]:.2f} A"
+        else:
+            angle = _angle(near.vectors[0], near.vectors[1])
+            asked = LINEAR_ANGLE_AT_METAL if coordination.n_metal_bonds[atom] else LINEAR_ANGLE
+            if angle < asked:
+                found[atom] = f"two neighbours at {angle:.0f} degrees"
+    return found
+
+
+def undercoordinated_nitrogen(coordination: Coordination) -> Findings:
+    """One nonmetal neighbour that is not triply bound."""
+    found: Findings = {}
+    n_nonmetals = coordination.n_bonds - coordination.n_metal_bonds
+    for atom in np.flatnonzero((coordination.numbers == NITROGEN) & (n_nonmetals == 1)).tolist():
+        near = coordination.neighbours(atom)
+        near = near.keep(~coordination.is_metal[near.atoms])
+        other = int(coordination.numbers[near.atoms[0]])
+        if other not in (CARBON, NITROGEN) or near.distances[0] >= TRIPLE_BOND_LENGTH:
+            found[atom] = f"one nonmetal neighbour, {SYMBOLS[other]} at {near.distances[0]:.2f} A"
+    return found
+
+
+def undercoordinated_rare_earth(coordination: Coordination) -> Findings:
+    """A lanthanide or actinide with fewer than four neighbours."""
+    return _few_neighbours(coordination, RARE_EARTH)
+
+
+def undercoordinated_alkali(coordination: Coordination) -> Findings:
+    """An alkali or alkaline earth metal with fewer than four neighbours."""
+    return _few_neighbours(coordination, ALKALI)
+
+
+def _few_neighbours(coordination: Coordination, elements: np.ndarray) -> Findings:
+    few = np.flatnonzero(elements[coordination.numbers] & (coordination.n_bonds < MIN_COORDINATION))
+    return {atom: f"{coordination.n_bonds[atom]} neighbours" for atom in few.tolist()}
+
+
+def terminal_oxo(coordination: Coordination) -> Findings:
+    """An oxygen bound to nothing but one metal that forms no such group."""
+    found: Findings = {}
+    single = (coordination.numbers == OXYGEN) & (coordination.n_bonds == 1)
+    for atom in np.flatnonzero(single).tolist():
+        near = coordination.neighbours(atom)
+        if NO_TERMINAL_OXO[coordination.numbers[near.atoms[0]]]:
+            found[atom] = f"bound to {_name(coordination, int(near.atoms[0]))} alone"
+    return found
+
+
+def _angle(first: np.ndarray, second: np.ndarray) -> float:
+    """Angle between two vectors in degrees."""
+    cosine = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
+    return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+
+def _name(coordination: Coordination, atom: int) -> str:
+    return f"{SYMBOLS[coordination.numbers[atom]]}{atom + 1}"
