@@ -1,0 +1,258 @@
+"""`crystaltool fragment`: metal-organic frameworks to building blocks and coarse-grained MOFs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from crystaltool.cli import options
+from crystaltool.cli.failures import report_failure
+from crystaltool.cli.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from crystaltool.io.property_table import PropertyTable
+    from crystaltool.io.stream import RawBlock
+    from crystaltool.mof.blocks import CoarseMOF
+
+REPORT_COLUMNS = (
+    "name",
+    "verdict",
+    "reason",
+    "n_atoms",
+    "n_blocks",
+    "n_nodes",
+    "n_linkers",
+    "n_bridges",
+    "n_nets",
+    "dimension",
+    "message",
+)
+DEFAULT_LIMITS = (20, 200, 20)
+"""Blocks, atoms, connections: as mof/blocks.py, which this module must not load for --help (a test compares them)."""
+
+
+class Guests(StrEnum):
+    """What to do with free molecules."""
+
+    refuse = "refuse"
+    remove = "remove"
+
+
+class Names(StrEnum):
+    """What a MOF is called."""
+
+    block = "block"
+    file = "file"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker must know."""
+
+    max_blocks: int
+    max_block_atoms: int
+    max_connections: int
+    remove_guests: bool
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A fragmented MOF, the fingerprint of each block, and its number of interpenetrating nets."""
+
+    mof: CoarseMOF
+    ecfp4: tuple[np.ndarray, ...]
+    n_nets: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a structure is no usable MOF."""
+
+    reason: str
+    message: str
+    n_atoms: int
+    dimension: int | None
+
+
+def command(
+    context: typer.Context,
+    files: options.Files = None,
+    output: options.Output = "-",
+    report: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--report", metavar="FILE", help="Write a table with the verdict on every structure (TSV)."),
+    ] = None,
+    properties: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--properties",
+            metavar="FILE",
+            help="CSV file whose first column names the structures; its numeric columns go along.",
+        ),
+    ] = None,
+    names: Annotated[
+        Names, typer.Option("--names", help="Call a MOF as its CIF block, or as its file without .cif.")
+    ] = Names.block,
+    guests: Annotated[
+        Guests, typer.Option("--guests", help="Refuse structures with free molecules, or leave these out.")
+    ] = Guests.refuse,
+    max_blocks: Annotated[
+        int, typer.Option("--max-blocks", min=2, metavar="N", help="Most building blocks in a cell.")
+    ] = DEFAULT_LIMITS[0],
+    max_block_atoms: Annotated[
+        int, typer.Option("--max-block-atoms", min=1, metavar="N", help="Most atoms in a building block.")
+    ] = DEFAULT_LIMITS[1],
+    max_connections: Annotated[
+        int, typer.Option("--max-connections", min=1, metavar="N", help="Most connection points of a building block.")
+    ] = DEFAULT_LIMITS[2],
+    overwrite: options.Overwrite = False,
+    jobs: options.Jobs = 1,
+    fail_fast: options.FailFast = False,
+    no_provenance: options.NoProvenance = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Cut metal-organic frameworks into building blocks.
+
+    Bonds are perceived from the geometry; every bond between a metal node and a linker is cut, and a connection
+    point stands at its middle. Written as HDF5 of kind mof-blocks: the blocks with their atoms, bonds, connection
+    points and chemical identities, and each MOF as places, rotations and connections of its blocks. A structure
+    that is no usable MOF (no metal, free molecules, not connected in three dimensions, too large) is named with its
+    reason and left out; that is no error.
+    """
+    from crystaltool.errors import InputError
+    from crystaltool.executor import map_pairs
+    from crystaltool.io.property_table import read_property_table
+    from crystaltool.mof.table import TableBuilder, write_mofs
+
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    numbers = None if properties is None else read_property_table(properties)
+    settings = Settings(max_blocks, max_block_atoms, max_connections, guests == Guests.remove)
+    builder, tally = TableBuilder(), Counter()
+    with (
+        _report(report, overwrite, files, output) as rows,
+        session.binary_output(output, overwrite, files) as target,
+        session.progress() as progress,
+        contextlib.closing(map_pairs(functools.partial(cut, settings), session.raw_blocks(files), jobs)) as pairs,
+    ):
+        for raw, result in pairs:
+            name = raw.name if names == Names.block else file_name(raw)
+            if isinstance(result, Cut):
+                builder.add(_named(result.mof, name, raw, numbers), result.ecfp4)
+                tally["ok"] += 1
+            elif isinstance(result, Refusal):
+                session.warn(f"refused ({result.reason}): {result.message}", raw)
+                tally[result.reason] += 1
+            else:
+                report_failure(session, result, raw)
+            rows.write(report_row(name, result).encode())
+            progress.advance()
+        if not tally["ok"]:
+            raise InputError(f"no usable MOF among {session.n_read} structure(s){_listed(tally)}")
+        write_mofs(target, builder.table(), session.history())
+    if tally.total() > tally["ok"]:
+        session.warn(f"{tally['ok']} of {tally.total()} structures are usable MOFs{_listed(tally)}")
+    session.finish()
+
+
+def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
+    """Fragment one structure; pure, for any process.
+
+    Raises:
+        InputError: if the block cannot be read.
+    """
+    from dataclasses import replace
+
+    from crystaltool.errors import InputError
+    from crystaltool.io.stream import BadRecord, parse_raw
+    from crystaltool.mof.fragment import FragmentError, Limits, fragment
+    from crystaltool.mof.identity import identify
+    from crystaltool.mof.perception import perceive_bonds
+    from crystaltool.mof.quotient import find_pieces
+
+    block = parse_raw(raw)
+    if isinstance(block, BadRecord):
+        raise InputError(block.message)
+    crystal = block.crystal
+    try:
+        bonds = perceive_bonds(crystal)
+    except InputError as error:
+        return Refusal("overlap", str(error), crystal.n_atoms, None)
+    limits = Limits(settings.max_blocks, settings.max_block_atoms, settings.max_connections)
+    try:
+        mof = fragment(crystal, bonds, limits, settings.remove_guests)
+    except FragmentError as error:
+        dimension = max(find_pieces(crystal.n_atoms, bonds.pairs, bonds.images).ranks)
+        return Refusal(error.reason, str(error), crystal.n_atoms, dimension)
+    found = [identify(piece) for piece in mof.blocks]
+    pieces = tuple(
+        replace(piece, identity=identity.text, bond_orders=identity.bond_orders)
+        for piece, identity in zip(mof.blocks, found, strict=True)
+    )
+    n_nets = 1 if mof.nets is None else int(mof.nets.max()) + 1
+    return Cut(replace(mof, blocks=pieces), tuple(identity.bits for identity in found), n_nets)
+
+
+def file_name(raw: RawBlock) -> str:
+    """The name of the file (or member of an archive) that a block comes from, without its ending."""
+    return Path(raw.source.rsplit(":", 1)[-1]).name.split(".cif")[0]
+
+
+def report_row(name: str, result: Cut | Refusal | Exception) -> str:
+    """A line of the table of verdicts."""
+    if isinstance(result, Cut):
+        from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC
+
+        mof = result.mof
+        kinds = Counter(block.kind for block in mof.blocks)
+        counts = (mof.n_blocks, kinds[METAL], kinds[ORGANIC], kinds[BRIDGE], result.n_nets, 3)
+        values = (name, "ok", "", mof.n_atoms, *counts, "")
+    elif isinstance(result, Refusal):
+        dimension = "" if result.dimension is None else result.dimension
+        values = (name, "refused", result.reason, result.n_atoms, *[""] * 5, dimension, result.message)
+    else:
+        values = (name, "unreadable", "", *[""] * 7, " ".join(str(result).split()))
+    return "\t".join(str(value) for value in values) + "\n"
+
+
+@contextlib.contextmanager
+def _report(path: Path | None, overwrite: bool, files: Sequence[str] | None, output: str):
+    """The file for the table of verdicts with its header written, or one that forgets everything."""
+    import io
+
+    from crystaltool.errors import UsageError
+    from crystaltool.io.atomic import atomic_output, refuse_input_as_output
+
+    if path is None:
+        yield io.BytesIO()
+        return
+    if str(path) == output:
+        raise UsageError("--report and -o name the same file")
+    refuse_input_as_output(path, files or [])
+    with atomic_output(path, overwrite) as target:
+        target.handle.write(("\t".join(REPORT_COLUMNS) + "\n").encode())
+        yield target.handle
+
+
+def _named(mof: CoarseMOF, name: str, raw: RawBlock, numbers: PropertyTable | None) -> CoarseMOF:
+    from dataclasses import replace
+
+    known = {} if numbers is None else numbers.find(name, raw.name, file_name(raw))
+    return replace(mof, name=name, properties=known)
+
+
+def _listed(tally: Counter[str]) -> str:
+    """The reasons of refusal with their counts, most frequent first."""
+    refused = [f"{reason} {count}" for reason, count in tally.most_common() if reason != "ok"]
+    return f"; refused: {', '.join(refused)}" if refused else ""
