@@ -8,6 +8,8 @@ the least cost of atoms below or above their neutral valence.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -47,7 +49,16 @@ AZIDE_COST = 1.0
 """Of a fourth bond at the middle nitrogen of an azide or a diazo group."""
 
 TOO_MANY_COST = 50.0
-_SECONDS = 0.5
+
+AZOLATE_GAIN = 1.7
+"""Of an anion in a five-membered ring of carbon and two or more nitrogens, none of which has a lone pair to give
+(pyrazolate, triazolate, tetrazolate): without it two azolates joined by a conjugated path would make a quinone."""
+
+PHENOLATE_GAIN = 4.5
+"""Of a benzene ring with two or three oxygens that bind metals (catecholate, the linker of MOF-74) over the quinone.
+Rings with four are left as the quinones they usually are (anilate)."""
+
+_MAX_NODES = 2000
 
 
 def perceive_orders(
@@ -83,19 +94,94 @@ def perceive_orders(
     elements = numbers[atoms].tolist()
     below = [BELOW_COST.get(z, OTHER_BELOW_COST)[int(at_metal[atom])] for z, atom in zip(elements, atoms, strict=True)]
     above = _above_costs(numbers, bonds, sigma, at_metal)[atoms]
-    costs = np.concatenate([np.zeros(m), below, FURTHER * np.array(below), above, np.full(n, TOO_MANY_COST)])
-    most = np.concatenate([np.full(m, 2.0), np.ones(n), np.full(n, np.inf), spare[atoms], np.full(n, np.inf)])
+    gains = _ring_gains(numbers, bonds, sigma, lacking, at_metal)
+    conditions = np.zeros((len(gains), m + 4 * n + len(gains)))  # a gain counts as far as its atoms and bonds allow
+    column_of = {int(bond): column for column, bond in enumerate(pi)}
+    limits = np.zeros(len(gains))
+    for row, gain in enumerate(gains):
+        conditions[row, [column_of[bond] for bond in gain.double_bonds]] = -1
+        conditions[row, [m + place[atom] for atom in gain.anions]] = -1
+        conditions[row, m + 4 * n + row] = 1
+        limits[row] = -gain.already
+    equal = np.hstack([equal, np.zeros((n, len(gains)))])
+    costs = np.concatenate(
+        [
+            np.zeros(m),
+            below,
+            FURTHER * np.array(below),
+            above,
+            np.full(n, TOO_MANY_COST),
+            [-gain.gain for gain in gains],
+        ]
+    )
+    most = np.concatenate(
+        [np.full(m, 2.0), np.ones(n), np.full(n, np.inf), spare[atoms], np.full(n, np.inf), np.ones(len(gains))]
+    )
     wanted = (valence - sigma)[atoms].astype(float)
+    constraints = [LinearConstraint(equal, wanted, wanted)]
+    if gains:
+        constraints.append(LinearConstraint(conditions, -np.inf, limits))
     solved = milp(
         costs,
-        integrality=np.concatenate([np.ones(m), np.zeros(4 * n)]),
+        integrality=np.concatenate([np.ones(m), np.zeros(4 * n), np.ones(len(gains))]),
         bounds=Bounds(0, most),
-        constraints=LinearConstraint(equal, wanted, wanted),
-        options={"time_limit": _SECONDS},
+        constraints=constraints,
+        options={"node_limit": _MAX_NODES},
     )
     if solved.x is not None:
         orders[pi] += np.rint(solved.x[:m])
     return orders
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """A gain in cost, had if more than `already` of these atoms are anions or of these bonds are double."""
+
+    gain: float
+    anions: tuple[int, ...] = ()
+    double_bonds: tuple[int, ...] = ()
+    already: int = 0
+
+
+def _ring_gains(
+    numbers: Int[np.ndarray, "n_atoms"],
+    bonds: Int[np.ndarray, "n_bonds 2"],
+    sigma: Int[np.ndarray, "n_atoms"],
+    lacking: Bool[np.ndarray, "n_atoms"],
+    at_metal: Bool[np.ndarray, "n_atoms"],
+) -> list[_Gain]:
+    """What aromatic anions in rings of atoms that all lack bonds are worth."""
+    links: list[list[int]] = [[] for _ in numbers]
+    bond_of: dict[tuple[int, int], int] = {}
+    for bond, (i, j) in enumerate(bonds.tolist()):
+        links[i].append(j)
+        links[j].append(i)
+        bond_of[i, j] = bond_of[j, i] = bond
+    inside = lacking & ((numbers == 6) | (numbers == 7))
+    gains = []
+    for ring in _rings(links, inside.tolist(), (5, 6)):
+        nitrogens = [atom for atom in ring if numbers[atom] == 7]
+        outside = [j for i in ring for j in links[i] if j not in ring and sigma[j] == 1 and numbers[j] in (8, 16)]
+        if len(ring) == 5 and len(nitrogens) > 1 and not outside and at_metal[nitrogens].any():
+            gains.append(_Gain(AZOLATE_GAIN, anions=tuple(nitrogens)))
+        if len(ring) == 6 and not nitrogens and len(outside) in (2, 3) and at_metal[outside].all():
+            around = tuple(bond_of[ring[k - 1], ring[k]] for k in range(6))
+            gains.append(_Gain(PHENOLATE_GAIN, double_bonds=around, already=2))
+    return gains
+
+
+def _rings(links: list[list[int]], inside: list[bool], sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Rings of these sizes among the atoms `inside`, each once, from its smallest atom on."""
+    found = []
+    for start in range(len(links)):
+        if not inside[start]:
+            continue
+        paths = [(start,)]
+        for length in range(2, max(sizes) + 1):
+            paths = [(*path, j) for path in paths for j in links[path[-1]] if inside[j] and j > start and j not in path]
+            if length in sizes:
+                found.extend(path for path in paths if path[1] < path[-1] and start in links[path[-1]])
+    return found
 
 
 def _above_costs(
