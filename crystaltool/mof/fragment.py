@@ -37,6 +37,10 @@ class FragmentError(InputError):
         self.reason = reason
 
 
+class _EndlessMetals(FragmentError):
+    """Bonds between metals form a chain without end."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a usable MOF may have: blocks in the cell, atoms and connection points of a block."""
@@ -67,7 +71,11 @@ def fragment(
     if not (crystal.numbers == _CARBON).any():
         raise FragmentError("no-carbon", "no carbon atom")
     crystal, bonds = _framework(crystal, bonds, remove_guests)
-    piece_of, kinds, offsets = _divide(crystal, bonds)
+    try:
+        piece_of, kinds, offsets = _divide(crystal, bonds)
+    except _EndlessMetals:  # held by their ligands too, as in a rod of short metal-metal distances
+        bonds = _without_metal_bonds(crystal, bonds)
+        piece_of, kinds, offsets = _divide(crystal, bonds)
     return _blocks(crystal, bonds, piece_of, kinds, offsets, limits)
 
 
@@ -92,6 +100,15 @@ def _framework(crystal: Crystal, bonds: BondGraph, remove_guests: bool) -> tuple
     if min(pieces.ranks) < 3:
         raise FragmentError("dimension", f"a net connected in {min(pieces.ranks)} dimensions, expected 3")
     return crystal, bonds
+
+
+def _without_metal_bonds(crystal: Crystal, bonds: BondGraph) -> BondGraph:
+    """The bonds without those between metals, if the crystal then still hangs together in three dimensions."""
+    kept = ~METAL[crystal.numbers[bonds.pairs]].all(axis=1)
+    others = BondGraph(bonds.pairs[kept], bonds.images[kept], bonds.orders[kept])
+    if min(find_pieces(crystal.n_atoms, others.pairs, others.images).ranks) < 3:
+        raise FragmentError("infinite-node", "a chain of metals without end")
+    return others
 
 
 def _divide(
@@ -130,7 +147,7 @@ def _divide(
         if any(nodes.ranks[nodes.labels[i]] for i in np.flatnonzero(metal)):
             nodes = _pieces(n, bonds, inside, held_pairs[:0], held_images[:0])
         if any(nodes.ranks[nodes.labels[i]] for i in np.flatnonzero(metal)):
-            raise FragmentError("infinite-node", "a chain of metals without end")
+            raise _EndlessMetals("infinite-node", "a chain of metals without end")
     # whole pieces: nodes of metals with their atoms, everything else by ligand
     node_atom = in_node & ~bridge
     label = np.where(node_atom, nodes.labels, len(nodes) + ligands.labels)

@@ -22,13 +22,16 @@ HYDROGEN_TOLERANCE = 0.3
 """A: the same for the one bond of a hydrogen."""
 
 METAL_TOLERANCE = (0.4, 0.3)
-"""A: metal to nonmetal, for metals of a radius below and above `LARGE_METAL`. The first lets the long axial bonds of
-Jahn-Teller copper in; in the second the radii of alkali metals and lanthanides are generous by themselves."""
+"""A: metal to nonmetal, for most metals and for those of the s and f blocks larger than `LARGE_METAL`. The first lets
+the long axial bonds of Jahn-Teller copper in; in the second the radii are generous by themselves."""
 
 LARGE_METAL = 1.45
+HEAVY_P_BLOCK = range(81, 85)
+"""Thallium to polonium: large, but with the tolerance of most metals (Pb-O and Bi-O up to 2.55 A are bonds)."""
+
 METAL_METAL_TOLERANCE = 0.2
 LONGEST_METAL_METAL = 3.0
-"""A: beyond this, two metals are held by their ligands."""
+"""A: beyond this, two metals are held by their ligands; those of the s and f blocks always are."""
 
 CHELATE_EXCESS = 0.25
 """A: a metal is not bound to the carbon of a carboxylate (the nitrogen of a nitrate) that lies this much farther away
@@ -38,6 +41,8 @@ CLASH = 0.5
 """A: atoms this close are no structure."""
 
 _HYDROGEN = 1
+_IONS = np.zeros(len(METAL), dtype=bool)
+_IONS[[3, 4, 11, 12, 19, 20, 37, 38, 55, 56, 87, 88, *range(57, 72), *range(89, 104)]] = True  # s and f block
 
 
 def perceive_bonds(crystal: Crystal) -> BondGraph:
@@ -99,10 +104,12 @@ def _limits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Longest bond in A between elements; 0 between two hydrogens."""
     radii = COVALENT_RADIUS[first] + COVALENT_RADIUS[second]
     metals = METAL[first].astype(int) + METAL[second].astype(int)
-    large = np.where(METAL[first], COVALENT_RADIUS[first], COVALENT_RADIUS[second]) > LARGE_METAL
+    metal = np.where(METAL[first], first, second)
+    large = (COVALENT_RADIUS[metal] > LARGE_METAL) & ~np.isin(metal, HEAVY_P_BLOCK)
     limits = radii + NONMETAL_TOLERANCE
     limits = np.where(metals == 1, radii + np.where(large, METAL_TOLERANCE[1], METAL_TOLERANCE[0]), limits)
     limits = np.where(metals == 2, np.minimum(radii + METAL_METAL_TOLERANCE, LONGEST_METAL_METAL), limits)
+    limits = np.where((metals == 2) & (_IONS[first] | _IONS[second]), 0.0, limits)  # Mg-Mg in a rod is 2.9
     hydrogen = (first == _HYDROGEN) | (second == _HYDROGEN)
     limits = np.where(hydrogen, radii + HYDROGEN_TOLERANCE, limits)
     return np.where((first == _HYDROGEN) & (second == _HYDROGEN), 0.0, limits)
