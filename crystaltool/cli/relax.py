@@ -15,13 +15,17 @@ from crystaltool.cli.session import Session
 
 if TYPE_CHECKING:
     from crystaltool.asymunit import AsymUnit
+    from crystaltool.bonds import BondGraph
+    from crystaltool.crystal import Crystal
     from crystaltool.forcefield.minimise import Relaxation
+    from crystaltool.forcefield.uff.relaxation import MOFRelaxation
     from crystaltool.io.cif import CifBlock
     from crystaltool.io.stream import RawBlock
 
 # Stand also in forcefield/minimise.py, registry.py and symmetry/detection.py, which this module must not load for
 # --help; a test compares them.
 DEFAULT_FORCE_FIELD = "chgnet"
+DEFAULT_MOF_FORCE_FIELD = "uff"
 DEFAULT_MAX_FORCE = 0.05
 DEFAULT_MAX_STEPS = 500
 DEFAULT_SYMPREC = 0.01
@@ -31,10 +35,11 @@ DEFAULT_SYMPREC = 0.01
 class Settings:
     """What a worker must know: all that decides the bytes of a block.
 
-    `command_line` is None without provenance, `created` the date of the run or None.
+    `force_field` is None where each block's kind decides; `command_line` is None without provenance, `created` the
+    date of the run or None.
     """
 
-    force_field: str
+    force_field: str | None
     max_force: float
     max_steps: int
     keep_symmetry: bool
@@ -46,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RelaxedBlock:
-    """A finished block, and why it did not converge, empty if it did."""
+    """A finished block, and what to warn of, empty if nothing."""
 
     text: str
     reason: str
@@ -56,8 +61,13 @@ def command(
     context: typer.Context,
     files: options.Files = None,
     force_field: Annotated[
-        str, typer.Option("--forcefield", metavar="NAME", help="Force field: chgnet.")
-    ] = DEFAULT_FORCE_FIELD,
+        str | None,
+        typer.Option(
+            "--forcefield",
+            metavar="NAME",
+            help="Force field: uff or chgnet; uff for MOFs if not given, chgnet for others.",
+        ),
+    ] = None,
     max_force: Annotated[
         float, typer.Option("--fmax", metavar="EV/A", help="Converged below this largest force, in eV/A.")
     ] = DEFAULT_MAX_FORCE,
@@ -82,20 +92,25 @@ def command(
 ) -> None:
     """Relax structures with a force field.
 
-    Cell and positions move together to a minimum of the energy. The space group is kept exactly: the one that a
-    block declares in the standard setting, else the one detected within --symprec (also where a block declares P 1).
-    Each structure is written as its asymmetric unit, in order and as soon as it is ready, with
+    Cell and positions move together to a minimum of the energy. A block that states its bonds, or holds a metal, carbon
+    and hydrogen, is a metal-organic framework and goes to uff (UFF with the UFF4MOF types, no charges) on these bonds,
+    or else on bonds perceived from the geometry; it is written in P 1 with its bonds. Anything else goes to chgnet and
+    keeps its space group exactly: the one that a block declares in the standard setting, else the one detected within
+    --symprec (also where a block declares P 1); it is written as its asymmetric unit.
+
+    Each structure is written in order and as soon as it is ready, with _crystaltool_relax_forcefield,
     _crystaltool_energy_per_atom (eV/atom), _crystaltool_max_force (eV/A), _crystaltool_max_stress (GPa),
     _crystaltool_relax_steps and _crystaltool_relax_converged (yes or no). Converged means the largest force below
     --fmax and every stress component below 0.1 GPa. A structure that does not converge is written too, with a
     warning; so is one whose cell runs away to twice or half its volume, or whose atoms fall together.
     """
-    from crystaltool.errors import UsageError
+    from crystaltool.errors import MissingExtraError, UsageError
     from crystaltool.executor import map_pairs
     from crystaltool.forcefield.registry import require_force_field
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
-    require_force_field(force_field)
+    if force_field is not None:
+        require_force_field(force_field)
     if not max_force > 0:
         raise UsageError(f"--fmax is {max_force:g} eV/A, expected a positive number")
     settings = Settings(
@@ -116,6 +131,8 @@ def command(
                     if result.reason:
                         session.warn(result.reason, raw)
                     out.write(result.text, raw.name)
+                elif isinstance(result, MissingExtraError):
+                    raise result  # it would be every such block's failure
                 else:
                     report_failure(session, result, raw)
                 progress.advance()
@@ -129,24 +146,91 @@ def relax_block(settings: Settings, raw: RawBlock) -> RelaxedBlock:
         CrystaltoolError: if the block cannot be read or relaxed.
     """
     from crystaltool.errors import InputError
-    from crystaltool.forcefield.minimise import minimise
-    from crystaltool.forcefield.registry import load_force_field
-    from crystaltool.io.cif import format_asym_unit
-    from crystaltool.io.provenance import extend_history
     from crystaltool.io.stream import BadRecord, parse_raw
 
     block = parse_raw(raw)
     if isinstance(block, BadRecord):
         raise InputError(block.message)
-    unit = starting_unit(block, settings.symprec) if settings.keep_symmetry else without_symmetry(block)
-    force_field = load_force_field(settings.force_field)
+    name = settings.force_field or (DEFAULT_MOF_FORCE_FIELD if is_mof(block) else DEFAULT_FORCE_FIELD)
+    if name == DEFAULT_MOF_FORCE_FIELD:
+        return _relax_on_bonds(settings, block)
+    return _relax_by_potential(settings, block, name)
+
+
+def is_mof(block: CifBlock) -> bool:
+    """Whether a block states bonds, or holds a metal, carbon and hydrogen."""
+    from crystaltool.mof.elements import METAL
+
+    numbers = block.crystal.numbers
+    return block.bonds is not None or (bool(METAL[numbers].any()) and {1, 6} <= set(numbers.tolist()))
+
+
+def _relax_by_potential(settings: Settings, block: CifBlock, name: str) -> RelaxedBlock:
+    from crystaltool.forcefield.minimise import minimise
+    from crystaltool.forcefield.registry import load_force_field
+    from crystaltool.io.cif import format_asym_unit, format_crystal
+
+    keep = settings.keep_symmetry and block.bonds is None  # bonds are stated in P 1
+    unit = starting_unit(block, settings.symprec) if keep else without_symmetry(block)
+    force_field = load_force_field(name)
     relaxed = minimise(unit, force_field, settings.max_force, settings.max_steps, settings.fixed_cell)
-    history = block.history
-    if settings.command_line is not None:
-        history = extend_history(history, settings.command_line, extra=[force_field.version])
-    properties = {**block.properties, **relaxation_properties(relaxed)}
-    text = format_asym_unit(relaxed.unit, block.name, history, properties, settings.created)
+    history, properties = _history(settings, block, force_field.version), _properties(block, relaxed, name)
+    if block.bonds is None:
+        text = format_asym_unit(relaxed.unit, block.name, history, properties, settings.created)
+    else:
+        crystal = in_images_of(relaxed.unit, block.crystal)
+        text = format_crystal(crystal, block.name, history, properties, settings.created, bonds=block.bonds)
     return RelaxedBlock(text, relaxed.reason)
+
+
+def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
+    from crystaltool.forcefield.uff.relaxation import VERSION, relax_mof
+    from crystaltool.forcefield.uff.topology import build_topology
+    from crystaltool.io.cif import format_crystal
+
+    bonds = block.bonds if block.bonds is not None else perceived_bonds(block.crystal)
+    topology = build_topology(block.crystal, bonds)
+    relaxed = relax_mof(block.crystal, topology, settings.max_force, settings.max_steps, settings.fixed_cell)
+    history = _history(settings, block, VERSION)
+    properties = _properties(block, relaxed, DEFAULT_MOF_FORCE_FIELD)
+    text = format_crystal(relaxed.crystal, block.name, history, properties, settings.created, bonds=bonds)
+    return RelaxedBlock(text, relaxed.reason)
+
+
+def perceived_bonds(crystal: Crystal) -> BondGraph:
+    """Bonds from the geometry, with orders between nonmetals."""
+    import numpy as np
+
+    from crystaltool.bonds import AROMATIC_ORDER, UNKNOWN_ORDER, BondGraph
+    from crystaltool.forcefield.uff.resonance import organic_orders
+    from crystaltool.mof.perception import perceive_bonds
+
+    bonds = perceive_bonds(crystal)
+    orders = organic_orders(crystal.numbers, bonds)
+    plain = np.isin(orders, [1.0, AROMATIC_ORDER, 2.0, 3.0])
+    return BondGraph(bonds.pairs, bonds.images, np.where(plain, orders, UNKNOWN_ORDER))
+
+
+def in_images_of(unit: AsymUnit, start: Crystal) -> Crystal:
+    """The relaxed atoms of a unit in P 1, each in the image nearest to where it started, for which bonds are stated."""
+    import numpy as np
+
+    from crystaltool.crystal import Crystal
+
+    coords = unit.free_coords
+    return Crystal(unit.lattice, coords + np.round(start.frac_coords - coords), unit.numbers, start.name)
+
+
+def _history(settings: Settings, block: CifBlock, version: str) -> tuple[str, ...]:
+    from crystaltool.io.provenance import extend_history
+
+    if settings.command_line is None:
+        return block.history
+    return extend_history(block.history, settings.command_line, extra=[version])
+
+
+def _properties(block: CifBlock, relaxed: Relaxation | MOFRelaxation, name: str) -> dict[str, str]:
+    return {**block.properties, **relaxation_properties(relaxed), "relax_forcefield": name}
 
 
 def starting_unit(block: CifBlock, symprec: float) -> AsymUnit:
@@ -176,7 +260,7 @@ def without_symmetry(block: CifBlock) -> AsymUnit:
     return AsymUnit(1, crystal.lattice, crystal.numbers, positions, crystal.frac_coords, block.name)
 
 
-def relaxation_properties(relaxed: Relaxation) -> dict[str, str]:
+def relaxation_properties(relaxed: Relaxation | MOFRelaxation) -> dict[str, str]:
     """The `_crystaltool_*` values of a relaxed structure."""
     from crystaltool.forcefield.minimise import EV_PER_CUBIC_ANGSTROM_IN_GPA
 

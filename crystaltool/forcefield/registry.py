@@ -13,6 +13,10 @@ from crystaltool.forcefield.interface import ForceField
 DEFAULT_FORCE_FIELD = "chgnet"
 """For inorganic crystals."""
 
+DEFAULT_MOF_FORCE_FIELD = "uff"
+"""For metal-organic frameworks. It stands on a bond graph, so it is no `ForceField` of a bare crystal; it is always
+there and `forcefield.uff.relaxation` runs it."""
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -31,7 +35,7 @@ def _chgnet() -> ForceField:
 
 _ENTRIES = {"chgnet": _Entry("chgnet", "mlip", _chgnet)}
 
-FORCE_FIELDS = tuple(_ENTRIES)
+FORCE_FIELDS = (*_ENTRIES, DEFAULT_MOF_FORCE_FIELD)
 
 
 def require_force_field(name: str) -> None:
@@ -41,6 +45,8 @@ def require_force_field(name: str) -> None:
         UsageError: if there is none of that name.
         MissingExtraError: if its package is not installed; the message holds the line that installs it.
     """
+    if name == DEFAULT_MOF_FORCE_FIELD:
+        return
     if name not in _ENTRIES:
         raise UsageError(f"no force field {name!r}, expected one of: {', '.join(FORCE_FIELDS)}")
     entry = _ENTRIES[name]
@@ -52,6 +58,6 @@ def require_force_field(name: str) -> None:
 
 @cache
 def load_force_field(name: str) -> ForceField:
-    """The force field of a name, loaded once a process; errors as `require_force_field`."""
+    """The force field of a name that needs no bonds, loaded once a process; errors as `require_force_field`."""
     require_force_field(name)
     return _ENTRIES[name].load()

@@ -1,0 +1,238 @@
+"""Relax MOFs with UFF: overlapping atoms are pushed apart softly, then atoms move, then atoms and cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from crystaltool.arrays import Float
+from crystaltool.bonds import BondGraph
+from crystaltool.crystal import Crystal
+from crystaltool.errors import InputError, UsageError
+from crystaltool.forcefield.minimise import DEFAULT_MAX_FORCE, DEFAULT_MAX_STEPS, MAX_STRESS, collapsed
+from crystaltool.forcefield.uff.descent import State, descend
+from crystaltool.forcefield.uff.system import System, VanDerWaals
+from crystaltool.forcefield.uff.topology import Topology
+
+VERSION = "uff4mof 1"
+"""Terms and typing of this code; counted up when either changes energies."""
+
+SOFT_CORE, FIRM_CORE, LAST_CORE = 0.8, 0.6, 0.4
+"""Part of the van der Waals distance below which an atom pair's energy is a straight line, in the three stages. No pair
+of a relaxed MOF is nearer than the last, where the energy is 1e4 times the well's depth."""
+
+PUSH_OFF_FORCE, POSITIONS_FORCE = 0.5, 0.3
+"""eV/A: where the first two stages may end."""
+
+PUSH_OFF_SHARE, POSITIONS_SHARE = 0.2, 0.2
+"""Of all steps, at most this part goes to each of the first two stages."""
+
+ROUND = 60
+"""Steps of a batch between looks at who has come to rest and leaves it."""
+
+COINCIDENCE = 0.1
+"""A: atoms nearer than this have no direction to be pushed in; the batch moves them apart by that at random first."""
+
+
+@dataclass(frozen=True)
+class MOFRelaxation:
+    """The end of a relaxation.
+
+    Args:
+        crystal: the relaxed structure; atoms stay in the images in which they were given, so the bonds still fit.
+        energy_per_atom: UFF energy without charges, eV/atom.
+        max_force: largest force on an atom, eV/A.
+        max_stress: largest component of the stress, eV/A^3.
+        steps: evaluations of the force field.
+        converged: forces, and stress unless the cell was fixed, are below their limits.
+        reason: why not, empty when converged.
+    """
+
+    crystal: Crystal
+    energy_per_atom: float
+    max_force: float
+    max_stress: float
+    steps: int
+    converged: bool
+    reason: str = ""
+
+
+def relax_mof(
+    crystal: Crystal,
+    topology: Topology,
+    max_force: float = DEFAULT_MAX_FORCE,
+    max_steps: int = DEFAULT_MAX_STEPS,
+    fixed_cell: bool = False,
+    max_stress: float = MAX_STRESS,
+    van_der_waals: VanDerWaals | None = None,
+) -> MOFRelaxation:
+    """Relax one structure on the CPU; see `relax_mofs`."""
+    return relax_mofs([crystal], [topology], max_force, max_steps, fixed_cell, max_stress, van_der_waals)[0]
+
+
+def relax_mofs(
+    crystals: Sequence[Crystal],
+    topologies: Sequence[Topology],
+    max_force: float = DEFAULT_MAX_FORCE,
+    max_steps: int = DEFAULT_MAX_STEPS,
+    fixed_cell: bool = False,
+    max_stress: float = MAX_STRESS,
+    van_der_waals: VanDerWaals | None = None,
+    device: torch.device | str = "cpu",
+) -> list[MOFRelaxation]:
+    """Relax several structures side by side.
+
+    Args:
+        crystals: where they start.
+        topologies: their terms.
+        max_force: largest force at the end, eV/A.
+        max_steps: evaluations of the force field for each structure, in all stages together.
+        fixed_cell: move atoms only.
+        max_stress: largest component of the stress at the end, eV/A^3.
+        van_der_waals: how that sum is cut; its core is set by the stages.
+        device: where to compute.
+
+    Raises:
+        UsageError: if a limit is out of range.
+        InputError: if a topology has other atoms than its crystal.
+    """
+    if not max_force > 0:
+        raise UsageError(f"largest force is {max_force:g} eV/A, expected a positive number")
+    if max_steps < 0:
+        raise UsageError(f"number of steps is {max_steps}, expected 0 or more")
+    for crystal, topology in zip(crystals, topologies, strict=True):
+        if crystal.n_atoms != topology.n_atoms:
+            raise InputError(f"terms for {topology.n_atoms} atoms, but the structure has {crystal.n_atoms}")
+    rule = van_der_waals or VanDerWaals()
+    system = System(topologies, replace(rule, core=SOFT_CORE), device)
+    cart_coords, lattices = system.start([_apart(crystal) for crystal in crystals])
+    spent = np.zeros(len(crystals), dtype=np.int64)
+    stages = (
+        (SOFT_CORE, max(PUSH_OFF_FORCE, max_force), int(PUSH_OFF_SHARE * max_steps)),
+        (FIRM_CORE, max(POSITIONS_FORCE, max_force), int(POSITIONS_SHARE * max_steps)),
+    )
+    for core, force, steps in stages:
+        system.van_der_waals = replace(rule, core=core)
+        state = descend(system, cart_coords, lattices, force, float("inf"), steps)
+        cart_coords, lattices = state.cart_coords, state.lattices
+        spent += state.steps.cpu().numpy()
+    ends = _last_stage(
+        topologies, cart_coords, lattices, replace(rule, core=LAST_CORE), device,
+        max_force, float("inf") if fixed_cell else max_stress, max_steps, spent,
+    )  # fmt: skip
+    return [_report(crystal, end, max_steps) for crystal, end in zip(crystals, ends, strict=True)]
+
+
+@dataclass(frozen=True)
+class _End:
+    """One structure at the end: plain numbers."""
+
+    cart_coords: np.ndarray
+    lattice: np.ndarray
+    energy: float
+    max_force: float
+    max_stress: float
+    steps: int
+    at_rest: bool
+    stuck: bool
+    lost: bool
+
+
+def _last_stage(
+    topologies: Sequence[Topology],
+    cart_coords: torch.Tensor,
+    lattices: torch.Tensor,
+    rule: VanDerWaals,
+    device: torch.device | str,
+    max_force: float,
+    max_stress: float,
+    max_steps: int,
+    spent: np.ndarray,
+) -> list[_End]:
+    """Atoms and cell to the end. A batch goes in rounds, and who is at rest leaves it."""
+    ends: dict[int, _End] = {}
+    left = list(range(len(topologies)))
+    while left:
+        system = System([topologies[index] for index in left], rule, device)
+        budget = max(0, max_steps - int(spent[left].max()))
+        steps = budget if len(left) == 1 else min(ROUND, budget)
+        state = descend(system, cart_coords, lattices, max_force, max_stress, steps)
+        spent[left] += state.steps.cpu().numpy()
+        found = _ends(system, state, max_force, max_stress, spent[left])
+        over = [
+            end.at_rest or end.stuck or end.lost or steps < ROUND or int(spent[index]) >= max_steps
+            for index, end in zip(left, found, strict=True)
+        ]
+        ends.update({index: end for index, end, done in zip(left, found, over, strict=True) if done})
+        stay = [place for place, done in enumerate(over) if not done]
+        if not stay:
+            break
+        atoms = torch.cat([torch.arange(system.starts[k], system.starts[k + 1]) for k in stay]).to(
+            state.lattices.device
+        )
+        cart_coords, lattices = state.cart_coords[atoms], state.lattices[stay]
+        left = [left[place] for place in stay]
+    return [ends[index] for index in range(len(topologies))]
+
+
+def _ends(system: System, state: State, max_force: float, max_stress: float, spent: np.ndarray) -> list[_End]:
+    forces, stresses = state.max_forces(system).tolist(), state.max_stresses().tolist()
+    coords, lattices = state.cart_coords.cpu().numpy(), state.lattices.cpu().numpy()
+    energies, stuck, lost = state.found.energies.tolist(), state.stuck.tolist(), state.lost.tolist()
+    return [
+        _End(
+            coords[system.starts[k] : system.starts[k + 1]],
+            lattices[k],
+            energies[k],
+            forces[k],
+            stresses[k],
+            int(spent[k]),
+            forces[k] < max_force and stresses[k] < max_stress,
+            stuck[k],
+            lost[k],
+        )
+        for k in range(system.n_crystals)
+    ]
+
+
+def _report(start: Crystal, end: _End, max_steps: int) -> MOFRelaxation:
+    crystal = Crystal(end.lattice, end.cart_coords @ np.linalg.inv(end.lattice), start.numbers, start.name)
+    reason = ""
+    if end.lost:
+        reason = f"stopped, the cell runs away: volume {crystal.volume / start.volume:.2f} times that of the start"
+    elif collapsed(crystal):
+        reason = "two atoms lie on top of each other"
+    elif end.stuck and not end.at_rest:
+        reason = "no step lowers the energy"
+    elif not end.at_rest:
+        reason = f"not converged in {max_steps} steps"
+    return MOFRelaxation(
+        crystal,
+        end.energy / crystal.n_atoms,
+        end.max_force,
+        end.max_stress,
+        end.steps,
+        not reason,
+        reason,
+    )
+
+
+def _apart(crystal: Crystal) -> Crystal:
+    """The crystal with coinciding atoms moved apart, always in the same way."""
+    frac = crystal.frac_coords
+    apart = frac[:, None] - frac[None]
+    distance = np.linalg.norm((apart - np.round(apart)) @ crystal.lattice, axis=2)
+    near = np.triu(distance < COINCIDENCE, 1).any(axis=0)
+    if not near.any():
+        return crystal
+    moves = np.random.default_rng(0).normal(size=frac.shape) * COINCIDENCE * near[:, None]
+    return Crystal(crystal.lattice, frac + moves @ np.linalg.inv(crystal.lattice), crystal.numbers, crystal.name)
+
+
+def worst_bond(crystal: Crystal, bonds: BondGraph, topology: Topology) -> tuple[int, Float[np.ndarray, "n_bonds"]]:
+    """The bond stretched most beyond its natural length, and all ratios of length to natural length."""
+    ratios = bonds.lengths(crystal) / topology.bond_lengths
+    return int(np.argmax(ratios)), ratios
