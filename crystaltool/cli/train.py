@@ -1,10 +1,11 @@
-"""`crystaltool train`: fit a generative model to a prepared HDF5 data set."""
+"""`crystaltool train`: fit a model to a prepared HDF5 data set."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -19,12 +20,17 @@ class Model(StrEnum):
     """Models that can be trained."""
 
     symmcd = "symmcd"
+    blocks = "blocks"
 
 
 def command(
     context: typer.Context,
-    model: Annotated[Model, typer.Argument(metavar="MODEL", help="What to train: symmcd.", show_default=False)],
-    data: Annotated[Path, typer.Argument(metavar="DATA.h5", help="Data set written by `crystaltool asym-unit`.")],
+    model: Annotated[
+        Model, typer.Argument(metavar="MODEL", help="What to train: symmcd or blocks.", show_default=False)
+    ],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA.h5", help="Data set written by `crystaltool asym-unit` or `fragment`.")
+    ],
     output_dir: Annotated[
         Path, typer.Option("-o", "--output-dir", metavar="DIR", help="Folder of the run, made if it does not exist.")
     ],
@@ -46,14 +52,14 @@ def command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Train a generative model on a prepared HDF5 data set.
+    """Train a model on a prepared HDF5 data set.
 
+    symmcd generates inorganic crystals; blocks embeds building blocks of metal-organic frameworks.
     Leaves weights to sample from (model.safetensors, config.json), the state to resume from (state.h5) and the metrics
     (metrics.jsonl, one JSON object a line) in DIR. A run that was killed and resumed equals an unbroken one step by
     step; SIGTERM saves and exits 0. Under torchrun the batch is divided among the processes.
     """
     from crystaltool.errors import UsageError
-    from crystaltool.models.symmcd.fit import fit_symmcd, load_config
     from crystaltool.models.weights import find_checkpoint
 
     session = Session(context, quiet=quiet, verbose=verbose)
@@ -64,7 +70,7 @@ def command(
         raise UsageError(f"--resume: {state} does not exist")
     if state.exists() and not resume and not overwrite:
         raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
-    fit = load_config(config)
+    fit, settings = _fit(model, config)
     with session.progress(what="steps") as display:
         done = 0
 
@@ -77,10 +83,10 @@ def command(
                 f"step {progress.step} of {progress.steps}, {progress.steps_per_second:.2f} a second: {numbers}"
             )
 
-        fit_symmcd(
+        fit(
             data,
             output_dir,
-            fit,
+            settings,
             device=device,
             resume=resume,
             init=find_checkpoint(init) if init else None,
@@ -88,3 +94,16 @@ def command(
             on_progress=show,
         )
     session.finish()
+
+
+def _fit(model: Model, config: Path | None) -> tuple[Callable[..., None], Any]:
+    """The function that trains a model, and its settings."""
+    match model:
+        case Model.symmcd:
+            from crystaltool.models.symmcd import fit as symmcd
+
+            return symmcd.fit_symmcd, symmcd.load_config(config)
+        case Model.blocks:
+            from crystaltool.models.block_encoder import fit as blocks
+
+            return blocks.fit_block_encoder, blocks.load_config(config)

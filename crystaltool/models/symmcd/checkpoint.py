@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from crystaltool.errors import CheckpointError, UsageError
+from crystaltool.models.configuration import from_json
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.sampling import SamplerConfig
 from crystaltool.training.checkpoint import load_model
@@ -66,23 +66,3 @@ def _fits(sizes: SymmCDConfig, tensors: dict[str, Tensor]) -> bool:
         and depth("sites.layers.") == sizes.site_layers
         and depth("geometry.layers.") == sizes.geometry_layers
     )
-
-
-def from_json(default: Any, values: dict[str, Any]) -> Any:
-    """A frozen configuration from its JSON form, every value of the type that the default has.
-
-    Raises:
-        TypeError: on an unknown key or a value of another type.
-    """
-    kinds = {field.name: type(getattr(default, field.name)) for field in fields(default)}
-    changed = {}
-    for name, value in values.items():
-        kind = kinds.get(name)
-        if kind is tuple and isinstance(value, list):
-            value = tuple(value)
-        elif kind is float and isinstance(value, int):
-            value = float(value)
-        if kind is None or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise TypeError(f"{name} is {value!r}")
-        changed[name] = value
-    return replace(default, **changed)

@@ -12,9 +12,8 @@ import hashlib
 import json
 import sys
 import time
-import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from torch import Tensor
 from crystaltool.asymunit import AsymUnitTable
 from crystaltool.errors import CheckpointError, CrystaltoolError, InputError, UsageError
 from crystaltool.io.hdf5 import read_asym_units
+from crystaltool.models.configuration import fill, parse_tables, read_text
 from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import PARTS, SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import MAX_ORBITS, gather_statistics, to_batch
@@ -62,10 +62,7 @@ def load_config(path: Path | None) -> FitConfig:
     Raises:
         UsageError: as `read_config`, or the file is not text.
     """
-    try:
-        return read_config(path.read_text(encoding="utf-8") if path else "")
-    except UnicodeDecodeError:
-        raise UsageError(f"configuration {path} is not UTF-8 text") from None
+    return read_config(read_text(path) if path else "")
 
 
 def read_config(text: str) -> FitConfig:
@@ -74,44 +71,15 @@ def read_config(text: str) -> FitConfig:
     Raises:
         UsageError: on a table or key that does not exist or a value of another type.
     """
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"configuration is not TOML: {error}") from None
-    unknown = set(tree) - {"model", "loop", "fit"}
-    if unknown:
-        raise UsageError(f"configuration has no table [{sorted(unknown)[0]}], only [model], [loop], [fit]")
-    for name, value in tree.items():
-        if not isinstance(value, dict):
-            raise UsageError(f"configuration: {name} is {value!r}, expected a table [{name}]")
-    model = _fill(SymmCDConfig(), tree.get("model", {}), "model")
-    loop = _fill(LoopConfig(steps=1), tree.get("loop", {}), "loop")
-    config = _fill(FitConfig(model, loop), tree.get("fit", {}), "fit")
+    tree = parse_tables(text)
+    model = fill(SymmCDConfig(), tree.get("model", {}), "model")
+    loop = fill(LoopConfig(steps=1), tree.get("loop", {}), "loop")
+    config = fill(FitConfig(model, loop), tree.get("fit", {}), "fit")
     if not config.parts or set(config.parts) - set(PARTS):
         raise UsageError(f"[fit] parts is {list(config.parts)}, expected some of {list(PARTS)}")
     if config.epochs < 1 or config.batch_size < 1 or config.validation_samples < 1:
         raise UsageError("[fit] epochs, batch_size and validation_samples must be at least 1")
     return config
-
-
-def _fill(default: Any, values: dict[str, Any], table: str) -> Any:
-    known = {field.name: getattr(default, field.name) for field in fields(default)}
-    changed = {}
-    for name, value in values.items():
-        if name not in known or name in ("model", "loop"):
-            raise UsageError(f"[{table}] has no key {name!r}")
-        want = type(known[name])
-        if want is float and isinstance(value, int):
-            value = float(value)
-        if want is tuple and isinstance(value, list):
-            value = tuple(value)
-        if not isinstance(value, want) or (want is int and isinstance(value, bool)):
-            raise UsageError(f"[{table}] {name} is {value!r}, expected {want.__name__}")
-        changed[name] = value
-    try:
-        return replace(default, **changed)
-    except UsageError as error:
-        raise UsageError(f"[{table}] {error}") from None
 
 
 def check_data(table: AsymUnitTable) -> None:

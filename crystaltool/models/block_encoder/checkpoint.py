@@ -1,0 +1,69 @@
+"""A block encoder's checkpoint as a model ready to embed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crystaltool.errors import CheckpointError, UsageError
+from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
+from crystaltool.models.configuration import from_json
+from crystaltool.training.checkpoint import load_model
+
+KIND = "blocks"
+
+
+@dataclass(frozen=True)
+class LoadedBlockEncoder:
+    """Weights in float64 and evaluation mode, and their sha256."""
+
+    model: BlockEncoder
+    sha256: str
+    config: dict[str, Any]
+
+
+def load_block_encoder(directory: Path, device: str = "cpu") -> LoadedBlockEncoder:
+    """Load a checkpoint.
+
+    Raises:
+        CheckpointError: missing, damaged, of another kind or format, or with tensors that do not fit its config.
+    """
+    config, tensors = load_model(directory, KIND)
+    try:
+        sizes = from_json(BlockEncoderConfig(), config["config"]["model"])
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a block encoder in it ({text})") from error
+    misfit = f"{directory}: the tensors of model.safetensors do not fit config.json"
+    if not _fits(sizes, tensors):  # before anything is made: sizes may be hostile
+        raise CheckpointError(misfit)
+    model = BlockEncoder(sizes)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise CheckpointError(misfit) from None
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
+    model.eval().requires_grad_(False)
+    return LoadedBlockEncoder(model.to(device, torch.float64), str(config["sha256"]), config)
+
+
+def _fits(sizes: BlockEncoderConfig, tensors: dict[str, Tensor]) -> bool:
+    """Whether the widths and depths of the configuration are those of the weights."""
+
+    def shape(name: str) -> tuple[int, ...]:
+        return tuple(tensors[name].shape) if name in tensors else ()
+
+    stem = "network.layers."
+    return (
+        shape("network.norm.weight") == (sizes.width,)
+        and shape("network.layers.0.filter.weight") == (sizes.pair_width, sizes.n_functions)
+        and shape("project.0.bias") == (sizes.projection,)
+        and len({name for name in tensors if name.startswith(stem) and name.endswith("filter.bias")})
+        == sizes.n_near_layers
+        and len({name[len(stem) :].split(".")[0] for name in tensors if name.startswith(stem)}) == sizes.n_layers
+    )

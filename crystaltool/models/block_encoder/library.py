@@ -1,0 +1,194 @@
+"""`Library`: the distinct building blocks that embeddings are decoded to.
+
+An HDF5 file of kind "mof-blocks" without MOFs, so that every reader of blocks reads it, with a group `library/`:
+`embedding` (n_blocks, 32), `occurrences` (n_blocks,), and the encoder's `weights_sha256` among the root attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from crystaltool.arrays import Bool, Float, Int
+from crystaltool.errors import InputError, UsageError
+from crystaltool.io.byte_streams import SeekableReader
+from crystaltool.io.hdf5 import open_checked
+from crystaltool.models.block_encoder.data import block_points, conformers
+from crystaltool.models.block_encoder.embedding import nearest
+from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, read_array, read_sum
+from crystaltool.models.block_encoder.model import EMBEDDING_SIZE
+from crystaltool.mof.blocks import BuildingBlock
+from crystaltool.mof.table import MOFTable, TableBuilder, read_mofs, write_mofs
+
+DISTINCT_CONFORMER = 0.25
+"""A: blocks of one identity whose sorted distances differ by less (root mean square) share a place in the library."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """Distinct blocks with their embeddings.
+
+    Args:
+        blocks: the blocks, no MOFs.
+        embedding: whitened; shape (n_blocks, 32).
+        occurrences: places in the source's MOFs that each block stands for; shape (n_blocks,).
+        weights_sha256: of the encoder whose embeddings these are.
+    """
+
+    blocks: MOFTable
+    embedding: Float[np.ndarray, "n_blocks 32"]
+    occurrences: Int[np.ndarray, "n_blocks"]
+    weights_sha256: str
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    def __getitem__(self, index: int) -> BuildingBlock:
+        return self.blocks.block(index)
+
+    @classmethod
+    def load(cls, path: str | Path | SeekableReader, weights_sha256: str | None = None) -> Library:
+        """Read a library.
+
+        Args:
+            path: as `embed --library` wrote it.
+            weights_sha256: of the encoder that the embeddings to decode come from; not compared if None.
+
+        Raises:
+            InputError: not a library, damaged, or made with another encoder.
+        """
+        return read_library(path, weights_sha256)
+
+    def check_weights(self, weights_sha256: str, label: str = "library") -> None:
+        """Raise InputError unless the library was made with those weights."""
+        if weights_sha256 != self.weights_sha256:
+            raise InputError(
+                f"{label}: of the encoder {self.weights_sha256[:12]}, the embeddings are of {weights_sha256[:12]}"
+            )
+
+    def nearest(
+        self,
+        embeddings: Float[np.ndarray, "n 32"],
+        k: int = 1,
+        kind: int | Int[np.ndarray, "n"] | None = None,
+        n_connections: int | Int[np.ndarray, "n"] | None = None,
+    ) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+        """The k nearest blocks of each embedding, nearest first, by brute force.
+
+        Args:
+            embeddings: whitened, of the same encoder.
+            k: how many; at most the size of the library.
+            kind: only blocks of this kind, one number or one a row; any if None.
+            n_connections: only blocks with so many connection points, one number or one a row; any if None.
+
+        Returns:
+            Rows of the library and Euclidean distances; where fewer than k blocks qualify, -1 and infinity.
+
+        Raises:
+            UsageError: k is not between 1 and the size of the library.
+        """
+        if not 1 <= k <= len(self):
+            raise UsageError(f"k is {k}, the library holds {len(self)} blocks")
+        rows, distances = np.empty((len(embeddings), k), dtype=np.int64), np.empty((len(embeddings), k))
+        library = torch.from_numpy(self.embedding)
+        for start in range(0, len(embeddings), 4096):
+            part = slice(start, start + 4096)
+            n = len(embeddings[part])
+            allowed = self._allowed(n, *(_part(value, part) for value in (kind, n_connections)))
+            row, distance = nearest(
+                torch.from_numpy(np.ascontiguousarray(embeddings[part], dtype=np.float32)),
+                library,
+                k,
+                None if allowed is None else torch.from_numpy(allowed),
+            )
+            rows[part], distances[part] = row.numpy(), distance.numpy()
+        rows[~np.isfinite(distances)] = -1
+        return rows, distances
+
+    def _allowed(self, n: int, kind, n_connections) -> Bool[np.ndarray, "n n_blocks"] | None:
+        """Which blocks each of n queries may find; None for all."""
+        allowed = None
+        for wanted, key in ((kind, "blocks/kind"), (n_connections, "blocks/n_connections")):
+            if wanted is not None:
+                match = self.blocks.arrays[key][None] == np.broadcast_to(wanted, (n,))[:, None]
+                allowed = match if allowed is None else allowed & match
+        return allowed
+
+
+def _part(value: int | np.ndarray | None, part: slice) -> int | np.ndarray | None:
+    return value[part] if isinstance(value, np.ndarray) and value.ndim else value
+
+
+def build_library(table: MOFTable, embeddings: BlockEmbeddings, keep: Collection[str] | None = None) -> Library:
+    """One geometry of every identity and distinct conformer, the first in the table.
+
+    Args:
+        table: blocks, and the MOFs that they come from.
+        embeddings: of its blocks.
+        keep: names of the MOFs whose blocks to take; all blocks of the table if None.
+
+    Raises:
+        InputError: the embeddings are of other blocks; a name that no MOF has; no block is left.
+    """
+    embeddings.check_source(table)
+    owners = np.repeat(np.arange(len(table)), table.arrays["mofs/n_blocks"])
+    places = table.arrays["places/block"].astype(np.int64)
+    chosen = np.arange(table.n_blocks)
+    if keep is not None:
+        unknown = set(keep) - set(table.names)
+        if unknown:
+            raise InputError(f"no MOF {min(unknown)!r} among the {len(table)} of the file ({len(unknown)} such names)")
+        places = places[np.isin(owners, [index for index, name in enumerate(table.names) if name in set(keep)])]
+        chosen = np.unique(places)
+    if not len(chosen):
+        raise InputError("no block is left for the library")
+    identity = np.full(table.n_blocks, -2)
+    identity[chosen] = table.arrays["blocks/identity"][chosen]
+    stands = conformers(block_points(table), identity, DISTINCT_CONFORMER)
+    rows = np.unique(stands[chosen])
+    counted = stands[places] if len(places) else stands[chosen]
+    builder = TableBuilder()
+    for row in rows.tolist():
+        builder.add_block(table.block(row), table.arrays["identities/ecfp4"][table.arrays["blocks/identity"][row]])
+    return Library(
+        blocks=builder.table(),
+        embedding=embeddings.embedding[rows],
+        occurrences=np.bincount(counted, minlength=table.n_blocks)[rows],
+        weights_sha256=embeddings.weights_sha256,
+    )
+
+
+def write_library(target: str | Path | BytesIO, library: Library, history: Sequence[str] = ()) -> None:
+    """Write a library; give a temporary of `io.atomic` as target, so that it appears whole."""
+    write_mofs(target, library.blocks, history)
+    with h5py.File(target, "r+") as file:
+        file.attrs["weights_sha256"] = library.weights_sha256
+        packing = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+        file.create_dataset("library/embedding", data=library.embedding.astype(np.float32), **packing)
+        file.create_dataset("library/occurrences", data=library.occurrences.astype(np.int32), **packing)
+
+
+def read_library(path: str | Path | SeekableReader, weights_sha256: str | None = None, label: str = "") -> Library:
+    """As `Library.load`."""
+    name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
+    blocks = read_mofs(path, name)
+    with open_checked(path, None, name) as file:
+        if "library" not in file:
+            raise InputError(f"{name}: building blocks, but no decoding library (no group 'library')")
+        embedding = read_array(file, "library/embedding", (EMBEDDING_SIZE,), "f", name)
+        occurrences = read_array(file, "library/occurrences", (), "i", name)
+        found = read_sum(file, "weights_sha256", name)
+    if not len(embedding) == len(occurrences) == blocks.n_blocks or not len(embedding):
+        raise InputError(f"{name}: {len(embedding)} embeddings, {blocks.n_blocks} blocks")
+    if not np.isfinite(embedding).all():
+        raise InputError(f"{name}: an embedding that is not finite")
+    library = Library(blocks, embedding.astype(np.float32), occurrences.astype(np.int64), found)
+    if weights_sha256 is not None:
+        library.check_weights(weights_sha256, name)
+    return library

@@ -1,0 +1,89 @@
+"""Frozen configurations from TOML tables and from the JSON of a checkpoint, every value checked."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from crystaltool.errors import UsageError
+
+TABLES = ("model", "loop", "fit")
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        UsageError: if it is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"configuration {path} is not UTF-8 text") from None
+
+
+def parse_tables(text: str) -> dict[str, dict[str, Any]]:
+    """The tables [model], [loop] and [fit] of a TOML text.
+
+    Raises:
+        UsageError: not TOML, or something else in it.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"configuration is not TOML: {error}") from None
+    unknown = set(tree) - set(TABLES)
+    if unknown:
+        raise UsageError(f"configuration has no table [{sorted(unknown)[0]}], only [model], [loop], [fit]")
+    for name, value in tree.items():
+        if not isinstance(value, dict):
+            raise UsageError(f"configuration: {name} is {value!r}, expected a table [{name}]")
+    return tree
+
+
+def fill(default: Any, values: dict[str, Any], table: str) -> Any:
+    """A frozen configuration with some values changed, each of the type that the default has.
+
+    Raises:
+        UsageError: on an unknown key, a value of another type, or one that the configuration refuses.
+    """
+    known = {field.name: getattr(default, field.name) for field in fields(default)}
+    changed = {}
+    for name, value in values.items():
+        if name not in known or name in ("model", "loop"):
+            raise UsageError(f"[{table}] has no key {name!r}")
+        want = type(known[name])
+        if want is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if want is tuple and isinstance(value, list):
+            value = tuple(value)
+        if not isinstance(value, want) or (want is int and isinstance(value, bool)):
+            raise UsageError(f"[{table}] {name} is {value!r}, expected {want.__name__}")
+        changed[name] = value
+    try:
+        return replace(default, **changed)
+    except UsageError as error:
+        raise UsageError(f"[{table}] {error}") from None
+
+
+def from_json(default: Any, values: dict[str, Any]) -> Any:
+    """A frozen configuration from its JSON form, every value of the type that the default has.
+
+    Raises:
+        TypeError: on an unknown key or a value of another type.
+        UsageError: on one that the configuration refuses.
+    """
+    kinds = {field.name: type(getattr(default, field.name)) for field in fields(default)}
+    changed = {}
+    for name, value in values.items():
+        kind = kinds.get(name)
+        if kind is tuple and isinstance(value, list):
+            value = tuple(value)
+        elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if kind is None or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise TypeError(f"{name} is {value!r}")
+        changed[name] = value
+    return replace(default, **changed)
