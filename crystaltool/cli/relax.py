@@ -65,7 +65,7 @@ def command(
         typer.Option(
             "--forcefield",
             metavar="NAME",
-            help="Force field: uff or chgnet; uff for MOFs if not given, chgnet for others.",
+            help="Force field: uff or chgnet; if not given, uff for MOFs and chgnet for others.",
         ),
     ] = None,
     max_force: Annotated[

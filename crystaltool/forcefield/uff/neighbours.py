@@ -56,7 +56,7 @@ def near_pairs(
     Every pair of atoms in every image that may be near enough: a MOF has few atoms and a wide cell, where this is
     faster than a tree.
     """
-    n, device = len(cart_coords), cart_coords.device
+    device = cart_coords.device
     inverse = torch.linalg.inv(lattice)
     frac = cart_coords @ inverse
     cells = frac.floor()

@@ -172,7 +172,7 @@ class System:
         return cart_coords[second] + shifts - cart_coords[first]
 
     def bonded_values(self, vectors: torch.Tensor) -> list[terms.TermValues]:
-        """Bonds, angles, torsions, inversions for given bond vectors; gradients by the vectors as the graph has them."""
+        """Bonds, angles, torsions, inversions for given bond vectors; gradients by the graph's own vectors."""
         angles = terms.angle_values(self._turned(vectors, self.angle_bonds, self.angle_signs), self.angle_series)
         torsions = terms.torsion_values(
             self._turned(vectors, self.torsion_bonds, self.torsion_signs), self.torsion_terms

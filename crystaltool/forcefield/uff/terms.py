@@ -85,7 +85,7 @@ def torsion_values(vectors: Float[torch.Tensor, "n 3 3"], terms: Float[torch.Ten
 
 
 def inversion_values(vectors: Float[torch.Tensor, "n 3 3"], terms: Float[torch.Tensor, "n 3"]) -> TermValues:
-    """K [C_0 + C_1 cos w + C_2 cos 2w]; q = sin w, w between the axis (the first vector) and the plane of the others."""
+    """K [C_0 + C_1 cos w + C_2 cos 2w]; q = sin w, w between the axis (first vector) and the plane of the others."""
     axis, one, two = vectors.unbind(1)
     length = axis.norm(dim=1, keepdim=True).clamp_min(TINY)
     axis = axis / length

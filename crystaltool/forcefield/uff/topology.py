@@ -165,7 +165,7 @@ def _exclusions(bonds: BondGraph, angles, signs) -> tuple[np.ndarray, np.ndarray
 
 
 def _angle_series(crystal: Crystal, bonds: BondGraph, typing: Typing, lengths, angles, signs, centres) -> np.ndarray:
-    """Coefficients of the powers of the cosine, kcal/mol (equations 10 and 11, cos(n theta) as Chebyshev polynomials)."""
+    """Coefficients of the powers of the cosine, kcal/mol (equations 10 and 11, cos(n theta) by Chebyshev)."""
     table = atom_types()
     geometry = typing.geometry[centres]
     natural = table.angle[typing.rows[centres]].copy()

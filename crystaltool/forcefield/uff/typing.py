@@ -30,10 +30,10 @@ PLANAR_ANGLE_SUM = 345.0
 """Degree: three bonds whose angles add to more lie in a plane (360) rather than in a pyramid (328)."""
 
 SQUARE_TAU = 0.5
-"""tau_4 = (360 - two largest angles) / 141 of Yang, Powell, Houser, Dalton Trans. 2007, 955: 0 square, 1 tetrahedral."""
+"""tau_4 = (360 - two largest angles)/141 (Yang, Powell, Houser, Dalton Trans. 2007, 955): 0 square, 1 tetrahedral."""
 
 BIPYRAMID_TAU = 0.5
-"""tau_5 = (difference of the two largest angles) / 60 of Addison et al., Dalton Trans. 1984, 1349: 1 for a bipyramid."""
+"""tau_5 = (difference of the two largest angles)/60 (Addison et al., Dalton Trans. 1984, 1349): 1 for a bipyramid."""
 
 OXO_LENGTH = 1.80
 """A: a terminal oxygen nearer to its metal than this is an oxo, beyond it an aqua or hydroxo ligand without its H."""
