@@ -1,7 +1,6 @@
 """The bonds of a structure as the rules of MOFs look at them: who is bound to whom, how far, in which direction.
 
-Bonds are always perceived from the geometry. They are found once a structure; the rules share them. Where atoms lie so
-close that perception gives up, every near pair counts as bound: the rules then say what is wrong besides the overlap.
+Bonds are always perceived from the geometry. They are found once a structure; the rules share them.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from functools import cached_property
 import numpy as np
 
 from crystaltool.arrays import Bool, Float, Int
-from crystaltool.bonds import UNKNOWN_ORDER, BondGraph
+from crystaltool.bonds import BondGraph
+from crystaltool.checks.mof.contacts import check_bonds
 from crystaltool.crystal import Crystal
-from crystaltool.errors import InputError
-from crystaltool.mof.elements import COVALENT_RADIUS, METAL
-from crystaltool.mof.perception import neighbours, perceive_bonds
+from crystaltool.mof.elements import METAL
+from crystaltool.mof.perception import neighbours
 from crystaltool.mof.quotient import Pieces, find_pieces
 
 
@@ -51,10 +50,7 @@ class Coordination:
     @cached_property
     def bonds(self) -> BondGraph:
         """The bonds, perceived."""
-        try:
-            return perceive_bonds(self.crystal)
-        except InputError:  # atoms overlap
-            return _all_near_pairs(self.crystal)
+        return check_bonds(self.crystal)
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -96,20 +92,6 @@ class Coordination:
         first, second, _, distances = neighbours(self.crystal, CONTACT_CUTOFF)
         return first, second, distances
 
-
-def _all_near_pairs(crystal: Crystal) -> BondGraph:
-    """Every pair of atoms, but two hydrogens, within the sum of their covalent radii and a tolerance."""
-    radii = COVALENT_RADIUS[crystal.numbers]
-    first, second, images, distances = neighbours(crystal, 2 * float(radii.max()) + NEAR_TOLERANCE)
-    near = (distances <= radii[first] + radii[second] + NEAR_TOLERANCE) & (
-        (crystal.numbers[first] != 1) | (crystal.numbers[second] != 1)
-    )
-    pairs = np.column_stack([first, second])[near]
-    return BondGraph(pairs, images[near], np.full(len(pairs), UNKNOWN_ORDER))
-
-
-NEAR_TOLERANCE = 0.3
-"""Angstrom, as between nonmetals in `crystaltool.mof.perception`."""
 
 CONTACT_CUTOFF = 2.7
 """Angstrom: more than any covalent radius, so that every overlap is among the contacts."""

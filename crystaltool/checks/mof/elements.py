@@ -15,7 +15,7 @@ def _read() -> list[dict[str, str]]:
     with Path(__file__).with_name("elements.csv").open(encoding="ascii", newline="") as handle:
         rows = list(csv.DictReader(handle))
     if tuple(row["symbol"] for row in rows) != SYMBOLS[1:]:
-        raise RuntimeError("elements.csv does not list the elements; run crystaltool.checks.mof.build_elements")
+        raise RuntimeError("elements.csv does not list the elements; run build_elements.py")
     return rows
 
 
@@ -38,6 +38,10 @@ CHARGE_CENTRE: Int[np.ndarray, "119"] = np.nan_to_num(_numbers(_ROWS, "charge_ce
 LOWER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "lower_energy")
 UPPER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "upper_energy")
 """Ionisation energies in eV to the charge centre and beyond it; NaN where not known."""
+
+BOND_VALENCE_SIZE: Float[np.ndarray, "119"] = _numbers(_ROWS, "size")
+BOND_VALENCE_ELECTRONEGATIVITY: Float[np.ndarray, "119"] = _numbers(_ROWS, "valence_electronegativity")
+"""Size r (A) and electronegativity c of O'Keeffe and Brese, from which R0 of a pair follows; NaN where not known."""
 
 ALKALI: Bool[np.ndarray, "119"] = _mask("Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra")
 """Alkali and alkaline earth metals."""
