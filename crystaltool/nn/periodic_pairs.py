@@ -96,6 +96,58 @@ def orbit_pairs(
     return OrbitPairs(sums[..., 0], sums[..., 1:4], sums[..., 4:])
 
 
+@torch.no_grad()
+def point_pairs(lattice: Tensor, centres: Tensor, mask: Tensor, cutoff: float, n_functions: int) -> OrbitPairs:
+    """`orbit_pairs` where every slot holds one point: the same sums by one small matrix product a pair, in less memory.
+
+    Args:
+        lattice: rows in Angstrom; shape (B, 3, 3).
+        centres: fractional coordinates; shape (B, M, 3).
+        mask: shape (B, M).
+        cutoff: Angstrom.
+        n_functions: number of radial functions.
+    """
+    n, m = mask.shape
+    pairs = (mask[:, :, None] & mask[:, None, :]).reshape(-1).nonzero()[:, 0]
+    crystal = pairs // (m * m)
+    difference = (centres[:, None] - centres[:, :, None]).reshape(-1, 3)[pairs]
+    difference = difference - difference.round()
+    moved = (difference[:, None] @ lattice[crystal])[:, 0]
+    itself = (pairs // m) % m == pairs % m
+    heights = 1.0 / torch.linalg.inv(lattice).norm(dim=1)
+    reach = (cutoff / heights + 0.5).floor().clamp(max=MAX_IMAGES).long()
+    kinds, kind = torch.unique(reach, dim=0, return_inverse=True)
+    rows, vectors = [], []
+    for index, (na, nb, nc) in enumerate(kinds.tolist()):
+        chosen = (kind[crystal] == index).nonzero()[:, 0]
+        shifts = torch.cartesian_prod(*(torch.arange(-x, x + 1, device=lattice.device) for x in (na, nb, nc)))
+        images = moved[chosen][:, None] + (shifts.to(lattice.dtype) @ lattice)[crystal[chosen]]
+        near = images.square().sum(-1) < cutoff**2
+        near[:, len(shifts) // 2] &= ~itself[chosen]
+        pair, image = near.nonzero(as_tuple=True)
+        rows.append(chosen[pair])
+        vectors.append(images[pair, image])
+    row, order = torch.sort(torch.cat(rows), stable=True)
+    vector = torch.cat(vectors)[order]
+    count = torch.bincount(row, minlength=len(pairs))
+    most = int(count.max())
+    place = row * most + torch.arange(len(row), device=mask.device) - (count.cumsum(0) - count)[row]
+    distance = vector.norm(dim=1)
+    unit = vector / (distance[:, None] + 1e-4)
+    angular = torch.cat(
+        [torch.ones_like(unit[:, :1]), unit, unit.square(), unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]], dim=1
+    )
+    basis = radial_basis(distance, cutoff, n_functions)
+    padded = [
+        values.new_zeros(len(pairs) * most, values.shape[1]).index_copy_(0, place, values).view(len(pairs), most, -1)
+        for values in (basis, angular)
+    ]
+    sums = basis.new_zeros(n * m * m, n_functions, 10)
+    sums[pairs] = padded[0].transpose(1, 2) @ padded[1]
+    sums = sums.view(n, m, m, n_functions, 10)
+    return OrbitPairs(sums[..., 0], sums[..., 1:4], sums[..., 4:])
+
+
 def _pairs_within_crystals(mask: Tensor, atom_crystal: Tensor) -> tuple[Tensor, Tensor]:
     """All (flat slot, atom) pairs of one crystal; shapes (n_pairs,) each."""
     n, m = mask.shape

@@ -1,0 +1,386 @@
+"""MOFDiff: a latent z of the whole MOF, heads on it, and a denoiser of block embeddings, centres and cell given z.
+
+Fu et al., ICLR 2024 (arXiv 2310.10732), section 4, with these changes: both networks see distances in Angstrom out to
+`cutoff` (longer than any bond between blocks); embeddings are whitened per dimension; coordinate noise ends at half a
+cell and its target is the mean displacement of the wrapped normal; time enters as log sigma; the cell is denoised
+with the rest, from the head's guess; kinds and connection counts of the blocks are predicted beside the embeddings; z
+is drawn from a learned prior, a flow fitted to the encoder's posteriors, since these do not fill a normal one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crystaltool.diffusion import flow, gaussian, wrapped_normal
+from crystaltool.diffusion.schedules import geometric
+from crystaltool.errors import UsageError
+from crystaltool.models.mofdiff.representation import (
+    N_BLOCK_FEATURES,
+    N_CONNECTION_CLASSES,
+    N_KINDS,
+    CoarseBatch,
+    CoarseData,
+    count_metals,
+)
+from crystaltool.models.symmcd.representation import symmetric_lattice
+from crystaltool.mof.blocks import MAX_BLOCKS
+from crystaltool.nn.coarse_network import CoarseDenoiser, CoarseEncoder, LatentVelocity
+from crystaltool.nn.layers import mlp
+from crystaltool.nn.periodic_pairs import OrbitPairs, point_pairs
+
+N_GLOBALS = 8
+"""What the encoder is told of the whole MOF: standardised k, log K, log density."""
+
+
+@dataclass(frozen=True)
+class MOFDiffConfig:
+    """Sizes and noise levels.
+
+    Args:
+        n_embedding, n_latent: dimensions of a block's embedding and of z.
+        width, pair_width, n_layers: of the denoiser. encoder_layers: of the encoder.
+        prior_width, prior_layers: of the latent prior.
+        cutoff: reach of both networks in Angstrom. n_functions: radial functions.
+        coordinate_sigma: fractional; embedding_sigma, cell_sigma: of unit-variance data; smallest and largest.
+        cell_residual: deviation of k around the head's guess that counts as one.
+        kl_weight, property_weight, head_weight: in the loss; head_weight is that of kinds and connection counts.
+        properties: names, in the order of the head.
+
+    Raises:
+        UsageError: on a number outside its range.
+    """
+
+    n_embedding: int = 32
+    n_latent: int = 128
+    width: int = 160
+    pair_width: int = 64
+    n_layers: int = 4
+    encoder_layers: int = 3
+    prior_width: int = 384
+    prior_layers: int = 4
+    cutoff: float = 13.0
+    n_functions: int = 20
+    coordinate_sigma: tuple[float, float] = (0.004, 0.5)
+    embedding_sigma: tuple[float, float] = (0.05, 20.0)
+    cell_sigma: tuple[float, float] = (0.05, 3.0)
+    cell_residual: float = 0.1
+    kl_weight: float = 0.01
+    property_weight: float = 0.5
+    head_weight: float = 0.3
+    properties: tuple[str, ...] = ("co2_wc", "co2_015", "pld", "lcd", "density")
+
+    def __post_init__(self) -> None:
+        sizes = ("n_embedding", "n_latent", "width", "pair_width", "n_layers", "encoder_layers")
+        for name in (*sizes, "prior_width", "prior_layers"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.n_functions < 2:
+            raise UsageError(f"n_functions is {self.n_functions}, expected at least 2")
+        for name in ("cutoff", "cell_residual"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
+        for name in ("kl_weight", "property_weight", "head_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 0")
+        for name in ("coordinate_sigma", "embedding_sigma", "cell_sigma"):
+            ends = getattr(self, name)
+            if len(ends) != 2 or not all(isinstance(x, (int, float)) for x in ends) or not 0 < ends[0] < ends[1]:
+                raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest noise level")
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What the heads say of z.
+
+    Args:
+        k: standardised, size of the cell a block; (B, 6). n_blocks, n_metals: scores; (B, MAX_BLOCKS + 1).
+        properties: standardised; (B, P).
+    """
+
+    k: Tensor
+    n_blocks: Tensor
+    n_metals: Tensor
+    properties: Tensor
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """One call of the denoiser: normalised displacement (B, K, 3), embedding (B, K, E), k (B, 6), and two scores."""
+
+    move: Tensor
+    embeddings: Tensor
+    k: Tensor
+    kinds: Tensor
+    connections: Tensor
+
+
+class MOFDiff(nn.Module):
+    """Encoder, heads, latent prior and denoiser with the statistics that they need.
+
+    Args:
+        config: sizes.
+        data: training data, for its statistics; None leaves them to be loaded from a checkpoint.
+    """
+
+    k_mean: Tensor
+    k_scale: Tensor
+    property_mean: Tensor
+    property_scale: Tensor
+
+    def __init__(self, config: MOFDiffConfig, data: CoarseData | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.mixed_precision = False
+        n_properties, width = len(config.properties), config.width
+        sizes = (width, config.pair_width)
+        self.encoder = CoarseEncoder(
+            config.n_embedding + N_BLOCK_FEATURES,
+            N_GLOBALS,
+            config.n_latent,
+            *sizes,
+            config.encoder_layers,
+            config.n_functions,
+        )
+        self.denoiser = CoarseDenoiser(
+            config.n_embedding,
+            config.n_latent,
+            N_KINDS,
+            N_CONNECTION_CLASSES,
+            *sizes,
+            config.n_layers,
+            config.n_functions,
+        )
+        self.prior = LatentVelocity(config.n_latent, config.prior_width, config.prior_layers)
+        self.k_head = mlp(config.n_latent, 256, 6)
+        self.n_blocks_head = mlp(config.n_latent, 256, MAX_BLOCKS + 1)
+        self.n_metals_head = mlp(config.n_latent, 256, MAX_BLOCKS + 1)
+        self.property_head = mlp(config.n_latent, 256, max(n_properties, 1))
+        k_mean, k_scale, p_mean, p_scale = np.zeros(6), np.ones(6), np.zeros(n_properties), np.ones(n_properties)
+        if data is not None:
+            relative = data.k.copy()
+            relative[:, 5] -= np.log(data.n_places) / 3
+            k_mean, k_scale = relative.mean(0), relative.std(0) + 1e-3
+            for column in range(n_properties):
+                known = transform(data.properties[:, column])
+                known = known[np.isfinite(known)]
+                if len(known) > 1:
+                    p_mean[column], p_scale[column] = known.mean(), known.std() + 1e-6
+        for name, array in (
+            ("k_mean", k_mean),
+            ("k_scale", k_scale),
+            ("property_mean", p_mean),
+            ("property_scale", p_scale),
+        ):
+            self.register_buffer(name, torch.as_tensor(array, dtype=torch.float32))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.k_mean.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return self.k_mean.dtype
+
+    def networks(self) -> torch.autocast:
+        """Context of the network calls, bfloat16 under `mixed_precision`."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision)
+
+    # --- latent ----------------------------------------------------------------------------------------------------
+
+    def relative_k(self, k: Tensor, n_blocks: Tensor) -> Tensor:
+        """Standardised k of a cell scaled to one block; (B, 6)."""
+        shift = torch.zeros_like(k)
+        shift[:, 5] = n_blocks.to(k.dtype).log() / 3
+        return (k - shift - self.k_mean) / self.k_scale
+
+    def absolute_k(self, relative: Tensor, n_blocks: Tensor) -> Tensor:
+        """Inverse of `relative_k`."""
+        k = relative * self.k_scale + self.k_mean
+        shift = torch.zeros_like(k)
+        shift[:, 5] = n_blocks.to(k.dtype).log() / 3
+        return k + shift
+
+    def pairs(self, lattice: Tensor, centres: Tensor, mask: Tensor) -> OrbitPairs:
+        """Sums over neighbours of every place, all periodic images within the cutoff."""
+        return point_pairs(lattice, centres, mask, self.config.cutoff, self.config.n_functions)
+
+    def encode(self, batch: CoarseBatch) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of z; (B, Z) each."""
+        n_blocks = batch.mask.sum(1)
+        known = torch.cat(
+            [
+                self.relative_k(batch.k, n_blocks),
+                n_blocks.to(self.dtype).log()[:, None] / 2,
+                batch.density.log()[:, None],
+            ],
+            dim=1,
+        )
+        pairs = self.pairs(symmetric_lattice(batch.k), batch.centres, batch.mask)
+        features = torch.cat([batch.embeddings, batch.features], dim=-1)
+        with self.networks():
+            mean, log_variance = self.encoder(features, known, batch.mask, pairs)
+        return mean.to(self.dtype), log_variance.to(self.dtype)
+
+    def heads(self, z: Tensor) -> Heads:
+        """What z says of the whole MOF."""
+        with self.networks():
+            outputs = [
+                head(z).to(self.dtype)
+                for head in (self.k_head, self.n_blocks_head, self.n_metals_head, self.property_head)
+            ]
+        outputs[3] = outputs[3][:, : len(self.config.properties)]
+        return Heads(*outputs)
+
+    def predict_properties(self, z: Tensor) -> Tensor:
+        """Properties in their own units; (B, P)."""
+        return restore(self.heads(z).properties * self.property_scale + self.property_mean)
+
+    def draw_latent(self, noise: Tensor, steps: int) -> Tensor:
+        """z of the learned prior from normal noise; (n, Z)."""
+        return flow.integrate(self.prior, noise, steps)
+
+    # --- denoiser --------------------------------------------------------------------------------------------------
+
+    def denoise(
+        self, z: Tensor, guess: Tensor, u_t: Tensor, e_t: Tensor, k_t: Tensor, t: Tensor, mask: Tensor
+    ) -> Denoised:
+        """One network call.
+
+        Args:
+            z: latent; (B, Z). guess: the head's k; (B, 6).
+            u_t: noisy centres; (B, K, 3). e_t: noisy embeddings; (B, K, E).
+            k_t: noisy k, as deviation from the guess in units of `cell_residual`; (B, 6).
+            t: time, 1 is noise; (B,). mask: (B, K).
+        """
+        sigma_u, sigma_e, sigma_k = self.sigmas(t)
+        residual = gaussian.posterior_mean(k_t, sigma_k[:, None])
+        k = guess + self.config.cell_residual * residual
+        lattice = symmetric_lattice(k)
+        pairs = self.pairs(lattice, u_t, mask)
+        n_blocks = mask.sum(1)
+        cell = torch.cat(
+            [
+                self.relative_k(k, n_blocks),
+                gaussian.scaled_input(k_t, sigma_k[:, None]),
+                n_blocks.to(self.dtype).log()[:, None] / 2,
+            ],
+            dim=1,
+        )
+        e_in = gaussian.scaled_input(e_t, sigma_e[:, None, None])
+        with self.networks():
+            vectors, e_out, k_out, kinds, connections = self.denoiser(e_in, z, cell, sigma_u, mask, pairs)
+        volume = torch.linalg.det(lattice)
+        move = torch.linalg.solve(lattice, vectors.to(self.dtype), left=False) * volume[:, None, None] ** (1 / 3)
+        move = move * mask[..., None]
+        move = (move - move.sum(1, keepdim=True) / n_blocks[:, None, None]) * mask[..., None]
+        return Denoised(
+            move, e_out.to(self.dtype), k_out.to(self.dtype), kinds.to(self.dtype), connections.to(self.dtype)
+        )
+
+    def sigmas(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Noise levels of centres, embeddings and cell at time t; (B,) each."""
+        c = self.config
+        return geometric(t, *c.coordinate_sigma), geometric(t, *c.embedding_sigma), geometric(t, *c.cell_sigma)
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: CoarseBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch and its parts.
+
+        Each denoising loss is about 1 for a network that knows nothing.
+        """
+        n, device, mask = len(batch.k), self.device, batch.mask
+
+        def normal(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator, device=device)
+
+        mean, log_variance = self.encode(batch)
+        z = mean + (0.5 * log_variance).exp() * normal(mean)
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        heads = self.heads(z)
+        n_blocks = mask.sum(1)
+        relative = self.relative_k(batch.k, n_blocks)
+        k_loss = functional.smooth_l1_loss(heads.k, relative, beta=0.5)
+        count_loss = functional.cross_entropy(heads.n_blocks, n_blocks)
+        metal_loss = functional.cross_entropy(heads.n_metals, count_metals(batch))
+        property_loss = self._property_loss(heads.properties, batch.properties)
+        t = (torch.rand(1, generator=generator, device=device) + torch.arange(n, device=device) / n) % 1.0
+        t = t[torch.randperm(n, generator=generator, device=device)]
+        sigma_u, sigma_e, sigma_k = self.sigmas(t)
+        inside = mask[..., None]
+        # centres
+        step = normal(batch.centres) * sigma_u[:, None, None] * inside
+        step = (step - step.sum(1, keepdim=True) / n_blocks[:, None, None]) * inside
+        eye = torch.eye(3, device=device).expand(step.shape[0] * step.shape[1], 3, 3)
+        target_u = wrapped_normal.mean_displacement(
+            step.flatten(0, 1), sigma_u.repeat_interleave(step.shape[1]), eye, inside.expand_as(step).flatten(0, 1)
+        ).view_as(step)
+        # embeddings and cell
+        e_t = (batch.embeddings + normal(batch.embeddings) * sigma_e[:, None, None]) * inside
+        guess = self.absolute_k(heads.k, n_blocks).detach()
+        k_0 = (batch.k - guess) / self.config.cell_residual
+        k_t = k_0 + normal(k_0) * sigma_k[:, None]
+        out = self.denoise(z, guess, batch.centres + step, e_t, k_t, t, mask)
+        amplitude = (sigma_u * wrapped_normal.score_scale(sigma_u))[:, None, None]
+        places = mask.sum() * 3
+        centre_loss = ((out.move - target_u / amplitude).square() * inside).sum() / places
+        target_e = gaussian.target(batch.embeddings, e_t, sigma_e[:, None, None])
+        embedding_loss = functional.smooth_l1_loss(out.embeddings, target_e, beta=1.0, reduction="none")
+        embedding_loss = 2 * (embedding_loss * inside).sum() / (mask.sum() * target_e.shape[-1])
+        target_k = gaussian.target(k_0, k_t, sigma_k[:, None])
+        cell_loss = 2 * functional.smooth_l1_loss(out.k, target_k, beta=1.0)
+        kind_loss = functional.cross_entropy(out.kinds[mask], batch.kinds[mask])
+        connection_loss = functional.cross_entropy(out.connections[mask], batch.connections[mask])
+        # latent prior, on posteriors that it does not change
+        x_s, velocity = flow.interpolate(normal(z), z.detach(), s := torch.rand(n, generator=generator, device=device))
+        prior_loss = (self.prior(x_s, s) - velocity).square().mean()
+        loss = (
+            centre_loss
+            + embedding_loss
+            + cell_loss
+            + k_loss
+            + 0.3 * (count_loss + metal_loss)
+            + self.config.property_weight * property_loss
+            + self.config.head_weight * (kind_loss + connection_loss)
+            + self.config.kl_weight * kl
+            + prior_loss
+        )
+        log = {
+            "centre": centre_loss,
+            "embedding": embedding_loss,
+            "cell": cell_loss,
+            "k": k_loss,
+            "count": count_loss,
+            "metal": metal_loss,
+            "property": property_loss,
+            "kind": kind_loss,
+            "connection": connection_loss,
+            "kl": kl,
+            "prior": prior_loss,
+        }
+        return loss, {name: value.detach() for name, value in log.items()}
+
+    def _property_loss(self, predicted: Tensor, known: Tensor) -> Tensor:
+        """Squared error over the labels that are there; 0 without any."""
+        target = (transform(known) - self.property_mean) / self.property_scale
+        labelled = torch.isfinite(target)
+        miss = torch.where(labelled, predicted - target.nan_to_num(), torch.zeros_like(predicted))
+        return miss.square().sum() / labelled.sum().clamp(min=1)
+
+
+def transform(values):
+    """Properties on the scale where heads predict them: log(1 + x), which spreads small uptakes; array or tensor."""
+    return values.clamp(min=0).log1p() if isinstance(values, Tensor) else np.log1p(np.maximum(values, 0))
+
+
+def restore(values: Tensor) -> Tensor:
+    """Inverse of `transform`."""
+    return values.expm1().clamp(min=0)

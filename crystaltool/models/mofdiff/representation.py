@@ -1,0 +1,198 @@
+"""MOFs as MOFDiff sees them: embeddings and centres of K blocks in a reduced cell. numpy and torch only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystaltool.arrays import Bool, Float, Int
+from crystaltool.errors import InputError
+from crystaltool.lattice import matrix_to_k, reduced_basis
+from crystaltool.mof.blocks import KINDS, MAX_BLOCKS, MAX_CONNECTIONS, METAL
+from crystaltool.mof.table import MOFTable
+from crystaltool.units import ATOMIC_MASS
+
+N_KINDS = len(KINDS)
+N_CONNECTION_CLASSES = MAX_CONNECTIONS + 1
+N_BLOCK_FEATURES = N_KINDS + 4
+"""What is known of a block beside its embedding: kind, atoms, mass, connection points, diameter."""
+
+
+@dataclass(frozen=True)
+class CoarseData:
+    """Many MOFs, place by place, in canonical cells.
+
+    Args:
+        k: logarithm of the reduced cell, components as in `lattice.LOG_BASIS`; (n, 6).
+        n_places: blocks of each MOF; (n,).
+        density: g/cm3; (n,).
+        properties: one column a property, NaN where not known; (n, P).
+        weight: how often a MOF is drawn, mean 1; (n,).
+        centres: fractional coordinates; (total, 3).
+        embeddings: whitened; (total, E).
+        kinds, connections: of each block; (total,).
+        features: `N_BLOCK_FEATURES` numbers of each block; (total, F).
+    """
+
+    k: Float[np.ndarray, "n 6"]
+    n_places: Int[np.ndarray, "n"]
+    density: Float[np.ndarray, "n"]
+    properties: Float[np.ndarray, "n p"]
+    centres: Float[np.ndarray, "total 3"]
+    embeddings: Float[np.ndarray, "total e"]
+    kinds: Int[np.ndarray, "total"]
+    connections: Int[np.ndarray, "total"]
+    features: Float[np.ndarray, "total f"]
+
+    def __len__(self) -> int:
+        return len(self.n_places)
+
+
+@dataclass(frozen=True)
+class CoarseBatch:
+    """MOFs as padded tensors, K places.
+
+    Args:
+        k: (B, 6). density: (B,). properties: (B, P), NaN where not known.
+        centres: (B, K, 3). embeddings: (B, K, E). features: (B, K, F).
+        kinds, connections: (B, K), 0 where empty. mask: True where a place holds a block; (B, K).
+    """
+
+    k: Float[Tensor, "B 6"]
+    density: Float[Tensor, "B"]
+    properties: Float[Tensor, "B P"]
+    centres: Float[Tensor, "B K 3"]
+    embeddings: Float[Tensor, "B K E"]
+    features: Float[Tensor, "B K F"]
+    kinds: Int[Tensor, "B K"]
+    connections: Int[Tensor, "B K"]
+    mask: Bool[Tensor, "B K"]
+
+    def to(self, device: torch.device | str) -> CoarseBatch:
+        """The batch on a device."""
+        return CoarseBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+def canonical_cell(lattice: Float[np.ndarray, "3 3"]) -> Int[np.ndarray, "3 3"]:
+    """Unimodular, right-handed T such that T L is reduced: lengths ascending, angles all acute or none acute."""
+    basis = reduced_basis(lattice)
+    rows = basis @ lattice
+    metric = rows @ rows.T
+    ab, ac, bc = metric[0, 1], metric[0, 2], metric[1, 2]
+    scale = 1e-6 * np.trace(metric)
+    signs = {1: np.array([1, 1, 1])}
+    if ab * ac * bc > scale**3:  # flip so that all three products are positive
+        signs[1] = np.array([1, np.sign(ab), np.sign(ac)]).astype(np.int64)
+    else:  # all three at most zero, as far as signs allow
+        best = min(
+            (np.array([1, p, q]) for p in (1, -1) for q in (1, -1)),
+            key=lambda s: sum(max(v, 0.0) for v in (ab * s[1], ac * s[2], bc * s[1] * s[2])),
+        )
+        signs[1] = best
+    basis = basis * signs[1][:, None]
+    return basis * int(np.sign(np.linalg.det(basis @ lattice)))
+
+
+def prepare(table: MOFTable, embeddings: Float[np.ndarray, "n_blocks e"], names: tuple[str, ...]) -> CoarseData:
+    """The data that MOFDiff trains on.
+
+    Args:
+        table: posed MOFs.
+        embeddings: of every block of the table.
+        names: properties to learn, columns of the table or not.
+
+    Raises:
+        InputError: no MOFs, embeddings that do not fit the table, more blocks or connection points than the model has.
+    """
+    if len(table) == 0:
+        raise InputError("data set holds no MOF")
+    if len(embeddings) != table.n_blocks:
+        raise InputError(f"{len(embeddings)} embeddings for {table.n_blocks} blocks")
+    a = table.arrays
+    if a["mofs/n_blocks"].max() > MAX_BLOCKS:
+        raise InputError(f"data set holds a MOF of {a['mofs/n_blocks'].max()} blocks, the limit is {MAX_BLOCKS}")
+    if a["blocks/n_connections"].max() > MAX_CONNECTIONS:
+        raise InputError(
+            f"data set holds a block with {a['blocks/n_connections'].max()} connection points,"
+            f" the limit is {MAX_CONNECTIONS}"
+        )
+    described, masses = describe_blocks(table)
+    places = a["places/block"]
+    n_places = a["mofs/n_blocks"].astype(np.int64)
+    owner = np.repeat(np.arange(len(table)), n_places)
+    lattices = a["mofs/lattice"]
+    ks, centres = np.zeros((len(table), 6)), np.array(a["places/centres"], dtype=np.float64)
+    for index in range(len(table)):
+        change = canonical_cell(lattices[index])
+        ks[index] = matrix_to_k(change @ lattices[index])
+        rows = table.span("place", index)
+        centres[rows] = centres[rows] @ np.linalg.inv(change)
+    mass = np.bincount(owner, weights=masses[places], minlength=len(table))
+    missing = np.full(len(table), np.nan)
+    return CoarseData(
+        k=ks,
+        n_places=n_places,
+        density=mass / np.linalg.det(lattices) * 1.66053907,
+        properties=np.stack([table.properties.get(name, missing) for name in names], axis=1).reshape(len(table), -1),
+        centres=centres % 1.0,
+        embeddings=embeddings[places].astype(np.float64),
+        kinds=a["blocks/kind"][places].astype(np.int64),
+        connections=a["blocks/n_connections"][places].astype(np.int64),
+        features=described[places],
+    )
+
+
+def describe_blocks(table: MOFTable) -> tuple[Float[np.ndarray, "n f"], Float[np.ndarray, "n"]]:
+    """Features of every block of a table, of order one, and its mass in g/mol."""
+    a = table.arrays
+    n_atoms = a["blocks/n_atoms"].astype(np.float64)
+    owner = np.repeat(np.arange(table.n_blocks), a["blocks/n_atoms"])
+    mass = np.bincount(owner, weights=ATOMIC_MASS[a["blocks/numbers"]], minlength=table.n_blocks)
+    square = np.square(a["blocks/cart_coords"].astype(np.float64)).sum(1)
+    radius = np.sqrt(np.bincount(owner, weights=square, minlength=table.n_blocks) / n_atoms)
+    features = np.column_stack(
+        [
+            np.eye(N_KINDS)[a["blocks/kind"]],
+            np.log(n_atoms) / 2 - 1,
+            np.log(mass) / 2 - 2.5,
+            a["blocks/n_connections"] / 5 - 1,
+            radius / 3 - 1,
+        ]
+    )
+    return features, mass
+
+
+def to_batch(data: CoarseData, rows: Int[np.ndarray, "b"], starts: Int[np.ndarray, "n"]) -> CoarseBatch:
+    """Some MOFs as tensors; `starts` is the first place of every MOF."""
+    counts = data.n_places[rows]
+    width = int(counts.max())
+    slot = np.arange(width)
+    mask = slot < counts[:, None]
+    index = np.where(mask, starts[rows][:, None] + slot, 0)
+
+    def padded(values: np.ndarray) -> Tensor:
+        shape = mask.shape + (1,) * (values.ndim - 1)
+        return torch.from_numpy(np.where(mask.reshape(shape), values[index], 0))
+
+    def single(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32))
+
+    return CoarseBatch(
+        k=single(data.k[rows]),
+        density=single(data.density[rows]),
+        properties=single(data.properties[rows]),
+        centres=padded(data.centres).float(),
+        embeddings=padded(data.embeddings).float(),
+        features=padded(data.features).float(),
+        kinds=padded(data.kinds),
+        connections=padded(data.connections),
+        mask=torch.from_numpy(mask),
+    )
+
+
+def count_metals(batch: CoarseBatch) -> Tensor:
+    """Metal blocks of each MOF; (B,)."""
+    return ((batch.kinds == METAL) & batch.mask).sum(1)

@@ -1,0 +1,175 @@
+"""Networks over coarse-grained MOFs: an encoder of what is there, a denoiser of where and what it should be, and the
+velocity field of the latent prior.
+
+Shapes: B MOFs, K block places padded to the largest MOF, E embedding dimensions, Z latent dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crystaltool.nn.geometry_denoiser import PairMessage
+from crystaltool.nn.layers import NoiseEmbedding, mlp
+from crystaltool.nn.periodic_pairs import OrbitPairs
+
+N_CELL_FEATURES = 13
+"""What the networks are told of a cell: six components of k, six more of its noisy form, log of the volume a block."""
+
+
+class CoarseTrunk(nn.Module):
+    """Message passing over the K places of a MOF with distances to all periodic images.
+
+    Args:
+        width, pair_width, n_layers: size.
+        n_functions: radial functions of the pair sums.
+    """
+
+    def __init__(self, width: int, pair_width: int, n_layers: int, n_functions: int) -> None:
+        super().__init__()
+        self.pair_in = nn.Linear(2 * n_functions, pair_width)
+        self.layers = nn.ModuleList(PairMessage(width, pair_width) for _ in range(n_layers))
+        self.context = nn.ModuleList(mlp(2 * width, width, width) for _ in range(n_layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, h: Tensor, g: Tensor, mask: Tensor, pairs: OrbitPairs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """States of places and of MOFs after all layers.
+
+        Args:
+            h: (B, K, width). g: (B, width). mask: (B, K).
+            pairs: sums over neighbours.
+
+        Returns:
+            h (B, K, width), g (B, width), edges (B, K, K, 2 pair_width) and the mask of the edges (B, K, K, 1).
+        """
+        weight = mask[..., None] / mask.sum(1).clamp(min=1)[:, None, None]
+        pair = self.pair_in(torch.cat([pairs.counts * 0.5, (1.0 + pairs.counts).log()], dim=-1))
+        pair_mask = (mask[:, :, None] & mask[:, None, :])[..., None].to(h.dtype)
+        n_places = mask.sum(1, keepdim=True).to(h.dtype)
+        first = pair
+        h = h + g[:, None]
+        for layer, context in zip(self.layers, self.context, strict=True):
+            h, message = layer(h, pair, pair_mask, n_places)
+            g = g + context(torch.cat([g, (weight * h).sum(1)], dim=-1))
+            h = h + g[:, None]
+            pair = pair + message
+        return self.norm(h), g, torch.cat([pair, nn.functional.silu(first)], dim=-1), pair_mask
+
+
+class CoarseEncoder(nn.Module):
+    """q(z | MOF): mean and log variance.
+
+    Args:
+        n_features: of a place: its embedding and what is known of its block.
+        n_latent: Z.
+        n_globals: numbers known of the whole MOF.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_globals: int,
+        n_latent: int,
+        width: int,
+        pair_width: int,
+        n_layers: int,
+        n_functions: int,
+    ) -> None:
+        super().__init__()
+        self.place_in = mlp(n_features, width, width)
+        self.global_in = nn.Linear(n_globals, width)
+        self.trunk = CoarseTrunk(width, pair_width, n_layers, n_functions)
+        self.out = mlp(4 * width, 2 * width, 2 * n_latent)
+
+    def forward(self, features: Tensor, known: Tensor, mask: Tensor, pairs: OrbitPairs) -> tuple[Tensor, Tensor]:
+        """features (B, K, F), known (B, n_globals) -> mean and log variance, (B, Z) each, the latter within 5 of 0."""
+        h, g, _, _ = self.trunk(self.place_in(features), self.global_in(known), mask, pairs)
+        count = mask.sum(1, keepdim=True).to(h.dtype)
+        total = (h * mask[..., None]).sum(1)
+        largest = h.masked_fill(~mask[..., None], -1e4).amax(1)
+        mean, log_variance = self.out(torch.cat([g, total / count, total / count.sqrt(), largest], dim=-1)).chunk(2, -1)
+        return mean, 5 * torch.tanh(log_variance / 5)
+
+
+class CoarseDenoiser(nn.Module):
+    """One network call of the reverse process: displacements, embeddings and cell, given z.
+
+    Args:
+        n_embedding: E. n_latent: Z. n_kinds, n_connections: classes of the two heads.
+    """
+
+    def __init__(
+        self,
+        n_embedding: int,
+        n_latent: int,
+        n_kinds: int,
+        n_connections: int,
+        width: int,
+        pair_width: int,
+        n_layers: int,
+        n_functions: int,
+    ) -> None:
+        super().__init__()
+        self.embedding_in = nn.Linear(n_embedding, width)
+        self.latent_in = mlp(n_latent, 2 * width, width)
+        self.cell_in = nn.Linear(N_CELL_FEATURES, width)
+        self.noise = NoiseEmbedding(width)
+        self.place_context = nn.Linear(width, width)
+        self.trunk = CoarseTrunk(width, pair_width, n_layers, n_functions)
+        self.force = nn.Linear(2 * pair_width, n_functions)
+        self.stress = nn.Linear(2 * pair_width, n_functions)
+        self.embedding_out = mlp(width, 2 * width, n_embedding)
+        self.kind_out = mlp(width, width, n_kinds)
+        self.connections_out = mlp(width, width, n_connections)
+        last = nn.Linear(width, 6)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.cell_out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), last)
+
+    def forward(
+        self, embeddings: Tensor, latent: Tensor, cell: Tensor, sigma: Tensor, mask: Tensor, pairs: OrbitPairs
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """All outputs of order one.
+
+        Args:
+            embeddings: noisy embeddings scaled to unit variance; (B, K, E).
+            latent: (B, Z). cell: (B, 13). sigma: noise level; (B,). mask: (B, K).
+            pairs: sums over neighbours.
+
+        Returns:
+            Cartesian vectors (B, K, 3), embeddings (B, K, E), k (B, 6), scores of kinds (B, K, n_kinds) and of
+            connection counts (B, K, n_connections).
+        """
+        g = self.latent_in(latent) + self.cell_in(cell) + self.noise(sigma)
+        h, g, edge, pair_mask = self.trunk(self.embedding_in(embeddings), g, mask, pairs)
+        weight = mask / mask.sum(1, keepdim=True).clamp(min=1)
+        vectors = torch.einsum("bijn,bijnc->bic", self.force(edge) * pair_mask, pairs.vectors)
+        stress = torch.einsum("bi,bijn,bijnc->bc", weight, self.stress(edge) * pair_mask, pairs.tensors)
+        xx, yy, zz, xy, xz, yz = stress.unbind(-1)
+        strain = torch.stack([xy, xz, yz, (xx - yy) / 2, (xx + yy - 2 * zz) / 6, (xx + yy + zz) / 3], dim=-1)
+        k = strain + self.cell_out(torch.cat([g, (weight[..., None] * h).sum(1)], dim=-1))
+        return vectors, self.embedding_out(h), k, self.kind_out(h), self.connections_out(h)
+
+
+class LatentVelocity(nn.Module):
+    """Velocity field of the latent prior, a residual network over z and time."""
+
+    def __init__(self, n_latent: int, width: int, n_layers: int) -> None:
+        super().__init__()
+        self.time = NoiseEmbedding(width)
+        self.first = nn.Linear(n_latent, width)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+            for _ in range(n_layers)
+        )
+        self.last = nn.Linear(width, n_latent)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, z_s: Tensor, s: Tensor) -> Tensor:
+        """z_s (n, Z) at times s (n,) in [0, 1] -> velocity (n, Z)."""
+        time = self.time((s + 0.02) * 10)
+        h = self.first(z_s) + time
+        for layer in self.layers:
+            h = h + layer(h + time)
+        return self.last(h)
