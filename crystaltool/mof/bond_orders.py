@@ -55,7 +55,7 @@ AZOLATE_GAIN = 1.7
 (pyrazolate, triazolate, tetrazolate): without it two azolates joined by a conjugated path would make a quinone."""
 
 PHENOLATE_GAIN = 4.5
-"""Of a benzene ring with two or three oxygens that bind metals (catecholate, the linker of MOF-74) over the quinone.
+"""Of a benzene ring with up to three oxygens that bind metals (catecholate, the linker of MOF-74) over the quinone.
 Rings with four are left as the quinones they usually are (anilate)."""
 
 _MAX_NODES = 2000
@@ -164,7 +164,7 @@ def _ring_gains(
         outside = [j for i in ring for j in links[i] if j not in ring and sigma[j] == 1 and numbers[j] in (8, 16)]
         if len(ring) == 5 and len(nitrogens) > 1 and not outside and at_metal[nitrogens].any():
             gains.append(_Gain(AZOLATE_GAIN, anions=tuple(nitrogens)))
-        if len(ring) == 6 and not nitrogens and len(outside) in (2, 3) and at_metal[outside].all():
+        if len(ring) == 6 and not nitrogens and len(outside) in (1, 2, 3) and at_metal[outside].all():
             around = tuple(bond_of[ring[k - 1], ring[k]] for k in range(6))
             gains.append(_Gain(PHENOLATE_GAIN, double_bonds=around, already=2))
     return gains

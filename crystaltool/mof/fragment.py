@@ -26,7 +26,8 @@ PADDLEWHEEL_DISTANCE = 3.6
 """A: metals that share bridges within this distance form one node (Zn-Zn in a paddlewheel: 2.9 to 3.1)."""
 
 PADDLEWHEEL_BRIDGES = 3
-_CARBON, _HYDROGEN = 6, 1
+CARBON_BONDS = 4
+_BORON, _CARBON, _HYDROGEN = 5, 6, 1
 
 
 class FragmentError(InputError):
@@ -62,14 +63,15 @@ def fragment(
         remove_guests: leave free molecules out; otherwise they are a reason to refuse.
 
     Raises:
-        FragmentError: no metal or carbon, a free molecule, fewer than three dimensions, an infinite node or linker,
-            no linker, or more blocks, atoms or connection points than `limits`.
+        FragmentError: no metal or carbon, superposed atoms, a free molecule, fewer than three dimensions, an infinite
+            node or linker, no linker, or more blocks, atoms or connection points than `limits`.
     """
     limits = limits or Limits()
     if not METAL[crystal.numbers].any():
         raise FragmentError("no-metal", "no metal atom")
     if not (crystal.numbers == _CARBON).any():
         raise FragmentError("no-carbon", "no carbon atom")
+    _refuse_superposed(crystal, bonds)
     crystal, bonds = _framework(crystal, bonds, remove_guests)
     try:
         piece_of, kinds, offsets = _divide(crystal, bonds)
@@ -77,6 +79,21 @@ def fragment(
         bonds = _without_metal_bonds(crystal, bonds)
         piece_of, kinds, offsets = _divide(crystal, bonds)
     return _blocks(crystal, bonds, piece_of, kinds, offsets, limits)
+
+
+def _refuse_superposed(crystal: Crystal, bonds: BondGraph) -> None:
+    """Raise FragmentError for a carbon with more than four neighbours: superposed positions of a disordered part.
+
+    Metals do not count, nor does boron (carboranes).
+    """
+    counted = ~METAL & (np.arange(len(METAL)) != _BORON)
+    numbers, (first, second) = crystal.numbers, bonds.pairs.T
+    n_bonds = np.bincount(first[counted[numbers[second]]], minlength=len(numbers))
+    n_bonds += np.bincount(second[counted[numbers[first]]], minlength=len(numbers))
+    n_bonds[numbers != _CARBON] = 0
+    if n_bonds.max() > CARBON_BONDS:
+        atom = int(n_bonds.argmax())
+        raise FragmentError("disorder", f"carbon {atom + 1} has {n_bonds[atom]} neighbours that are no metals")
 
 
 def _framework(crystal: Crystal, bonds: BondGraph, remove_guests: bool) -> tuple[Crystal, BondGraph]:
