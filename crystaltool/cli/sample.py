@@ -1,4 +1,4 @@
-"""`crystaltool sample`: new structures from a trained model, as a CIF stream."""
+"""`crystaltool sample`: new structures from a trained model, inorganic crystals as CIF, coarse-grained MOFs as HDF5."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def command(
     context: typer.Context,
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A shipped model (symmcd), or the folder that `crystaltool train` wrote."),
+        typer.Argument(
+            metavar="MODEL", help="A shipped model (symmcd or mofdiff), or the folder that `crystaltool train` wrote."
+        ),
     ],
     n: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Number of structures.")] = 10,
     sg: Annotated[
@@ -59,7 +61,34 @@ def command(
             min=1,
             metavar="N",
             help="Draw a structure up to N times, until no atoms are within 0.5 A; 1 gives raw samples;"
-            " default: the checkpoint's own.",
+            " default: the checkpoint's own. symmcd only.",
+        ),
+    ] = None,
+    target: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--target",
+            metavar="PROPERTY=VALUE",
+            help="Aim at a predicted property: a value or max, such as co2_wc=3.0 (mmol/g). mofdiff only.",
+        ),
+    ] = None,
+    draws: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--draws", min=1, metavar="N", help="Latents drawn a MOF under --target; the best is decoded."),
+    ] = None,
+    candidates: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--candidates",
+            min=1,
+            metavar="N",
+            help="Decodings of each MOF for `assemble` to choose from. mofdiff only.",
+        ),
+    ] = None,
+    library: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--library", metavar="LIB.h5", help="Blocks to decode with; default: the checkpoint's own. mofdiff only."
         ),
     ] = None,
     batch_size: options.BatchSize = 200,
@@ -75,25 +104,44 @@ def command(
 ) -> None:
     """Sample new structures from a trained model.
 
-    Writes one CIF block per structure, complete with the operations of its space group, Wyckoff letters and
+    symmcd writes one CIF block per structure, complete with the operations of its space group, Wyckoff letters and
     multiplicities. The symmetry is exact: coordinates and cell lie on the Wyckoff positions and in the crystal system
-    by construction. Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
+    by construction. mofdiff writes one HDF5 file of coarse-grained MOFs, building blocks and their places in a cell,
+    for `crystaltool assemble`. Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
     """
     from crystaltool.errors import UsageError
     from crystaltool.executor import map_ordered
     from crystaltool.models.symmcd.sampling import LARGEST_SEED, SamplerConfig
-    from crystaltool.models.weights import find_checkpoint
+    from crystaltool.models.weights import checkpoint_kind, find_checkpoint
     from crystaltool.symmetry import parse_space_group
     from crystaltool.training.distributed import choose_device
 
     session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
+    checkpoint = find_checkpoint(model)
+    coarse = checkpoint_kind(checkpoint) == "mofdiff"
+    others = (
+        {"--sg": sg, "--attempts": attempts, "--output-dir": output_dir, "--resume": resume or None}
+        if coarse
+        else {"--target": target, "--draws": draws, "--candidates": candidates, "--library": library}
+    )
+    for option, value in others.items():
+        if value is not None:
+            raise UsageError(f"{option} does not go with {checkpoint_kind(checkpoint) or 'this'} models")
     groups = tuple(parse_space_group(text) for text in sg or ())
     if seed > LARGEST_SEED:
         raise UsageError(f"--seed is {seed}, the largest is {LARGEST_SEED}")
-    if steps is not None:
+    if steps is not None and not coarse:
         SamplerConfig(calls=steps).split()
+    if coarse:
+        from crystaltool.cli import sample_mofdiff
+
+        wanted = sample_mofdiff.Settings(
+            str(checkpoint), library, seed, steps, candidates, draws, target, str(choose_device(device))
+        )
+        sample_mofdiff.sample(session, wanted, n, batch_size, jobs, output, overwrite)
+        session.finish()
     settings = Settings(
-        checkpoint=str(find_checkpoint(model)),
+        checkpoint=str(checkpoint),
         groups=groups,
         seed=seed,
         steps=steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -21,12 +22,13 @@ class Model(StrEnum):
 
     symmcd = "symmcd"
     blocks = "blocks"
+    mofdiff = "mofdiff"
 
 
 def command(
     context: typer.Context,
     model: Annotated[
-        Model, typer.Argument(metavar="MODEL", help="What to train: symmcd or blocks.", show_default=False)
+        Model, typer.Argument(metavar="MODEL", help="What to train: symmcd, blocks or mofdiff.", show_default=False)
     ],
     data: Annotated[
         Path, typer.Argument(metavar="DATA.h5", help="Data set written by `crystaltool asym-unit` or `fragment`.")
@@ -42,6 +44,10 @@ def command(
         Optional[str],  # noqa: UP045
         typer.Option("--init", metavar="CHECKPOINT", help="Start from the weights of this checkpoint, name or folder."),
     ] = None,
+    embeddings: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--embeddings", metavar="EMB.h5", help="Embeddings of DATA's blocks from `embed`; mofdiff only."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved step of DIR.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh in a DIR that holds a run.")] = False,
     device: options.Device = "auto",
@@ -54,7 +60,8 @@ def command(
 ) -> None:
     """Train a model on a prepared HDF5 data set.
 
-    symmcd generates inorganic crystals; blocks embeds building blocks of metal-organic frameworks.
+    symmcd generates inorganic crystals; blocks embeds building blocks of metal-organic frameworks; mofdiff generates
+    coarse-grained ones from these embeddings.
     Leaves weights to sample from (model.safetensors, config.json), the state to resume from (state.h5) and the metrics
     (metrics.jsonl, one JSON object a line) in DIR. A run that was killed and resumed equals an unbroken one step by
     step; SIGTERM saves and exits 0. Under torchrun the batch is divided among the processes.
@@ -70,7 +77,11 @@ def command(
         raise UsageError(f"--resume: {state} does not exist")
     if state.exists() and not resume and not overwrite:
         raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
+    if (embeddings is None) == (model is Model.mofdiff):
+        raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
     fit, settings = _fit(model, config)
+    if embeddings is not None:
+        fit = functools.partial(fit, embeddings=embeddings)
     with session.progress(what="steps") as display:
         done = 0
 
@@ -107,3 +118,7 @@ def _fit(model: Model, config: Path | None) -> tuple[Callable[..., None], Any]:
             from crystaltool.models.block_encoder import fit as blocks
 
             return blocks.fit_block_encoder, blocks.load_config(config)
+        case Model.mofdiff:
+            from crystaltool.models.mofdiff import fit as mofdiff
+
+            return mofdiff.fit_mofdiff, mofdiff.load_config(config)

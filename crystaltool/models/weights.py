@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -36,3 +37,19 @@ def find_checkpoint(name: str) -> Path:
         raise CheckpointError(f"{name}: not a checkpoint folder, it holds no {CONFIG_NAME}")
     known = sorted({p.parent.name for folder in checkpoint_folders() for p in folder.glob(f"*/{CONFIG_NAME}")})
     raise CheckpointError(f"no checkpoint {name!r}; there are {', '.join(known) or 'none'}, or give a folder")
+
+
+def checkpoint_kind(directory: Path) -> str:
+    """The model that a checkpoint folder says it holds, such as `symmcd`; "" if it does not say.
+
+    Raises:
+        CheckpointError: its `config.json` cannot be read.
+    """
+    path = directory / CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not JSON ({error})") from error
+    return str(config.get("model", "")) if isinstance(config, dict) else ""

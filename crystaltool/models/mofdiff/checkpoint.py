@@ -19,11 +19,15 @@ KIND = "mofdiff"
 
 @dataclass(frozen=True)
 class LoadedMOFDiff:
-    """Weights in float64 and evaluation mode, the sampler settings they were judged with, their sha256 and folder."""
+    """Weights in float64 and evaluation mode, the sampler settings they were judged with, and what they belong to.
+
+    `sha256` is that of the weights, `encoder_sha256` that of the block encoder whose embeddings they were trained on.
+    """
 
     model: MOFDiff
     sampler: SamplerConfig
     sha256: str
+    encoder_sha256: str
     directory: Path
 
 
@@ -37,6 +41,7 @@ def load_mofdiff(directory: Path, device: str = "cpu") -> LoadedMOFDiff:
     try:
         sizes = from_json(MOFDiffConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
+        encoder = str(config["encoder_sha256"])
     except (KeyError, TypeError, AttributeError, UsageError) as error:
         text = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{directory / 'config.json'}: no sizes of a MOFDiff in it ({text})") from error
@@ -51,7 +56,7 @@ def load_mofdiff(directory: Path, device: str = "cpu") -> LoadedMOFDiff:
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
     model.eval().requires_grad_(False)
-    return LoadedMOFDiff(model.to(device, torch.float64), sampler, str(config["sha256"]), directory)
+    return LoadedMOFDiff(model.to(device, torch.float64), sampler, str(config["sha256"]), encoder, directory)
 
 
 def _fits(sizes: MOFDiffConfig, tensors: dict[str, Tensor]) -> bool:

@@ -102,10 +102,10 @@ def split_rows(table: MOFTable, favour: str, times: int) -> tuple[np.ndarray, np
 
 def fit_mofdiff(
     data: Path,
-    embeddings: Path,
     directory: Path,
     config: MOFDiffFitConfig,
     *,
+    embeddings: Path,
     device: str = "auto",
     resume: bool = False,
     init: Path | None = None,
@@ -116,9 +116,9 @@ def fit_mofdiff(
 
     Args:
         data: HDF5 file of posed MOFs, as `fragment` writes it.
-        embeddings: of its blocks, as `embed` writes them.
         directory: made if it does not exist.
         config: the run.
+        embeddings: of the blocks of `data`, as `embed` writes them.
         device: `auto`, `cpu` or `cuda:N`.
         resume: go on from `state.h5` in the directory.
         init: checkpoint whose weights to start from.
@@ -132,7 +132,8 @@ def fit_mofdiff(
     place = choose_device(device)
     world = join_world(place)
     table = read_mofs(data)
-    prepared = prepare(table, read_embeddings(embeddings).of(table), config.model.properties)
+    embedded = read_embeddings(embeddings)
+    prepared = prepare(table, embedded.of(table, str(embeddings)), config.model.properties)
     if prepared.embeddings.shape[1] != config.model.n_embedding:
         raise InputError(
             f"{embeddings}: {prepared.embeddings.shape[1]} dimensions, the model has {config.model.n_embedding}"
@@ -168,6 +169,7 @@ def fit_mofdiff(
         "model": KIND,
         "config": json.loads(json.dumps(asdict(replace(config, loop=loop)))),
         "data": data.name,
+        "encoder_sha256": embedded.weights_sha256,
         "trained_on": {"mofs": len(np.unique(pool)), "rows_an_epoch": len(pool)},
     }
 
@@ -257,9 +259,9 @@ def main(arguments: list[str]) -> int:
     try:
         fit_mofdiff(
             options.data,
-            options.embeddings,
             options.output_dir,
             load_config(options.config),
+            embeddings=options.embeddings,
             device=options.device,
             resume=options.resume,
             init=options.init,

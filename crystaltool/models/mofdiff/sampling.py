@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.errors import UsageError
+from crystaltool.lattice import metric_to_matrix
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.decoding import Choice, decode, place_scores
 from crystaltool.models.mofdiff.model import MOFDiff
@@ -241,9 +242,17 @@ def _choose(model: MOFDiff, z: Tensor, target: Target | None) -> Tensor:
     return z[torch.arange(len(z), device=z.device), merit.argmax(1)]
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A decoding: the unposed MOF and the library rows of its blocks."""
+
+    mof: CoarseMOF
+    rows: tuple[int, ...]
+
+
 def decode_sample(
     sample: CoarseSample, library: Library, config: SamplerConfig, rng: np.random.Generator, name: str
-) -> Iterator[CoarseMOF]:
+) -> Iterator[Decoded]:
     """The decodings of a sample, unposed, best first; none if no choice balances."""
     kinds, connections = library.kinds, library.n_connections
     scores = place_scores(
@@ -251,13 +260,11 @@ def decode_sample(
     )
     choices = decode(scores, kinds, connections, config.candidates, rng, config.candidate_temperature)
     for number, choice in enumerate(choices):
-        yield to_coarse(sample, library, choice, name, number)
+        yield Decoded(to_coarse(sample, library, choice, name, number), tuple(choice.rows.tolist()))
 
 
 def to_coarse(sample: CoarseSample, library: Library, choice: Choice, name: str, number: int) -> CoarseMOF:
     """A decoding as a coarse-grained MOF whose predicted properties travel with it."""
-    from crystaltool.lattice import metric_to_matrix
-
     return CoarseMOF(
         lattice=metric_to_matrix(sample.lattice @ sample.lattice.T),
         blocks=tuple(library.block(int(row)) for row in choice.rows),
@@ -279,7 +286,7 @@ def sample_mofdiff(
     config: SamplerConfig,
     batch_size: int,
     target: Target | None = None,
-) -> Iterator[list[CoarseMOF]]:
+) -> Iterator[list[Decoded]]:
     """The decodings of every item, in order; an empty list where none balances.
 
     Args:

@@ -1,0 +1,103 @@
+"""What `crystaltool sample` does with a MOFDiff checkpoint: coarse-grained MOFs, as one HDF5 file."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crystaltool.cli.session import Session
+    from crystaltool.models.block_encoder.library import Library
+    from crystaltool.models.mofdiff.checkpoint import LoadedMOFDiff
+    from crystaltool.mof.blocks import CoarseMOF
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker must know: the checkpoint, its library, seed, network calls, decodings, target and device."""
+
+    checkpoint: str
+    library: str | None
+    seed: int
+    steps: int | None
+    candidates: int | None
+    draws: int | None
+    target: str | None
+    device: str
+
+
+def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: int, output: str, overwrite: bool):
+    """Sample `n` MOFs and write them, decodings of one sample one after the other.
+
+    Raises:
+        UsageError: a target that the model does not know.
+        CheckpointError, InputError: a damaged checkpoint, a library of another encoder.
+    """
+    import contextlib
+
+    from crystaltool.executor import map_ordered
+    from crystaltool.mof.table import TableBuilder, write_mofs
+
+    loaded, library = load(settings)  # here too when workers do the work: what cannot be loaded ends the run at once
+    _target(loaded, settings)
+    builder = TableBuilder()
+    fingerprints = library.blocks.arrays["identities/ecfp4"]
+    identities = library.blocks.arrays["blocks/identity"]
+    rows: dict[int, int] = {}
+    with session.binary_output(output, overwrite) as target, session.progress(n) as progress:
+        chunks = (tuple(range(start, min(start + batch_size, n))) for start in range(0, n, batch_size))
+        with contextlib.closing(map_ordered(functools.partial(sample_items, settings), chunks, jobs)) as results:
+            for items in results:
+                if isinstance(items, Exception):
+                    raise items
+                for name, decodings in items:
+                    if not decodings:
+                        session.warn(f"{name}: no choice of blocks balances metal and other connection points")
+                    for mof, chosen in decodings:
+                        for block, row in zip(mof.blocks, chosen, strict=True):
+                            if row not in rows:
+                                rows[row] = builder.add_block(block, fingerprints[identities[row]])
+                        builder.add(mof, numbers=[rows[row] for row in chosen])
+                    progress.advance()
+        origin = (f"weights sha256:{loaded.sha256[:16]}", settings.device)
+        write_mofs(target, builder.table(), session.history((), None, origin))
+
+
+@functools.lru_cache(maxsize=1)
+def load(settings: Settings) -> tuple[LoadedMOFDiff, Library]:
+    """Model and library of this process."""
+    import torch
+
+    from crystaltool.models.mofdiff.checkpoint import load_mofdiff
+    from crystaltool.models.mofdiff.library import load_library
+
+    torch.set_num_threads(1)
+    directory = Path(settings.checkpoint)
+    loaded = load_mofdiff(directory, settings.device)
+    given = Path(settings.library) if settings.library is not None else None
+    return loaded, load_library(directory, loaded.encoder_sha256, given)
+
+
+def _target(loaded: LoadedMOFDiff, settings: Settings):
+    from crystaltool.models.mofdiff.sampling import parse_target
+
+    return None if settings.target is None else parse_target(settings.target, loaded.model.config.properties)
+
+
+def sample_items(
+    settings: Settings, indices: tuple[int, ...]
+) -> list[tuple[str, list[tuple[CoarseMOF, tuple[int, ...]]]]]:
+    """Names of some items, and of each its decodings with their rows in the library; pure, for any process."""
+    from crystaltool.models.mofdiff.sampling import item_name, sample_mofdiff
+
+    loaded, library = load(settings)
+    changes = {"calls": settings.steps, "candidates": settings.candidates, "draws": settings.draws}
+    config = replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
+    target = _target(loaded, settings)
+    decodings = sample_mofdiff(loaded.model, library, indices, settings.seed, config, len(indices), target)
+    return [
+        (item_name(settings.seed, index), [(decoded.mof, tuple(decoded.rows)) for decoded in found])
+        for index, found in zip(indices, decodings, strict=True)
+    ]
