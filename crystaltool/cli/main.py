@@ -43,7 +43,8 @@ SUBCOMMANDS = {
         "crystaltool.cli.asym_unit", "Reduce structures to their asymmetric units, or expand them."
     ),
     "fragment": Subcommand("crystaltool.cli.fragment", "Cut metal-organic frameworks into building blocks."),
-    "train": Subcommand("crystaltool.cli.train", "Train a generative model on a prepared HDF5 data set."),
+    "embed": Subcommand("crystaltool.cli.embed", "Embed building blocks of metal-organic frameworks."),
+    "train": Subcommand("crystaltool.cli.train", "Train a model on a prepared HDF5 data set."),
     "sample": Subcommand("crystaltool.cli.sample", "Sample new structures from a trained model."),
     "relax": Subcommand("crystaltool.cli.relax", "Relax structures with a force field."),
     "check": Subcommand("crystaltool.cli.check", "Check structures and print a verdict for each."),

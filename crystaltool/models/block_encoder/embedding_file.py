@@ -43,13 +43,19 @@ class BlockEmbeddings:
     def __len__(self) -> int:
         return len(self.embedding)
 
-    def check_source(self, table: MOFTable, label: str = "blocks") -> None:
-        """Raise InputError if these are not the embeddings of that table's blocks."""
+    def of(self, table: MOFTable, label: str = "embeddings") -> Float[np.ndarray, "n_blocks 32"]:
+        """The embeddings, a row a block of the table.
+
+        Raises:
+            InputError: they were made from other blocks.
+        """
         found = blocks_digest(table)
-        if found != self.blocks_sha256:
+        if found != self.blocks_sha256 or table.n_blocks != len(self):
             raise InputError(
-                f"{label}: blocks sha256 {found[:12]} are not the {self.blocks_sha256[:12]} that were embedded"
+                f"{label}: of the {len(self)} blocks with sha256 {self.blocks_sha256[:12]}, not of these"
+                f" {table.n_blocks} with {found[:12]}"
             )
+        return self.embedding
 
 
 def blocks_digest(table: MOFTable) -> str:

@@ -91,12 +91,17 @@ def read_config(text: str) -> BlockFitConfig:
     return config
 
 
-def check_data(table: MOFTable) -> None:
-    """Raise InputError where the file holds what the model cannot represent."""
+def check_data(table: MOFTable, labelled: bool = True) -> None:
+    """Raise InputError where the file holds what the model cannot represent.
+
+    Args:
+        table: blocks.
+        labelled: whether each must have an identity.
+    """
     a = table.arrays
     if table.n_blocks == 0:
         raise InputError("file holds no block")
-    if (a["blocks/identity"] < 0).any():
+    if labelled and (a["blocks/identity"] < 0).any():
         raise InputError(f"block {int(np.argmax(a['blocks/identity'] < 0))} has no identity to learn from")
     for key, limit in (("n_atoms", MAX_BLOCK_ATOMS), ("n_connections", MAX_CONNECTIONS), ("numbers", N_ELEMENTS)):
         if a[f"blocks/{key}"].max() > limit:

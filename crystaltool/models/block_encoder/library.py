@@ -36,21 +36,32 @@ class Library:
 
     Args:
         blocks: the blocks, no MOFs.
-        embedding: whitened; shape (n_blocks, 32).
+        embeddings: whitened; shape (n_blocks, 32).
         occurrences: places in the source's MOFs that each block stands for; shape (n_blocks,).
         weights_sha256: of the encoder whose embeddings these are.
     """
 
     blocks: MOFTable
-    embedding: Float[np.ndarray, "n_blocks 32"]
+    embeddings: Float[np.ndarray, "n_blocks 32"]
     occurrences: Int[np.ndarray, "n_blocks"]
     weights_sha256: str
 
     def __len__(self) -> int:
-        return len(self.embedding)
+        return len(self.embeddings)
 
-    def __getitem__(self, index: int) -> BuildingBlock:
+    def block(self, index: int) -> BuildingBlock:
+        """A block of the library."""
         return self.blocks.block(index)
+
+    @property
+    def kinds(self) -> Int[np.ndarray, "n_blocks"]:
+        """Kind of each block."""
+        return self.blocks.arrays["blocks/kind"].astype(np.int64)
+
+    @property
+    def n_connections(self) -> Int[np.ndarray, "n_blocks"]:
+        """Connection points of each block."""
+        return self.blocks.arrays["blocks/n_connections"].astype(np.int64)
 
     @classmethod
     def load(cls, path: str | Path | SeekableReader, weights_sha256: str | None = None) -> Library:
@@ -96,7 +107,7 @@ class Library:
         if not 1 <= k <= len(self):
             raise UsageError(f"k is {k}, the library holds {len(self)} blocks")
         rows, distances = np.empty((len(embeddings), k), dtype=np.int64), np.empty((len(embeddings), k))
-        library = torch.from_numpy(self.embedding)
+        library = torch.from_numpy(self.embeddings)
         for start in range(0, len(embeddings), 4096):
             part = slice(start, start + 4096)
             n = len(embeddings[part])
@@ -114,9 +125,9 @@ class Library:
     def _allowed(self, n: int, kind, n_connections) -> Bool[np.ndarray, "n n_blocks"] | None:
         """Which blocks each of n queries may find; None for all."""
         allowed = None
-        for wanted, key in ((kind, "blocks/kind"), (n_connections, "blocks/n_connections")):
+        for wanted, values in ((kind, self.kinds), (n_connections, self.n_connections)):
             if wanted is not None:
-                match = self.blocks.arrays[key][None] == np.broadcast_to(wanted, (n,))[:, None]
+                match = values[None] == np.broadcast_to(wanted, (n,))[:, None]
                 allowed = match if allowed is None else allowed & match
         return allowed
 
@@ -136,7 +147,7 @@ def build_library(table: MOFTable, embeddings: BlockEmbeddings, keep: Collection
     Raises:
         InputError: the embeddings are of other blocks; a name that no MOF has; no block is left.
     """
-    embeddings.check_source(table)
+    vectors = embeddings.of(table)
     owners = np.repeat(np.arange(len(table)), table.arrays["mofs/n_blocks"])
     places = table.arrays["places/block"].astype(np.int64)
     chosen = np.arange(table.n_blocks)
@@ -155,10 +166,11 @@ def build_library(table: MOFTable, embeddings: BlockEmbeddings, keep: Collection
     counted = stands[places] if len(places) else stands[chosen]
     builder = TableBuilder()
     for row in rows.tolist():
-        builder.add_block(table.block(row), table.arrays["identities/ecfp4"][table.arrays["blocks/identity"][row]])
+        named = int(table.arrays["blocks/identity"][row])
+        builder.add_block(table.block(row), table.arrays["identities/ecfp4"][named] if named >= 0 else None)
     return Library(
         blocks=builder.table(),
-        embedding=embeddings.embedding[rows],
+        embeddings=vectors[rows],
         occurrences=np.bincount(counted, minlength=table.n_blocks)[rows],
         weights_sha256=embeddings.weights_sha256,
     )
@@ -170,7 +182,7 @@ def write_library(target: str | Path | BytesIO, library: Library, history: Seque
     with h5py.File(target, "r+") as file:
         file.attrs["weights_sha256"] = library.weights_sha256
         packing = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
-        file.create_dataset("library/embedding", data=library.embedding.astype(np.float32), **packing)
+        file.create_dataset("library/embedding", data=library.embeddings.astype(np.float32), **packing)
         file.create_dataset("library/occurrences", data=library.occurrences.astype(np.int32), **packing)
 
 

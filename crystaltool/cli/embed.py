@@ -1,0 +1,134 @@
+"""`crystaltool embed`: building blocks to embeddings, and the library that embeddings are decoded to."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from crystaltool.cli import options
+from crystaltool.cli.session import STDIN, Session
+
+if TYPE_CHECKING:
+    from io import BytesIO
+
+
+def command(
+    context: typer.Context,
+    checkpoint: Annotated[
+        str,
+        typer.Argument(metavar="CHECKPOINT", help="Block encoder: a name such as blocks, or a folder."),
+    ],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="BLOCKS.h5",
+            help="Building blocks written by `crystaltool fragment`; - or nothing is standard input.",
+        ),
+    ] = STDIN,
+    output: options.Output = "-",
+    library: Annotated[
+        Optional[Path],  # noqa: UP045 -- typer evaluates this at run time
+        typer.Option("--library", metavar="FILE", help="Also write the decoding library: every distinct block once."),
+    ] = None,
+    keep: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--keep",
+            metavar="FILE",
+            help="Only blocks of these MOFs go into the library: a text file, a name a line.",
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    device: options.Device = "auto",
+    no_provenance: options.NoProvenance = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Embed building blocks of metal-organic frameworks.
+
+    Gives each block 32 numbers that do not depend on how it is turned, shifted or numbered; blocks of one chemistry
+    lie close together, whatever their conformation. Written as HDF5 of kind block-embeddings, a row for each block of
+    the input, with the sha256 of the blocks and of the encoder's weights.
+    """
+    import numpy as np
+
+    from crystaltool.errors import InputError, UsageError
+    from crystaltool.io.atomic import refuse_input_as_output
+    from crystaltool.io.hdf5 import read_history
+    from crystaltool.models.block_encoder.checkpoint import load_block_encoder
+    from crystaltool.models.block_encoder.data import block_points
+    from crystaltool.models.block_encoder.embedding import embed_points
+    from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, blocks_digest, write_embeddings
+    from crystaltool.models.block_encoder.fit import check_data
+    from crystaltool.models.block_encoder.library import build_library, write_library
+    from crystaltool.models.weights import find_checkpoint
+    from crystaltool.mof.table import read_mofs
+    from crystaltool.training.distributed import choose_device
+
+    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
+    if keep is not None and library is None:
+        raise UsageError("--keep chooses blocks for a --library")
+    if library is not None:
+        refuse_input_as_output(library, [file])
+        if output not in ("-", "") and Path(output).absolute() == library.absolute():
+            raise UsageError("-o and --library name one file")
+    names = None if keep is None else _names(keep)
+    loaded = load_block_encoder(find_checkpoint(checkpoint), str(choose_device(device)))
+    with (
+        session.binary_output(output, overwrite, [file]) as target,
+        _library_output(session, library, overwrite) as library_target,
+    ):
+        source = _source(session, file)
+        table = read_mofs(source, "standard input" if file == STDIN else file)
+        check_data(table, labelled=False)
+        history = session.history(read_history(source), extra=[f"weights sha256:{loaded.sha256[:16]}"])
+        with session.progress(table.n_blocks, "blocks") as progress:
+            vectors = embed_points(loaded.model, block_points(table), on_progress=progress.advance)
+        if not np.isfinite(vectors).all():
+            raise InputError(f"{file}: block {int(np.argmin(np.isfinite(vectors).all(1)))} has no finite embedding")
+        embeddings = BlockEmbeddings(
+            vectors.astype(np.float32),
+            table.arrays["blocks/identity"].astype(np.int64),
+            blocks_digest(table),
+            loaded.sha256,
+        )
+        write_embeddings(target, embeddings, history)
+        if library_target is not None:
+            made = build_library(table, embeddings, names)
+            write_library(library_target, made, history)
+            session.note(f"library of {len(made)} blocks from {table.n_blocks}")
+    session.finish()
+
+
+def _source(session: Session, file: str) -> str | BytesIO:
+    """A path, or standard input in memory: HDF5 needs to seek."""
+    if session.inputs([file]) != [STDIN]:
+        return file
+    import sys
+    from io import BytesIO
+
+    return BytesIO(sys.stdin.buffer.read())
+
+
+def _names(path: Path) -> list[str]:
+    """The names in a text file, a line each."""
+    from crystaltool.errors import UsageError
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UsageError(f"--keep {path} is not UTF-8 text") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+@contextlib.contextmanager
+def _library_output(session: Session, path: Path | None, overwrite: bool):
+    """The place for the library, or None."""
+    if path is None:
+        yield None
+        return
+    with session.binary_output(str(path), overwrite) as target:
+        yield target
