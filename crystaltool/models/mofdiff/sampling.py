@@ -112,7 +112,8 @@ class ItemDraws:
 
 def draw_item(model: MOFDiff, config: SamplerConfig, seed: int, index: int, draws: int) -> ItemDraws:
     """The random numbers of item `index`, for as many places as a MOF can have."""
-    rng = np.random.Generator(np.random.Philox(key=[seed, index]))
+    key = np.array([seed, index], dtype=np.uint64)
+    rng = np.random.Generator(np.random.Philox(key=key))
     n_latent, n_embedding = model.config.n_latent, model.config.n_embedding
     return ItemDraws(
         latent=rng.standard_normal((draws, n_latent)),
@@ -123,7 +124,7 @@ def draw_item(model: MOFDiff, config: SamplerConfig, seed: int, index: int, draw
         churn_centres=rng.standard_normal((config.calls, MAX_BLOCKS, 3)),
         churn_embeddings=rng.standard_normal((config.calls, MAX_BLOCKS, n_embedding)),
         churn_k=rng.standard_normal((config.calls, 6)),
-        decoding=rng.spawn(1)[0],
+        decoding=np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, 1])),
     )
 
 
