@@ -33,7 +33,7 @@ class BondGraph:
         return len(self.pairs)
 
     @property
-    def directed(self) -> tuple[Int[np.ndarray, "2n"], Int[np.ndarray, "2n"], Int[np.ndarray, "2n 3"]]:
+    def directed(self) -> tuple[Int[np.ndarray, "m"], Int[np.ndarray, "m"], Int[np.ndarray, "m 3"]]:
         """Every bond both ways: from, to, image of `to`."""
         first, second = self.pairs.T
         return (

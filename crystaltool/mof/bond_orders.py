@@ -58,6 +58,9 @@ PHENOLATE_GAIN = 4.5
 """Of a benzene ring with up to three oxygens that bind metals (catecholate, the linker of MOF-74) over the quinone.
 Rings with four are left as the quinones they usually are (anilate)."""
 
+DIANION_GAIN = 2.5
+"""Of each of two charges on the four nitrogens of a porphyrin or the oxygens of a squarate, over the ligand without."""
+
 _MAX_NODES = 2000
 
 
@@ -115,7 +118,14 @@ def perceive_orders(
         ]
     )
     most = np.concatenate(
-        [np.full(m, 2.0), np.ones(n), np.full(n, np.inf), spare[atoms], np.full(n, np.inf), np.ones(len(gains))]
+        [
+            np.full(m, 2.0),
+            np.ones(n),
+            np.full(n, np.inf),
+            spare[atoms],
+            np.full(n, np.inf),
+            [gain.most for gain in gains],
+        ]
     )
     wanted = (valence - sigma)[atoms].astype(float)
     constraints = [LinearConstraint(equal, wanted, wanted)]
@@ -135,12 +145,14 @@ def perceive_orders(
 
 @dataclass(frozen=True)
 class _Gain:
-    """A gain in cost, had if more than `already` of these atoms are anions or of these bonds are double."""
+    """A gain in cost, had once for each of these atoms that is an anion or of these bonds that is double beyond
+    `already`, `most` times."""
 
     gain: float
     anions: tuple[int, ...] = ()
     double_bonds: tuple[int, ...] = ()
     already: int = 0
+    most: int = 1
 
 
 def _ring_gains(
@@ -158,16 +170,35 @@ def _ring_gains(
         links[j].append(i)
         bond_of[i, j] = bond_of[j, i] = bond
     inside = lacking & ((numbers == 6) | (numbers == 7))
-    gains = []
-    for ring in _rings(links, inside.tolist(), (5, 6)):
+    gains, pyrroles = [], []
+    for ring in _rings(links, inside.tolist(), (4, 5, 6)):
         nitrogens = [atom for atom in ring if numbers[atom] == 7]
         outside = [j for i in ring for j in links[i] if j not in ring and sigma[j] == 1 and numbers[j] in (8, 16)]
         if len(ring) == 5 and len(nitrogens) > 1 and not outside and at_metal[nitrogens].any():
             gains.append(_Gain(AZOLATE_GAIN, anions=tuple(nitrogens)))
+        if len(ring) == 5 and len(nitrogens) == 1 and at_metal[nitrogens[0]]:
+            pyrroles.append(ring)
+        if not nitrogens and len(outside) == len(ring):
+            gains.append(_Gain(DIANION_GAIN, anions=tuple(outside), most=2))
         if len(ring) == 6 and not nitrogens and len(outside) in (1, 2, 3) and at_metal[outside].all():
             around = tuple(bond_of[ring[k - 1], ring[k]] for k in range(6))
             gains.append(_Gain(PHENOLATE_GAIN, double_bonds=around, already=2))
+    for rings in _joined_by_one_atom(pyrroles, links):
+        if len(rings) == 4:
+            nitrogens = tuple(atom for ring in rings for atom in ring if numbers[atom] == 7)
+            gains.append(_Gain(DIANION_GAIN, anions=nitrogens, most=2))
     return gains
+
+
+def _joined_by_one_atom(rings: list[tuple[int, ...]], links: list[list[int]]) -> list[list[tuple[int, ...]]]:
+    """Groups of rings that hang together over single atoms, as the pyrroles of a porphyrin do."""
+    inside = {atom for ring in rings for atom in ring}
+    beside = [{j for i in ring for j in links[i]} - inside for ring in rings]
+    groups: list[list[int]] = []
+    for k in range(len(rings)):
+        touching = [group for group in groups if any(beside[k] & beside[other] for other in group)]
+        groups = [group for group in groups if group not in touching] + [[k, *(j for group in touching for j in group)]]
+    return [[rings[k] for k in group] for group in groups]
 
 
 def _rings(links: list[list[int]], inside: list[bool], sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -216,9 +247,9 @@ def formal_charges(
     for atom, (element, has) in enumerate(zip(numbers.tolist(), np.rint(total).astype(int).tolist(), strict=True)):
         neutral = NEUTRAL_VALENCE.get(element, has)
         lacks = neutral - has
-        if element in (6, 14):
+        if element in (6, 14) and lacks > 0:
             charges[atom] = -1 if lacks == 1 and at_metal[atom] else 0
-        elif element == 5:
+        elif element in (5, 14):
             charges[atom] = min(lacks, 0)
         elif lacks > 0 or element in (7, 8):
             charges[atom] = -lacks
