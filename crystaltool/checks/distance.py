@@ -60,11 +60,12 @@ def check_duplicates(block: CifBlock) -> Verdict:
 
 def describe(block: CifBlock, contact: Contact) -> str:
     """`Na1-Cl1 2.820 A`, by site labels; the labels of two atoms of one site are equal."""
-    first, second = (_label(block, atom) for atom in (contact.first, contact.second))
+    first, second = (atom_label(block, atom) for atom in (contact.first, contact.second))
     return f"{first}-{second} {contact.distance:.3f} A"
 
 
-def _label(block: CifBlock, atom: int) -> str:
+def atom_label(block: CifBlock, atom: int) -> str:
+    """The label of an atom's site, or its element and place."""
     if block.site_labels and len(block.atom_to_site):
         label = block.site_labels[block.atom_to_site[atom]]
         return "".join(char if char.isprintable() and not char.isspace() else "?" for char in label)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from crystaltool.checks.cell import check_cell, check_cell_symmcd
 from crystaltool.checks.charge import OPTIONS, check_charge
 from crystaltool.checks.density import check_density
-from crystaltool.checks.distance import check_distance_cdvae, check_distance_lemat, check_duplicates
+from crystaltool.checks.distance import atom_label, check_distance_cdvae, check_distance_lemat, check_duplicates
 from crystaltool.checks.formula import check_formula, check_multiplicities
+from crystaltool.checks.kind import INORGANIC, MOF, kind_of
+from crystaltool.checks.mof.coordination import coordination_of
+from crystaltool.checks.mof.pores import MIN_DIAMETER, check_pore_diameter
+from crystaltool.checks.mof.pores import NAME as PORE_DIAMETER
+from crystaltool.checks.mof.registry import RULES, Rule
 from crystaltool.checks.operations import check_operations
 from crystaltool.checks.symmetry import check_symmetry
 from crystaltool.checks.verdict import Check, Verdict
@@ -32,32 +39,50 @@ CHECKS: tuple[Check, ...] = (
     Check("symmetry", "spglib finds the declared operations at 1e-3 and 1e-2 A", check_symmetry),
 )
 
+"""Checks of inorganic crystals, from Bravais lattice to composition."""
+
+
+def _judge_block(rule: Rule, block: CifBlock) -> Verdict:
+    """The verdict of a rule of MOFs, atoms named by their labels."""
+    return rule.judge(coordination_of(block.crystal), partial(atom_label, block))
+
+
+_PORES = Rule(PORE_DIAMETER, f"a sphere of {MIN_DIAMETER:g} A passes (Zeo++, extra 'pore')", check_pore_diameter)
+
+MOF_CHECKS: tuple[Check, ...] = (
+    *(Check(rule.name, rule.summary, partial(_judge_block, rule)) for rule in RULES),
+    Check(_PORES.name, _PORES.summary, partial(_judge_block, _PORES), default=False),
+)
+"""Checks of metal-organic frameworks: MOFChecker's rules, and the pore diameter."""
+
 NOVEL, UNIQUE = "novel", "unique"
 """The two checks that compare with other structures; see `crystaltool.checks.matching`."""
 
 REFERENCE_CHECKS = {
-    NOVEL: "matches no structure of --reference (pymatgen StructureMatcher, default settings)",
-    UNIQUE: "matches no earlier structure of the input (the same matcher)",
+    NOVEL: "matches no structure of --reference (pymatgen StructureMatcher, default settings; MOFs: blocks and net)",
+    UNIQUE: "matches no earlier structure of the input (in the same way)",
 }
 
 
 def check_names() -> list[str]:
     """Names of all checks in order."""
-    return [check.name for check in CHECKS] + list(REFERENCE_CHECKS)
+    return [check.name for check in (*CHECKS, *MOF_CHECKS)] + list(REFERENCE_CHECKS)
 
 
-def select(only: Sequence[str] | None, with_reference: bool) -> list[str]:
+def select(only: Sequence[str] | None, with_reference: bool, kind: str = INORGANIC) -> list[str]:
     """Names of the checks to run, in order.
 
     Args:
-        only: names asked for, or None for the default ones.
+        only: names asked for, whatever the kind, or None for the default ones of the kind.
         with_reference: whether a reference is given, which adds `novel` and `unique` to the default ones.
+        kind: of the structure.
 
     Raises:
         UsageError: a name is unknown, the list is empty, or `novel` is asked for without a reference.
     """
     if only is None:
-        return [check.name for check in CHECKS if check.default] + (list(REFERENCE_CHECKS) if with_reference else [])
+        checks = MOF_CHECKS if kind == MOF else CHECKS
+        return [check.name for check in checks if check.default] + (list(REFERENCE_CHECKS) if with_reference else [])
     names = check_names()
     unknown = [name for name in only if name not in names]
     if unknown or not only:
@@ -69,4 +94,25 @@ def select(only: Sequence[str] | None, with_reference: bool) -> list[str]:
 
 def run_checks(block: CifBlock, names: Sequence[str]) -> list[Verdict]:
     """The verdicts of the checks of that name on one block, in order; those on other structures are left out."""
-    return [check.run(block) for check in CHECKS if check.name in names]
+    return [check.run(block) for check in (*CHECKS, *MOF_CHECKS) if check.name in names]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which checks run on which structures.
+
+    Args:
+        inorganic, mof: names of the checks of each kind.
+        kind: of all structures, None to recognise it.
+        by_identity: whether MOFs are compared by their identity rather than as crystals.
+    """
+
+    inorganic: tuple[str, ...]
+    mof: tuple[str, ...]
+    kind: str | None = None
+    by_identity: bool = True
+
+    def of(self, block: CifBlock) -> tuple[str, tuple[str, ...]]:
+        """The kind of a block, and the names of its checks."""
+        kind = self.kind or kind_of(block)
+        return kind, self.mof if kind == MOF else self.inorganic

@@ -17,9 +17,13 @@ def print_summary(tally: Mapping[str, Sequence[int]], n_bad: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from crystaltool.checks.registry import CHECKS, REFERENCE_CHECKS
+    from crystaltool.checks.registry import CHECKS, MOF_CHECKS, REFERENCE_CHECKS
 
-    rules = {check.name: check.summary for check in CHECKS} | REFERENCE_CHECKS | {"all": "every check above"}
+    rules = (
+        {check.name: check.summary for check in (*CHECKS, *MOF_CHECKS)}
+        | REFERENCE_CHECKS
+        | {"all": "every check above"}
+    )
     table = Table(caption=f"{n_bad} records could not be read" if n_bad else None, caption_justify="left")
     table.add_column("check", no_wrap=True)
     for heading in ("pass", "fail", "rate"):
