@@ -130,7 +130,7 @@ def point_pairs(lattice: Tensor, centres: Tensor, mask: Tensor, cutoff: float, n
     row, order = torch.sort(torch.cat(rows), stable=True)
     vector = torch.cat(vectors)[order]
     count = torch.bincount(row, minlength=len(pairs))
-    most = int(count.max())
+    most = max(int(count.max()), 1)  # no neighbour within the cutoff at all is a batch too
     place = row * most + torch.arange(len(row), device=mask.device) - (count.cumsum(0) - count)[row]
     distance = vector.norm(dim=1)
     unit = vector / (distance[:, None] + 1e-4)

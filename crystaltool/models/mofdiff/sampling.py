@@ -1,6 +1,7 @@
 """New coarse-grained MOFs from a trained MOFDiff: latent, heads, denoiser, decoding.
 
-Item i draws from (seed, i) alone, so results depend neither on batch size nor on what was resumed.
+Item i draws from (seed, i) alone, and what the networks say in float64 is rounded to a grid far coarser than the
+rounding errors of a batch, so results do not depend on batch size.
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ from torch import Tensor
 
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.errors import UsageError
-from crystaltool.lattice import metric_to_matrix
+from crystaltool.lattice import k_to_matrix
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.decoding import Choice, decode, place_scores
 from crystaltool.models.mofdiff.model import MOFDiff
-from crystaltool.models.symmcd.representation import symmetric_lattice
 from crystaltool.mof.blocks import MAX_BLOCKS, CoarseMOF
 
 LARGEST_SEED = 2**63 - 1
 SMALLEST_MOF = 2
 """Blocks: a node and a linker."""
+
+RESULT_GRID = 1e-6
+"""Centres, k, predicted properties and scores are rounded to this; float64 batches differ by 1e-13."""
+
+LARGEST_LOG_CHANGE = 1.2
+"""Components of log(cell) stay this close to their mean: what the network says far from its training data must still
+span a volume. In 7,355 MOFs of QMOF the largest is 0.8."""
 
 MAX = "max"
 
@@ -138,7 +145,7 @@ class CoarseSample:
     """What the network says of one MOF before decoding, all in numpy.
 
     Args:
-        lattice: (3, 3). centres: fractional; (K, 3). embeddings: (K, E).
+        lattice: (3, 3), a along x. centres: fractional; (K, 3). embeddings: (K, E).
         kinds, connections: log probabilities; (K, n_kinds), (K, n_classes).
         predicted: properties by name.
     """
@@ -172,7 +179,9 @@ def sample_coarse(
     n_blocks = (cumulative <= tensor([np.array(d.n_blocks) for d in draws])[:, None]).sum(1).clamp(max=MAX_BLOCKS)
     mask = torch.arange(int(n_blocks.max()), device=model.device) < n_blocks[:, None]
     width = mask.shape[1]
-    guess = model.absolute_k(heads.k, n_blocks)
+    usual = model.absolute_k(torch.zeros_like(heads.k), n_blocks)
+    least_k, most_k = usual - LARGEST_LOG_CHANGE, usual + LARGEST_LOG_CHANGE
+    guess = model.absolute_k(heads.k, n_blocks).clamp(least_k, most_k)
     u = tensor([d.centres[:width] for d in draws])
     e = tensor([d.embeddings[:width] for d in draws])
     k = tensor([d.k for d in draws])
@@ -200,7 +209,8 @@ def sample_coarse(
             now = raised
         out = model.denoise(z, guess, u, e, k, t.expand(n), mask)
         e_0 = gaussian.denoise(e, now[1], out.embeddings) * inside
-        k_0 = gaussian.denoise(k, now[2], out.k)
+        k_0 = guess + model.config.cell_residual * gaussian.denoise(k, now[2], out.k)
+        k_0 = (k_0.clamp(least_k, most_k) - guess) / model.config.cell_residual
         last = call == config.calls - 1
         following = torch.zeros_like(now) if last else sigmas[:, call + 1]
         ratio = following / now
@@ -208,16 +218,18 @@ def sample_coarse(
         e = e_0 + (e - e_0) * ratio[1]
         k = k_0 + (k - k_0) * ratio[2]
     assert out is not None
-    lattice = symmetric_lattice(guess + model.config.cell_residual * k)
-    properties = model.predict_properties(z)
+    # A drop of RESULT_GRID beside 0 or 1 is 0: the grid is the same from both sides.
+    u = (u / RESULT_GRID).round() % round(1 / RESULT_GRID) * RESULT_GRID
+    k = ((guess + model.config.cell_residual * k) / RESULT_GRID).round() * RESULT_GRID
+    properties = (model.predict_properties(z) / RESULT_GRID).round() * RESULT_GRID
     kinds, connections = out.kinds.log_softmax(-1), out.connections.log_softmax(-1)
     results = []
     for row in range(n):
         places = slice(0, int(n_blocks[row]))
         results.append(
             CoarseSample(
-                lattice=lattice[row].double().cpu().numpy(),
-                centres=(u[row, places] % 1.0).double().cpu().numpy(),
+                lattice=k_to_matrix(k[row].double().cpu().numpy()),
+                centres=u[row, places].double().cpu().numpy(),
                 embeddings=e[row, places].double().cpu().numpy(),
                 kinds=kinds[row, places].double().cpu().numpy(),
                 connections=connections[row, places].double().cpu().numpy(),
@@ -259,6 +271,7 @@ def decode_sample(
     scores = place_scores(
         sample.embeddings, sample.kinds, sample.connections, library.embeddings, kinds, connections, config.spread
     )
+    scores = np.round(scores / RESULT_GRID) * RESULT_GRID
     choices = decode(scores, kinds, connections, config.candidates, rng, config.candidate_temperature)
     for number, choice in enumerate(choices):
         yield Decoded(to_coarse(sample, library, choice, name, number), tuple(choice.rows.tolist()))
@@ -267,7 +280,7 @@ def decode_sample(
 def to_coarse(sample: CoarseSample, library: Library, choice: Choice, name: str, number: int) -> CoarseMOF:
     """A decoding as a coarse-grained MOF whose predicted properties travel with it."""
     return CoarseMOF(
-        lattice=metric_to_matrix(sample.lattice @ sample.lattice.T),
+        lattice=sample.lattice,
         blocks=tuple(library.block(int(row)) for row in choice.rows),
         centres=sample.centres,
         name=name,
