@@ -178,6 +178,7 @@ def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
     from crystaltool.io.stream import BadRecord, parse_raw
     from crystaltool.mof.fragment import FragmentError, Limits, fragment
     from crystaltool.mof.identity import identify
+    from crystaltool.mof.net import count_nets
     from crystaltool.mof.perception import perceive_bonds
     from crystaltool.mof.quotient import find_pieces
 
@@ -200,7 +201,8 @@ def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
         replace(piece, identity=identity.text, bond_orders=identity.bond_orders)
         for piece, identity in zip(mof.blocks, found, strict=True)
     )
-    n_nets = 1 if mof.nets is None else int(mof.nets.max()) + 1
+    ends = mof.connections
+    n_nets = 1 if ends is None else count_nets(mof.n_blocks, ends.blocks, ends.images)
     return Cut(replace(mof, blocks=pieces), tuple(identity.bits for identity in found), n_nets)
 
 

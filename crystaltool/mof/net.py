@@ -58,6 +58,11 @@ def describe_net(mof: CoarseMOF) -> Net:
     return net_of_graph(mof.n_blocks, ends.blocks, ends.images)
 
 
+def count_nets(n: int, pairs: Int[np.ndarray, "m 2"], images: Int[np.ndarray, "m 3"]) -> int:
+    """Number of interpenetrating nets of a quotient graph, see `Net.n_nets`."""
+    return sum(lattice_index(cycles) for cycles in find_pieces(n, pairs, images).cycles)
+
+
 def net_of_graph(n: int, pairs: Int[np.ndarray, "m 2"], images: Int[np.ndarray, "m 3"]) -> Net:
     """The net of a quotient graph of `n` vertices; an edge joins i to j in the cell `image`."""
     pieces = find_pieces(n, pairs, images)
