@@ -108,6 +108,7 @@ def relax_mofs(
             raise InputError(f"terms for {topology.n_atoms} atoms, but the structure has {crystal.n_atoms}")
     rule = van_der_waals or VanDerWaals()
     system = System(topologies, replace(rule, core=SOFT_CORE), device)
+    system.guarded = True
     cart_coords, lattices = system.start([_apart(crystal) for crystal in crystals])
     spent = np.zeros(len(crystals), dtype=np.int64)
     stages = (

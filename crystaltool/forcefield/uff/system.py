@@ -67,6 +67,8 @@ class System:
         topologies: the terms of each structure.
         van_der_waals: how that sum is cut.
         device: where the tensors live.
+
+    Set `guarded` to keep angles from collapsing to 0 degrees (`terms.angle_values`).
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class System:
         self.angle_bonds = self._joined([t.angle_bonds + s for t, s in zip(topologies, bond_starts, strict=False)])
         self.angle_signs = self._joined([t.angle_signs for t in topologies])
         self.angle_series = self._joined([t.angle_series for t in topologies])
+        self.angle_guards = self._joined([t.angle_guards for t in topologies])
+        self.guarded = False
         self.torsion_bonds = self._joined([t.torsion_bonds + s for t, s in zip(topologies, bond_starts, strict=False)])
         self.torsion_signs = self._joined([t.torsion_signs for t in topologies])
         self.torsion_terms = self._joined([t.torsion_terms for t in topologies])
@@ -173,7 +177,11 @@ class System:
 
     def bonded_values(self, vectors: torch.Tensor) -> list[terms.TermValues]:
         """Bonds, angles, torsions, inversions for given bond vectors; gradients by the graph's own vectors."""
-        angles = terms.angle_values(self._turned(vectors, self.angle_bonds, self.angle_signs), self.angle_series)
+        angles = terms.angle_values(
+            self._turned(vectors, self.angle_bonds, self.angle_signs),
+            self.angle_series,
+            self.angle_guards if self.guarded else None,
+        )
         torsions = terms.torsion_values(
             self._turned(vectors, self.torsion_bonds, self.torsion_signs), self.torsion_terms
         )

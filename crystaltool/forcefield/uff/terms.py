@@ -16,6 +16,7 @@ import torch
 from crystaltool.arrays import Float
 
 TINY = 1e-9
+GUARDED_COSINE = 0.5
 _FLATTEST = 0.05
 """Smallest cosine of an inversion angle that is divided by: an axis may stand upright for a moment."""
 
@@ -48,8 +49,16 @@ def bond_values(
     )
 
 
-def angle_values(vectors: Float[torch.Tensor, "n 2 3"], series: Float[torch.Tensor, "n 5"]) -> TermValues:
-    """A polynomial in q = cos(theta); vectors point away from the central atom."""
+def angle_values(
+    vectors: Float[torch.Tensor, "n 2 3"],
+    series: Float[torch.Tensor, "n 5"],
+    guards: Float[torch.Tensor, "n"] | None = None,
+) -> TermValues:
+    """A polynomial in q = cos(theta); vectors point away from the central atom.
+
+    The threefold and fourfold forms have a second minimum at 0 degrees, two atoms on top of each other. A guard g adds
+    g (q - 1/2)^2 below 60 degrees, which leaves no minimum there.
+    """
     lengths = vectors.norm(dim=2, keepdim=True).clamp_min(TINY)
     units = vectors / lengths
     cosine = (units[:, 0] * units[:, 1]).sum(dim=1)
@@ -58,6 +67,10 @@ def angle_values(vectors: Float[torch.Tensor, "n 2 3"], series: Float[torch.Tens
     energy = c_0 + cosine * (c_1 + cosine * (c_2 + cosine * (c_3 + cosine * c_4)))
     slope = c_1 + cosine * (2 * c_2 + cosine * (3 * c_3 + cosine * 4 * c_4))
     curvature = 2 * c_2 + cosine * (6 * c_3 + cosine * 12 * c_4)
+    if guards is not None:
+        excess = (cosine - GUARDED_COSINE).clamp_min(0)
+        energy, slope = energy + guards * excess**2, slope + 2 * guards * excess
+        curvature = curvature + 2 * guards * (excess > 0)
     return TermValues(energy, slope, curvature, gradient)
 
 

@@ -22,6 +22,7 @@ from crystaltool.forcefield.uff.parameters import (
     bond_stiffness,
     natural_bond_length,
 )
+from crystaltool.forcefield.uff.resonance import links_of
 from crystaltool.forcefield.uff.typing import Typing, assign_types
 from crystaltool.mof.elements import METAL
 
@@ -30,6 +31,9 @@ _SP3_CHALCOGEN_BARRIER = {8: 2.0}
 _OTHER_CHALCOGEN_BARRIER = 6.8
 _PYRAMID_ANGLE = {15: 84.4339, 33: 86.9735, 51: 87.7047, 83: 90.0}
 """Degree: omega_0 of the inversion at P, As, Sb, Bi (section II.E)."""
+
+GUARD = 1.5
+"""Stiffness of the guard at an angle in units of K_IJK: above 1 the minimum at 0 degrees is gone."""
 
 _FLAT_BARRIER, _CARBONYL_BARRIER, _PYRAMID_BARRIER = 6.0, 50.0, 22.0
 """kcal/mol: inversion at sp2 carbon and nitrogen, at a carbonyl carbon, at group 15 below nitrogen."""
@@ -46,6 +50,7 @@ class Topology:
         angle_bonds: the two bonds of each angle; shape (n_angles, 2).
         angle_signs: +-1 that makes both point away from the central atom; shape (n_angles, 2).
         angle_series: coefficients of the powers 0 to 4 of the cosine; shape (n_angles, 5).
+        angle_guards: stiffness of the guard against angles of 0 degrees, used while atoms are pushed apart; (n_angles,).
         torsion_bonds: bonds i-j, j-k, k-l; shape (n_torsions, 3).
         torsion_signs: +-1 that makes them point along i, j, k, l; shape (n_torsions, 3).
         torsion_terms: V/2, n, cos(n phi_0) of V/2 [1 - cos(n phi_0) cos(n phi)]; shape (n_torsions, 3).
@@ -64,6 +69,7 @@ class Topology:
     angle_bonds: Int[np.ndarray, "n_angles 2"]
     angle_signs: Float[np.ndarray, "n_angles 2"]
     angle_series: Float[np.ndarray, "n_angles 5"]
+    angle_guards: Float[np.ndarray, "n_angles"]
     torsion_bonds: Int[np.ndarray, "n_torsions 3"]
     torsion_signs: Float[np.ndarray, "n_torsions 3"]
     torsion_terms: Float[np.ndarray, "n_torsions 3"]
@@ -86,12 +92,19 @@ class Topology:
 
 
 def build_topology(crystal: Crystal, bonds: BondGraph, typing: Typing | None = None) -> Topology:
-    """Type the atoms (unless given) and list the terms.
+    """Type the atoms and list the terms.
+
+    Args:
+        crystal: for its elements, and for the geometry at metals.
+        bonds: the graph; two metals of a paddlewheel that it does not join are joined here, as UFF4MOF has them.
+        typing: types and orders to use instead of our own, for exactly these bonds.
 
     Raises:
         InputError: an element without type.
     """
-    typing = typing if typing is not None else assign_types(crystal, bonds)
+    if typing is None:
+        bonds = with_paddlewheels(crystal, bonds)
+        typing = assign_types(crystal, bonds)
     table, rows = atom_types(), typing.rows
     first, second = bonds.pairs.T
     lengths = natural_bond_length(rows[first], rows[second], typing.orders)
@@ -100,7 +113,7 @@ def build_topology(crystal: Crystal, bonds: BondGraph, typing: Typing | None = N
     angles, angle_signs, centres = _angles(ends)
     directed = typing.geometry[centres] != kinds.UNDIRECTED
     excluded_pairs, excluded_images = _exclusions(bonds, angles[directed], angle_signs[directed])
-    series = _angle_series(crystal, bonds, typing, lengths, angles, angle_signs, centres)
+    series, guards = _angle_series(crystal, bonds, typing, lengths, angles, angle_signs, centres)
     torsions, torsion_signs, torsion_terms = _torsions(crystal, bonds, typing, ends)
     inversions, inversion_signs, inversion_terms = _inversions(crystal, typing, ends)
     return Topology(
@@ -110,6 +123,7 @@ def build_topology(crystal: Crystal, bonds: BondGraph, typing: Typing | None = N
         angles[directed],
         angle_signs[directed],
         series[directed] * KCAL_PER_MOL,
+        guards[directed] * KCAL_PER_MOL,
         torsions,
         torsion_signs,
         torsion_terms,
@@ -120,6 +134,48 @@ def build_topology(crystal: Crystal, bonds: BondGraph, typing: Typing | None = N
         table.depth[rows] * KCAL_PER_MOL,
         excluded_pairs,
         excluded_images,
+    )
+
+
+PADDLES = 3
+"""Bridges M-X-Y-X-M between two metals that make them a paddlewheel."""
+
+_PADDLE_ENDS = (7, 8, 16)
+
+
+def with_paddlewheels(crystal: Crystal, bonds: BondGraph) -> BondGraph:
+    """The graph with a bond between the two metals of every paddlewheel.
+
+    UFF4MOF describes a paddlewheel with a bond of order 1/4 between its metals (Addicoat et al. 2014); without one the
+    van der Waals terms pull zinc to zinc.
+    """
+    numbers = crystal.numbers
+    links = links_of(crystal.n_atoms, bonds)
+    added: list[tuple[tuple[int, int], tuple[int, int, int]]] = []
+    for metal in np.flatnonzero(METAL[numbers]).tolist():
+        if not 3 <= len(links[metal]) <= 6 or any(METAL[numbers[other]] for _, other, _ in links[metal]):
+            continue
+        bridges: dict[tuple[int, tuple[int, int, int]], int] = {}
+        for _, x, at_x in links[metal]:
+            if numbers[x] not in _PADDLE_ENDS or len(links[x]) != 2:
+                continue
+            for _, y, to_y in links[x]:
+                for _, z, to_z in links[y] if not METAL[numbers[y]] else ():
+                    if numbers[z] != numbers[x] or len(links[z]) != 2:
+                        continue
+                    for _, other, to_other in links[z]:
+                        image = tuple(a + b + c + d for a, b, c, d in zip(at_x, to_y, to_z, to_other, strict=True))
+                        if METAL[numbers[other]] and (other, image) != (metal, (0, 0, 0)):
+                            bridges[other, image] = bridges.get((other, image), 0) + 1
+        for (other, image), count in bridges.items():
+            if count >= PADDLES and (metal, image) < (other, (0, 0, 0)) and 3 <= len(links[other]) <= 6:
+                added.append(((metal, other), image))
+    if not added:
+        return bonds
+    return BondGraph(
+        np.concatenate([bonds.pairs, np.array([pair for pair, _ in added])]),
+        np.concatenate([bonds.images, np.array([image for _, image in added])]),
+        np.concatenate([bonds.orders, np.zeros(len(added))]),
     )
 
 
@@ -164,13 +220,15 @@ def _exclusions(bonds: BondGraph, angles, signs) -> tuple[np.ndarray, np.ndarray
     return pairs, np.concatenate([bonds.images, third_image - first_image])
 
 
-def _angle_series(crystal: Crystal, bonds: BondGraph, typing: Typing, lengths, angles, signs, centres) -> np.ndarray:
-    """Coefficients of the powers of the cosine, kcal/mol (equations 10 and 11, cos(n theta) by Chebyshev)."""
+def _angle_series(
+    crystal: Crystal, bonds: BondGraph, typing: Typing, lengths, angles, signs, centres
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients of the powers of the cosine (equations 10 and 11, cos(n theta) by Chebyshev), guards; kcal/mol."""
     table = atom_types()
     geometry = typing.geometry[centres]
     natural = table.angle[typing.rows[centres]].copy()
     if len(angles) == 0:
-        return np.zeros((0, 5))
+        return np.zeros((0, 5)), np.zeros(0)
     vectors = bonds.vectors(crystal)
     one, two = vectors[angles[:, 0]] * signs[:, :1], vectors[angles[:, 1]] * signs[:, 1:]
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
@@ -200,7 +258,7 @@ def _angle_series(crystal: Crystal, bonds: BondGraph, typing: Typing, lengths, a
     series[fold == 1] = [1, 1, 0, 0, 0]  # 1 + cos
     series[fold == 3] = np.array([1, 3, 0, -4, 0]) / 9  # (1 - cos 3)/9
     series[fold == 4] = np.array([0, 0, 8, 0, -8]) / 16  # (1 - cos 4)/16
-    return series * stiffness[:, None]
+    return series * stiffness[:, None], np.where(fold >= 3, GUARD * stiffness, 0.0)
 
 
 _SP3, _SP2, _NO_TORSION = 3, 2, 0
