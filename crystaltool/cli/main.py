@@ -46,6 +46,9 @@ SUBCOMMANDS = {
     "embed": Subcommand("crystaltool.cli.embed", "Embed building blocks of metal-organic frameworks."),
     "train": Subcommand("crystaltool.cli.train", "Train a model on a prepared HDF5 data set."),
     "sample": Subcommand("crystaltool.cli.sample", "Sample new structures from a trained model."),
+    "assemble": Subcommand(
+        "crystaltool.cli.assemble", "Assemble building blocks to metal-organic frameworks with all atoms."
+    ),
     "relax": Subcommand("crystaltool.cli.relax", "Relax structures with a force field."),
     "check": Subcommand("crystaltool.cli.check", "Check structures and print a verdict for each."),
 }

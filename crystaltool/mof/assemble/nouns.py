@@ -1,0 +1,101 @@
+"""`AssemblyConfig` and `Assembly`: how blocks are put together, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crystaltool.arrays import Float
+from crystaltool.mof.blocks import CoarseMOF
+
+REASONS = ("parity", "closure", "overlap", "dimension")
+"""Why an assembly is refused, in the order in which they are found."""
+
+
+@dataclass(frozen=True)
+class AssemblyConfig:
+    """How MOFs are assembled; lengths in Angstrom.
+
+    Args:
+        starts: random rotations of all blocks tried in one round.
+        rounds: rounds of new starts for a MOF that was refused in the one before.
+        max_closure: largest gap between the two connection points of a bond.
+        widths: Gaussian widths of the annealing, first and last.
+        steps: number of widths.
+        sinkhorn_steps: row and column normalisations at each width.
+        direction: length of the lever by which the direction of a cut bond counts beside its middle.
+        centre_spread: expected error of the given centres; they are held while the width is above it.
+        generations: most rounds of turning badly bound blocks of the `parents` best poses anew; the annealing is then
+            taken up at `restart_width` for `restart_steps`.
+        solved: mean square residual of a connection, A^2, at which the search for orientations ends.
+        candidates: matchings that are polished. finalists: of these, the ones that are freed of contacts.
+        centre_pull, lattice_pull: weights of the given centres (per A of displacement) and of the given cell (A of
+            residual per unit of strain), far below that of closure.
+        contact_weight: weight of a contact against a gap of the same length.
+    """
+
+    starts: int = 32
+    rounds: int = 3
+    max_closure: float = 0.5
+    widths: tuple[float, float] = (3.0, 0.3)
+    steps: int = 24
+    sinkhorn_steps: int = 4
+    direction: float = 1.0
+    centre_spread: float = 0.5
+    generations: int = 6
+    parents: int = 6
+    restart_width: float = 1.2
+    restart_steps: int = 12
+    solved: float = 0.02
+    candidates: int = 12
+    finalists: int = 4
+    centre_pull: float = 0.03
+    lattice_pull: float = 1.0
+    contact_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The best pose found for a MOF, good or refused.
+
+    Args:
+        mof: posed, its cell and centres refined; as given where `reason` is parity.
+        reason: empty if good, else one of `REASONS`. message: one sentence with the numbers.
+        closures: gap between the two connection points of each connection, A; shape (n_connections,).
+        angles: degrees by which each pair of half bonds misses a straight line; shape (n_connections,).
+        n_contacts: pairs of atoms of different blocks that are closer than nonbonded atoms come.
+        closest: smallest distance of such a pair over the sum of the covalent radii; infinite if there is none.
+        cost: mean square residual of a connection, contacts included, A^2; the lower the better.
+        strain: largest principal strain of the cell. displacement: largest move of a centre, A.
+    """
+
+    mof: CoarseMOF
+    reason: str = ""
+    message: str = ""
+    closures: Float[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
+    angles: Float[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
+    n_contacts: int = 0
+    closest: float = np.inf
+    cost: float = np.inf
+    strain: float = 0.0
+    displacement: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether every bond closes and no atoms overlap."""
+        return not self.reason
+
+    @property
+    def closure_max(self) -> float:
+        """The largest gap, A; infinite where nothing was assembled."""
+        return float(self.closures.max()) if len(self.closures) else np.inf
+
+
+def best(assemblies: list[Assembly]) -> Assembly:
+    """Of several decodings of one sample the good one of lowest cost; if all are refused, the one that got furthest."""
+    return min(assemblies, key=lambda one: (not one.good, -_stage(one), one.cost))
+
+
+def _stage(one: Assembly) -> int:
+    return REASONS.index(one.reason) if one.reason else len(REASONS)
