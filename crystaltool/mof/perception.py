@@ -22,12 +22,11 @@ HYDROGEN_TOLERANCE = 0.3
 """A: the same for the one bond of a hydrogen."""
 
 METAL_TOLERANCE = (0.4, 0.3)
-"""A: metal to nonmetal, for most metals and for those of the s and f blocks larger than `LARGE_METAL`. The first lets
-the long axial bonds of Jahn-Teller copper in; in the second the radii are generous by themselves."""
+"""A: metal to nonmetal, for metals of a radius below and above `LARGE_METAL`. The first lets the long axial bonds of
+Jahn-Teller copper in; in the second the radii of alkali metals and lanthanides are generous by themselves."""
 
-LARGE_METAL = 1.45
-HEAVY_P_BLOCK = range(81, 85)
-"""Thallium to polonium: large, but with the tolerance of most metals (Pb-O and Bi-O up to 2.55 A are bonds)."""
+LARGE_METAL = 1.50
+"""A: lead, bismuth and ruthenium lie below it."""
 
 METAL_METAL_TOLERANCE = 0.2
 LONGEST_METAL_METAL = 3.0
@@ -105,7 +104,7 @@ def _limits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     radii = COVALENT_RADIUS[first] + COVALENT_RADIUS[second]
     metals = METAL[first].astype(int) + METAL[second].astype(int)
     metal = np.where(METAL[first], first, second)
-    large = (COVALENT_RADIUS[metal] > LARGE_METAL) & ~np.isin(metal, HEAVY_P_BLOCK)
+    large = COVALENT_RADIUS[metal] > LARGE_METAL
     limits = radii + NONMETAL_TOLERANCE
     limits = np.where(metals == 1, radii + np.where(large, METAL_TOLERANCE[1], METAL_TOLERANCE[0]), limits)
     limits = np.where(metals == 2, np.minimum(radii + METAL_METAL_TOLERANCE, LONGEST_METAL_METAL), limits)

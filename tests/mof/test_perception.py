@@ -71,7 +71,7 @@ def test_metals_bind_each_other_but_not_those_of_the_s_and_f_blocks(metal: int, 
     assert (len(perceive_bonds(pair)) == 1) == bound
 
 
-@pytest.mark.parametrize(("metal", "longest"), [(29, 2.38), (82, 2.52), (19, 2.99), (57, 3.03)])
+@pytest.mark.parametrize(("metal", "longest"), [(29, 2.38), (44, 2.52), (82, 2.52), (19, 2.99), (57, 3.03)])
 def test_longest_bonds_to_oxygen(metal: int, longest: float) -> None:
     for distance, expected in ((longest - 0.01, 1), (longest + 0.02, 0)):
         pair = Crystal(np.eye(3) * 20, np.array([[0.0, 0, 0], [0, 0, distance / 20]]), np.array([metal, 8]))
