@@ -280,8 +280,8 @@ def order_lines(linkers: list[BuildingBlock], n: int, seed: int) -> Iterator[str
     chosen = [linkers[k] for k in rng.permutation(len(linkers))[:n]]
     yield "## Bond orders"
     yield ""
-    yield f"{len(chosen)} different linkers (seed {seed}), orders over our own bonds. A wrong carbon has another number of"
-    yield "bonds than four though no metal binds it. Linkers agree if each element has as many atoms of each valence."
+    yield f"{len(chosen)} different linkers (seed {seed}), orders over our own bonds. A wrong carbon has another number"
+    yield "of bonds than four though no metal binds it. Linkers agree if each element has as many atoms of each valence."
     yield ""
     yield "| method | ms, median | ms, 99th percentile | failed | linkers with a wrong carbon | agree with ours |"
     yield "|---|---|---|---|---|---|"
