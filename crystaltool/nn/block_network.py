@@ -140,7 +140,7 @@ class BlockNetwork(nn.Module):
         code = self.bond_types(bond_types)
         for layer in self.layers:
             h = layer(h, pairs, bonds, code)
-        point = self.point_out(self.norm(h))
+        point = self.point_out(self.norm(h)).to(h.dtype)  # sums in full precision under autocast
         block = torch.arange(len(n_points), device=h.device).repeat_interleave(n_points)
         total = point.new_zeros(len(n_points), point.shape[1]).index_add(0, block, point)
         most = point.new_zeros(total.shape).scatter_reduce(

@@ -159,7 +159,8 @@ def conformers(points: BlockPoints, identity: Int[np.ndarray, "n_blocks"], toler
     keys = np.column_stack([identity, points.n_atoms, points.n_points])
     order = np.lexsort([stands, *keys.T[::-1]])
     changes = np.flatnonzero((np.diff(keys[order], axis=0) != 0).any(axis=1)) + 1
-    for rows in np.split(order, changes):
+    for group in np.split(order, changes):
+        rows = group.tolist()
         if len(rows) < 2 or identity[rows[0]] < 0:
             continue
         leaders: list[int] = []
@@ -176,7 +177,7 @@ def conformers(points: BlockPoints, identity: Int[np.ndarray, "n_blocks"], toler
             if n == len(shapes):
                 shapes = np.concatenate([shapes, np.empty_like(shapes)])
             shapes[n] = shape
-            leaders.append(int(row))
+            leaders.append(row)
     return stands
 
 

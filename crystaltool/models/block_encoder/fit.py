@@ -159,6 +159,7 @@ def fit_block_encoder(
         if brought.model.config != config.model:
             raise CheckpointError(f"{init}: its network has other sizes than the configuration")
         model.load_state_dict(brought.model.state_dict())
+    model.mixed_precision = loop.bfloat16
     model.to(place)
     directory.mkdir(parents=True, exist_ok=True)
     order: dict[int, list[np.ndarray]] = {}
@@ -173,8 +174,7 @@ def fit_block_encoder(
         rows = (pairs if len(pairs) else whole[:1]).reshape(-1)
         rng = np.random.default_rng([loop.seed, step, world.rank])
         batch = points.batch(rows, rng.uniform(0.0, config.noise, len(rows)), rng).to(place, model.dtype)
-        with torch.autocast(place.type, torch.bfloat16, enabled=loop.bfloat16):
-            value, extra = model.loss(batch, torch.from_numpy(identity[rows]).to(place))
+        value, extra = model.loss(batch, torch.from_numpy(identity[rows]).to(place))
         return value * world.weight(len(pairs), len(whole)), extra
 
     record = {

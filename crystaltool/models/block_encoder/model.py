@@ -102,6 +102,7 @@ class BlockEncoder(nn.Module):
     def __init__(self, config: BlockEncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.mixed_precision = False
         self.network = BlockNetwork(
             config.width,
             config.pair_width,
@@ -137,7 +138,8 @@ class BlockEncoder(nn.Module):
     def raw(self, batch: BlockBatch) -> tuple[Tensor, Tensor]:
         """Embeddings before whitening, shape (B, 32), and diameters in Angstrom, shape (B,)."""
         pairs = block_pairs(batch.cart_coords, batch.n_points, self.config.cutoff, self.config.n_functions)
-        vector = self.network(batch.numbers, batch.n_points, pairs, batch.bonds, batch.bond_types)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            vector = self.network(batch.numbers, batch.n_points, pairs, batch.bonds, batch.bond_types)
         spacing = LARGEST_DIAMETER / (DIAMETER_FUNCTIONS - 1)
         centres = torch.linspace(0.0, LARGEST_DIAMETER, DIAMETER_FUNCTIONS, device=self.device, dtype=self.dtype)
         bumps = torch.exp(-0.5 * ((pairs.diameter[:, None] - centres) / spacing) ** 2)
@@ -147,7 +149,7 @@ class BlockEncoder(nn.Module):
             self.connections_in(batch.n_connections.clamp(max=MAX_CONNECTIONS)),
             self.size_in(size),
         ]
-        return self.out(torch.cat([vector, *shortcut], dim=1)), pairs.diameter
+        return self.out(torch.cat([vector.to(self.dtype), *shortcut], dim=1)), pairs.diameter
 
     def forward(self, batch: BlockBatch) -> Tensor:
         """Whitened embeddings; shape (B, 32)."""

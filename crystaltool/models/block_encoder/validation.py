@@ -45,7 +45,7 @@ def validate_blocks(model: BlockEncoder, points: BlockPoints, identity: np.ndarr
         sibling = alike[identity[rows]] > 1
         same = (identity[other] == identity[rows])[sibling]
         same_connections = (points.n_connections[other] == points.n_connections[rows])[sibling]
-        true_diameter = np.array([_diameter(points, row) for row in rows])
+        true_diameter = np.array([_diameter(points, row) for row in rows.tolist()])
         found |= {
             f"{name}_blocks": float(len(rows)),
             f"{name}_siblings": float(sibling.sum()),

@@ -1,0 +1,123 @@
+"""Made blocks and tiny encoders that the tests of the block encoder share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crystaltool.models.block_encoder.data import BlockBatch, block_points
+from crystaltool.models.block_encoder.fit import BlockFitConfig, fit_block_encoder
+from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
+from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF
+from crystaltool.mof.table import MOFTable, TableBuilder, write_mofs
+from crystaltool.training.loop import LoopConfig
+
+SIZES = BlockEncoderConfig(width=16, pair_width=8, n_layers=3, n_near_layers=2, n_functions=8, projection=16)
+"""Everything that the shipped encoder computes, in a hundredth of the time."""
+
+TOML = """
+[model]
+width = 16
+pair_width = 8
+n_layers = 3
+n_near_layers = 2
+n_functions = 8
+projection = 16
+"""
+"""`SIZES` as a configuration file has them."""
+
+REAL_BLOCKS = Path(__file__).resolve().parent / "real_blocks.h5"
+"""Blocks of QMOF structures (CC BY 4.0) whose identity the shipped encoder never saw: two conformers of each identity."""
+
+
+def made_block(chemistry: int, geometry: int) -> BuildingBlock:
+    """A tree of atoms: `chemistry` decides the graph, `geometry` where the atoms are."""
+    rng, place = np.random.default_rng([1, chemistry]), np.random.default_rng([2, chemistry, geometry])
+    n_atoms, n_connections = int(rng.integers(5, 12)), int(rng.integers(1, 5))
+    parents = np.array([rng.integers(0, atom) for atom in range(1, n_atoms)])
+    numbers = rng.choice([6, 6, 6, 7, 8, 9, 35], n_atoms)
+    kind = METAL if chemistry % 3 == 0 else ORGANIC
+    if kind == METAL:
+        numbers[0] = 30
+    ends = rng.integers(0, n_atoms, n_connections)
+
+    def directions(n: int) -> np.ndarray:
+        drawn = place.standard_normal((n, 3))
+        return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+    coords = np.zeros((n_atoms, 3))
+    for atom, step in enumerate(directions(n_atoms - 1), start=1):
+        coords[atom] = coords[parents[atom - 1]] + 1.4 * step
+    points = coords[ends] + 1.1 * directions(n_connections)
+    centre = points.mean(axis=0)
+    return BuildingBlock(
+        kind=kind,
+        numbers=numbers,
+        cart_coords=coords - centre,
+        bonds=np.column_stack([parents, np.arange(1, n_atoms)]),
+        bond_orders=rng.choice([1.0, 1.5, 2.0], n_atoms - 1),
+        connection_coords=points - centre,
+        connection_atoms=ends,
+        identity=f"made-{chemistry}",
+    )
+
+
+@cache
+def made_table(n_identities: int = 24, n_conformers: int = 3) -> MOFTable:
+    """MOFs called mof-0, ..., each of all conformers of one identity; the first conformer stands in it twice."""
+    builder = TableBuilder()
+    for chemistry in range(n_identities):
+        blocks = [made_block(chemistry, geometry) for geometry in range(n_conformers)]
+        blocks = (blocks[0], *blocks)
+        builder.add(CoarseMOF(20 * np.eye(3), blocks, np.zeros((len(blocks), 3)), name=f"mof-{chemistry}"))
+    return builder.table()
+
+
+def write_table(path: Path, table: MOFTable | None = None) -> Path:
+    """That table, or `made_table`, as a file."""
+    write_mofs(path, table or made_table())
+    return path
+
+
+def table_of(blocks: list[BuildingBlock]) -> MOFTable:
+    """A table of blocks without MOFs."""
+    builder = TableBuilder()
+    for block in blocks:
+        builder.add_block(block)
+    return builder.table()
+
+
+def batch_of(blocks: list[BuildingBlock]) -> BlockBatch:
+    """A batch in double precision, coordinates not rounded as a file has them."""
+    batch = block_points(table_of(blocks)).batch(np.arange(len(blocks)))
+    coords = [np.concatenate([block.cart_coords, block.connection_coords]) for block in blocks]
+    return replace(batch, cart_coords=torch.from_numpy(np.concatenate(coords)))
+
+
+def random_encoder(seed: int = 0) -> BlockEncoder:
+    """An untrained encoder in float64 in which no weight is zero."""
+    torch.manual_seed(seed)
+    model = BlockEncoder(SIZES)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+        model.embedding_mean += 0.3
+        model.embedding_scale *= 0.5
+    return model.double().eval()
+
+
+def short_run(epochs: int, **changes) -> BlockFitConfig:
+    """A step or two an epoch on `made_table`."""
+    loop = replace(LoopConfig(steps=1, learning_rate=3e-3, warmup=5, log_every=1, save_every=4), **changes)
+    return BlockFitConfig(SIZES, loop, epochs=epochs, batch_size=32)
+
+
+def trained_folder(directory: Path, epochs: int = 3) -> Path:
+    """A checkpoint folder after a few steps."""
+    data = write_table(directory / "blocks.h5")
+    fit_block_encoder(data, directory / "run", short_run(epochs), device="cpu", threads=1)
+    return directory / "run"
