@@ -50,7 +50,7 @@ class Topology:
         angle_bonds: the two bonds of each angle; shape (n_angles, 2).
         angle_signs: +-1 that makes both point away from the central atom; shape (n_angles, 2).
         angle_series: coefficients of the powers 0 to 4 of the cosine; shape (n_angles, 5).
-        angle_guards: stiffness of the guard against angles of 0 degrees, used while atoms are pushed apart; (n_angles,).
+        angle_guards: stiffness of the guard against angles of 0 degrees; shape (n_angles,).
         torsion_bonds: bonds i-j, j-k, k-l; shape (n_torsions, 3).
         torsion_signs: +-1 that makes them point along i, j, k, l; shape (n_torsions, 3).
         torsion_terms: V/2, n, cos(n phi_0) of V/2 [1 - cos(n phi_0) cos(n phi)]; shape (n_torsions, 3).
