@@ -281,7 +281,7 @@ def order_lines(linkers: list[BuildingBlock], n: int, seed: int) -> Iterator[str
     yield "## Bond orders"
     yield ""
     yield f"{len(chosen)} different linkers (seed {seed}), orders over our own bonds. A wrong carbon has another number"
-    yield "of bonds than four though no metal binds it. Linkers agree if each element has as many atoms of each valence."
+    yield "of bonds than four though no metal binds it. Linkers agree if each element has as many atoms of a valence."
     yield ""
     yield "| method | ms, median | ms, 99th percentile | failed | linkers with a wrong carbon | agree with ours |"
     yield "|---|---|---|---|---|---|"
