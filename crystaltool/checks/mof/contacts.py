@@ -47,7 +47,7 @@ def check_bonds(crystal: Crystal) -> BondGraph:
     return BondGraph(pairs[first], images[first], np.full(len(first), UNKNOWN_ORDER))
 
 
-def longest_weak_bond(first: Int[np.ndarray, "*n"], second: Int[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+def longest_weak_bond(first: Int[np.ndarray, "..."], second: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Length in Angstrom at which a bond between elements has the least valence; 0 unless metal and donor."""
     r_1, r_2 = BOND_VALENCE_SIZE[first], BOND_VALENCE_SIZE[second]
     c_1, c_2 = BOND_VALENCE_ELECTRONEGATIVITY[first], BOND_VALENCE_ELECTRONEGATIVITY[second]

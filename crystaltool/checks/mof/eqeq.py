@@ -3,13 +3,14 @@
 The energy of every atom is expanded about its charge centre c from measured ionisation energies I: hardness
 J = I(c+1) - I(c), electronegativity chi = (I(c+1) + I(c)) / 2 - c J. Atoms interact by a Coulomb term screened by an
 effective dielectric constant of 1.67, damped where orbitals overlap. Equal electronegativity of all atoms and a neutral
-cell make one system of linear equations. The lattice sums are Ewald's, here converged.
+cell make one system of linear equations. The lattice sums are Ewald's, here converged. Where atoms lie far too close,
+the energy is no longer bounded from below: the equations have a solution then, but it is no minimum and means nothing.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve
+from scipy.linalg import cho_factor, cho_solve
 from scipy.special import erfc
 
 from crystaltool.arrays import Float, Int
@@ -35,6 +36,10 @@ OVERLAP_CUTOFF = 7.0
 """Angstrom: beyond it exp(-(a R)^2) is under 1e-6 for the softest atoms (J = 8 eV, a = 0.56 per Angstrom)."""
 
 
+class NoChargesError(InputError):
+    """The energy as a function of the charges has no minimum."""
+
+
 def atom_parameters(numbers: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
     """Electronegativity and hardness of atoms in eV and eV / e.
 
@@ -58,22 +63,21 @@ def eqeq_charges(crystal: Crystal, total_charge: float = 0.0) -> Float[np.ndarra
         total_charge: of the cell, in e.
 
     Raises:
-        InputError: an element without ionisation energies, or equations that cannot be solved.
+        InputError: an element without ionisation energies.
+        NoChargesError: the energy has no minimum.
     """
     n = crystal.n_atoms
     electronegativity, hardness = atom_parameters(crystal.numbers)
     coulomb = ewald_matrix(crystal) + overlap_matrix(crystal, hardness)
-    matrix = np.ones((n + 1, n + 1))
-    matrix[:n, :n] = SCREENING * COULOMB * coulomb
+    matrix = SCREENING * COULOMB * coulomb
     matrix[np.arange(n), np.arange(n)] += hardness
-    matrix[n, n] = 0.0
+    matrix += float(np.abs(matrix).max())  # a charge of the whole cell is fixed: what it costs does not matter
     try:
-        charges = solve(matrix, np.append(-electronegativity, total_charge), assume_a="sym", check_finite=False)[:n]
-    except (np.linalg.LinAlgError, ValueError) as error:
-        raise InputError(f"charge equilibration has no solution: {error}") from None
-    if not np.isfinite(charges).all():
-        raise InputError("charge equilibration has no finite solution")
-    return charges
+        factors = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    except (np.linalg.LinAlgError, ValueError):
+        raise NoChargesError("charges run away: atoms lie too close to each other") from None
+    free, common = cho_solve(factors, np.column_stack([-electronegativity, np.ones(n)]), check_finite=False).T
+    return free + (total_charge - free.sum()) / common.sum() * common
 
 
 def ewald_matrix(crystal: Crystal) -> Float[np.ndarray, "n n"]:

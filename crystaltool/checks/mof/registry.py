@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
     _rule("overlap", "no two atoms nearer than the smaller covalent radius", rules.atomic_overlap),
     _rule("overcoordinated-c", "C with at most 4 neighbours, or bound to metal or B", rules.overcoordinated_carbon),
     _rule("overcoordinated-n", "N with at most 4 neighbours, or bound to metal", rules.overcoordinated_nitrogen),
-    _rule("overcoordinated-h", "H with one atom within 1.1 A", rules.overcoordinated_hydrogen),
+    _rule("overcoordinated-h", "H with one atom within 1.15 A", rules.overcoordinated_hydrogen),
     _rule("undercoordinated-c", "C with 3 flat neighbours, 2 in line or cyanide", rules.undercoordinated_carbon),
     _rule("undercoordinated-n", "N with 2 nonmetals, 3 bonds if single, or nitrile", rules.undercoordinated_nitrogen),
     _rule("undercoordinated-rare-earth", "rare earth with at least 4 neighbours", rules.undercoordinated_rare_earth),

@@ -18,8 +18,9 @@ Findings = dict[int, str]
 
 HYDROGEN, BORON, CARBON, NITROGEN, OXYGEN = 1, 5, 6, 7, 8
 
-HYDROGEN_REACH = 1.1
-"""A: a hydrogen has one neighbour within its van der Waals radius, MOFChecker's measure."""
+HYDROGEN_REACH = 1.15
+"""A: a hydrogen has one neighbour within this. MOFChecker takes 1.1, the radius of hydrogen, just short of a relaxed
+C-H bond (1.10)."""
 
 LINEAR_ANGLE, LINEAR_ANGLE_AT_METAL = 165.0, 150.0
 """Degrees: a carbon with two neighbours is an sp carbon if they enclose at least this angle."""
@@ -77,7 +78,7 @@ def _overcoordinated(coordination: Coordination, number: int, excused: set[int])
 
 
 def overcoordinated_hydrogen(coordination: Coordination) -> Findings:
-    """More than one atom within 1.1 A."""
+    """More than one atom within 1.15 A."""
     first, second, distances = coordination.contacts
     close = distances <= HYDROGEN_REACH
     n_atoms = coordination.crystal.n_atoms
