@@ -136,7 +136,7 @@ def prepare(table: MOFTable, embeddings: Float[np.ndarray, "n_blocks e"], names:
         k=ks,
         n_places=n_places,
         density=mass / np.linalg.det(lattices) * 1.66053907,
-        properties=np.stack([table.properties.get(name, missing) for name in names], axis=1).reshape(len(table), -1),
+        properties=np.array([table.properties.get(name, missing) for name in names]).reshape(len(names), len(table)).T,
         centres=centres % 1.0,
         embeddings=embeddings[places].astype(np.float64),
         kinds=a["blocks/kind"][places].astype(np.int64),
