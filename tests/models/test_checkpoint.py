@@ -17,7 +17,7 @@ from crystaltool.models.weights import find_checkpoint
 from crystaltool.training import checkpoint as files
 from crystaltool.training.checkpoint import FORMAT_VERSION, load_model, read_safetensors, save_model
 from tests.models.tiny import SIZES, trained_folder
-from tests.old_checkpoints.build import COMPUTED, OLD, answers, unpack
+from tests.old_checkpoints.build import COMPUTED, MODELS, OLD, computed, unpack
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +161,7 @@ def test_what_cannot_be_found_is_told_with_what_there_is(folder: Path, monkeypat
 def test_checkpoints_of_every_format_load_and_compute_what_they_did(archive: Path, tmp_path: Path) -> None:
     folder = unpack(archive, tmp_path)
     stored = json.loads((folder / "config.json").read_text())
-    found = answers(load_symmcd(folder).model)
+    found = computed(folder)
     expected = json.loads(COMPUTED.read_text())[archive.name]
     assert stored["crystaltool_format"] <= FORMAT_VERSION and found.keys() == expected.keys()
     for name, values in expected.items():
@@ -170,7 +170,7 @@ def test_checkpoints_of_every_format_load_and_compute_what_they_did(archive: Pat
 
 def test_there_is_a_checkpoint_of_every_format() -> None:
     names = {path.name for path in OLD.glob("*.tar.gz")}
-    assert names == {f"symmcd-format-{version}.tar.gz" for version in range(1, FORMAT_VERSION + 1)}
+    assert names == {f"{model}-format-{n}.tar.gz" for model in MODELS for n in range(1, FORMAT_VERSION + 1)}
     assert all(path.stat().st_size < 200_000 for path in OLD.glob("*.tar.gz"))
 
 

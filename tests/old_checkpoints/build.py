@@ -2,8 +2,9 @@
 
     python -m tests.old_checkpoints.build
 
-writes `symmcd-format-N.tar.gz` and its entry in `computed.json`. To be run once for each new format; archives of
-released formats are never made again. The weights are few distinct numbers, so that a million bytes pack into 60,000.
+writes `MODEL-format-N.tar.gz` of every model, where it is not there yet, and its entry in `computed.json`. To be run
+once for each new format; archives of released formats are never made again. The weights are few distinct numbers, so
+that a million bytes pack into 60,000.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ import numpy as np
 import torch
 
 from crystaltool.batch import Batch
+from crystaltool.models.block_encoder.checkpoint import load_block_encoder
+from crystaltool.models.block_encoder.data import BlockBatch
+from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
 from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import Statistics
 from crystaltool.training.checkpoint import FORMAT_VERSION, save_model
 
+MODELS = ("symmcd", "blocks")
 OLD = Path(__file__).resolve().parent
 COMPUTED = OLD / "computed.json"
 SIZES = SymmCDConfig(
@@ -32,8 +37,11 @@ SIZES = SymmCDConfig(
 )
 
 
-def coarse_weights(model: SymmCD) -> dict[str, torch.Tensor]:
-    """Every weight one of -1, 0, 1 times a power of two that suits its fan-in; statistics of round numbers."""
+BLOCK_SIZES = BlockEncoderConfig(width=8, pair_width=4, n_layers=2, n_near_layers=1, n_functions=4, projection=8)
+
+
+def coarse_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Every weight one of -1, 0, 1 times a power of two that suits its fan-in."""
     rng = np.random.default_rng(1)
     tensors = {}
     for name, value in model.named_parameters():
@@ -42,6 +50,12 @@ def coarse_weights(model: SymmCD) -> dict[str, torch.Tensor]:
         if "rest" in name:
             drawn[rng.random(len(drawn)) < 0.97] = 0.0
         tensors[name] = torch.from_numpy(drawn + (1.0 if "norm" in name and name.endswith("weight") else 0.0)).float()
+    return tensors
+
+
+def coarse_weights(model: SymmCD) -> dict[str, torch.Tensor]:
+    """Coarse parameters and statistics of round numbers."""
+    tensors = coarse_parameters(model)
     counts = np.zeros((230, 65))
     counts[224, 2], counts[61, 3] = 3, 1
     k_mean = np.zeros((7, 6))
@@ -85,6 +99,48 @@ def answers(model: SymmCD) -> dict[str, list[float]]:
     }
 
 
+def block_question() -> BlockBatch:
+    """A bent and a straight block with fixed coordinates."""
+    coords = [[0, 0, 0], [1.4, 0, 0], [2.1, 1.2, 0.3], [-0.9, 0.4, 0.8], [0, 0, 0], [0, 0, 2.0], [0, 0, -1.0]]
+    return BlockBatch(
+        numbers=torch.tensor([6, 7, 8, 0, 30, 8, 0]),
+        cart_coords=torch.tensor(coords, dtype=torch.float64),
+        n_points=torch.tensor([4, 3]),
+        n_atoms=torch.tensor([3, 2]),
+        bonds=torch.tensor([[0, 1], [1, 2], [0, 3], [4, 5], [4, 6]]),
+        bond_types=torch.tensor([0, 0, 1, 0, 1]),
+    )
+
+
+@torch.no_grad()
+def block_answers(model: BlockEncoder) -> dict[str, list[float]]:
+    """The embeddings of `block_question` and what is read from them."""
+    embedding = model(block_question())
+    heads = model.heads(model.unwhiten(embedding))
+    return {
+        "embedding": embedding.flatten().tolist(),
+        "connections": heads.n_connections.flatten().tolist(),
+        "diameter": heads.diameter.tolist(),
+    }
+
+
+def computed(folder: Path) -> dict[str, list[float]]:
+    """What the checkpoint in a folder computes."""
+    if json.loads((folder / "config.json").read_text())["model"] == "blocks":
+        return block_answers(load_block_encoder(folder).model)
+    return answers(load_symmcd(folder).model)
+
+
+def make(model: str, folder: Path) -> None:
+    """A tiny checkpoint of the present format."""
+    if model == "blocks":
+        statistics = {"embedding_mean": torch.full((32,), 0.5), "embedding_scale": torch.full((32,), 0.25)}
+        sizes, tensors = BLOCK_SIZES, coarse_parameters(BlockEncoder(BLOCK_SIZES)) | statistics
+    else:
+        sizes, tensors = SIZES, coarse_weights(SymmCD(SIZES))
+    save_model(folder, {"model": model, "config": {"model": asdict(sizes)}, "data": "made up"}, tensors)
+
+
 def pack(folder: Path, archive: Path) -> None:
     """A tar.gz without times or owners."""
     buffer = io.BytesIO()
@@ -106,17 +162,17 @@ def unpack(archive: Path, target: Path) -> Path:
 
 
 def main() -> None:
-    """Write the archive of the present format."""
-    archive = OLD / f"symmcd-format-{FORMAT_VERSION}.tar.gz"
-    computed = json.loads(COMPUTED.read_text()) if COMPUTED.exists() else {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        torch.manual_seed(0)
-        config = {"model": "symmcd", "config": {"model": asdict(SIZES)}, "data": "made up"}
-        save_model(folder, config, coarse_weights(SymmCD(SIZES)))
-        pack(folder, archive)
-        computed[archive.name] = answers(load_symmcd(folder).model)
-    COMPUTED.write_text(json.dumps(computed, indent=0) + "\n")
+    """Write the archives of the present format that are not there yet."""
+    known = json.loads(COMPUTED.read_text()) if COMPUTED.exists() else {}
+    for model in MODELS:
+        archive = OLD / f"{model}-format-{FORMAT_VERSION}.tar.gz"
+        if archive.exists():
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            make(model, Path(name))
+            pack(Path(name), archive)
+            known[archive.name] = computed(Path(name))
+    COMPUTED.write_text(json.dumps(known, indent=0) + "\n")
 
 
 if __name__ == "__main__":

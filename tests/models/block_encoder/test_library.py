@@ -78,7 +78,7 @@ def test_names_and_bond_orders_may_change_atoms_may_not(embeddings: BlockEmbeddi
     for key, value in (("numbers", 5), ("cart_coords", 9.0), ("bonds", 1), ("kind", 2)):
         changed = table.arrays[f"blocks/{key}"].copy()
         changed[-1] = value
-        with pytest.raises(InputError, match="of the 96 blocks with sha256 .* not of these 96"):
+        with pytest.raises(InputError, match=r"of the 96 blocks with sha256 .* not of these 96"):
             embeddings.of(replace(table, arrays={**table.arrays, f"blocks/{key}": changed}))
     with pytest.raises(InputError, match="not of these"):
         embeddings.of(made_table(24, 2))
@@ -208,9 +208,7 @@ def test_more_neighbours_than_blocks(library: Library, k: int) -> None:
 
 
 def test_a_library_of_another_encoder_is_refused(path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"library\.h5: of the encoder abababababab, the embeddings are of cdcdcdcdcdcd"
-    ):
+    with pytest.raises(InputError, match=r"library\.h5: of the encoder abab.*, the embeddings are of cdcd"):
         Library.load(path, "cd" * 32)
 
 
