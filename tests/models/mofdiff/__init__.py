@@ -1,0 +1,1 @@
+"""Tests of crystaltool/models/mofdiff."""
