@@ -102,10 +102,14 @@ def command(
         ),
     ] = None,
     names: Annotated[
-        Names, typer.Option("--names", help="Call a MOF as its CIF block, or as its file without .cif.")
+        Names,
+        typer.Option("--names", metavar="block|file", help="Call a MOF as its CIF block, or as its file without .cif."),
     ] = Names.block,
     guests: Annotated[
-        Guests, typer.Option("--guests", help="Refuse structures with free molecules, or leave these out.")
+        Guests,
+        typer.Option(
+            "--guests", metavar="refuse|remove", help="Refuse structures with free molecules, or leave these out."
+        ),
     ] = Guests.refuse,
     max_blocks: Annotated[
         int, typer.Option("--max-blocks", min=2, metavar="N", help="Most building blocks in a cell.")
