@@ -79,6 +79,7 @@ class CoarseBatch:
 def canonical_cell(lattice: Float[np.ndarray, "3 3"]) -> Int[np.ndarray, "3 3"]:
     """Unimodular, right-handed T such that T L is reduced: lengths ascending, angles all acute or none acute."""
     basis = reduced_basis(lattice)
+    basis = basis[np.argsort(np.linalg.norm(basis @ lattice, axis=1), kind="stable")]
     rows = basis @ lattice
     metric = rows @ rows.T
     ab, ac, bc = metric[0, 1], metric[0, 2], metric[1, 2]
