@@ -13,7 +13,6 @@ from crystaltool.forcefield.uff.topology import build_topology
 from tests.forcefield.uff.test_typing import molecule
 
 
-
 def open_babel_rows() -> dict[str, list[float]]:
     openbabel = pytest.importorskip("openbabel")
     tables = list(Path(openbabel.__file__).parent.rglob("UFF.prm"))

@@ -64,9 +64,7 @@ def test_forces_and_virials_are_derivatives(name: str, rule: str) -> None:
             return system.evaluate(cart_coords @ deformation, lattices @ deformation, pairs).energies
 
         expected = (found.virials[0] * strain).sum()
-        torch.testing.assert_close(
-            (strained(1) - strained(-1))[0] / (2 * step), expected, atol=1e-5, rtol=1e-6
-        )
+        torch.testing.assert_close((strained(1) - strained(-1))[0] / (2 * step), expected, atol=1e-5, rtol=1e-6)
     assert torch.allclose(found.virials, found.virials.transpose(1, 2), atol=1e-9)
     assert float(found.forces.sum(dim=0).abs().max()) < 1e-9
 
@@ -117,7 +115,7 @@ def test_turned_and_shifted_structures_have_the_same_energy() -> None:
     crystal, topology = prepared("MIL-53")
     turn, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))
     turn *= np.linalg.det(turn)
-    moved = Crystal(crystal.lattice @ turn, crystal.frac_coords + [0.3, -1.2, 5.0], crystal.numbers)
+    moved = Crystal(crystal.lattice @ turn, crystal.frac_coords + np.array([0.3, -1.2, 5.0]), crystal.numbers)
     system = System([topology])
     assert float(energies(system, *system.start([crystal]))) == pytest.approx(
         float(energies(system, *system.start([moved]))), abs=1e-9

@@ -1,0 +1,110 @@
+"""`crystaltool relax` on metal-organic frameworks: which force field, which bonds, and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystaltool.bonds import BondGraph
+from crystaltool.cli import relax
+from crystaltool.crystal import Crystal
+from crystaltool.forcefield import registry
+from crystaltool.io.cif import CifBlock, format_crystal, parse_block
+from crystaltool.io.stream import iter_blocks
+from crystaltool.mof.perception import perceive_bonds
+from tests.cli.one_process import Child, one_process
+from tests.mof.structures import curated
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    with one_process() as running:
+        yield running
+
+
+def read(path: Path) -> dict[str, CifBlock]:
+    blocks = list(iter_blocks([str(path)]))
+    assert all(isinstance(block, CifBlock) for block in blocks)
+    return {block.name: block for block in blocks}
+
+
+def bonds_of(block: CifBlock) -> BondGraph:
+    assert block.bonds is not None
+    return block.bonds
+
+
+def test_defaults_are_the_libraries() -> None:
+    assert relax.DEFAULT_MOF_FORCE_FIELD == registry.DEFAULT_MOF_FORCE_FIELD
+    assert set(registry.FORCE_FIELDS) == {"uff", "chgnet"}
+
+
+def test_what_is_a_mof() -> None:
+    crystal = curated()["MIL-47"]
+    assert relax.is_mof(parse_block(format_crystal(crystal, "mof")))
+    no_hydrogen = Crystal(crystal.lattice, crystal.frac_coords, np.where(crystal.numbers == 1, 9, crystal.numbers))
+    assert not relax.is_mof(parse_block(format_crystal(no_hydrogen, "none")))
+    assert relax.is_mof(parse_block(format_crystal(no_hydrogen, "bonds", bonds=perceive_bonds(no_hydrogen))))
+
+
+def test_stated_bonds_are_kept_and_missing_ones_perceived(child: Child, tmp_path: Path) -> None:
+    crystal = curated()["MIL-47"]
+    graph = perceive_bonds(crystal)
+    kept = np.ones(len(graph), dtype=bool)
+    kept[[int(np.argmax(graph.lengths(crystal)))]] = False  # a graph that perception would not find
+    stated = BondGraph(graph.pairs[kept], graph.images[kept], graph.orders[kept])
+    shifted = Crystal(crystal.lattice, crystal.frac_coords + np.array([0.4, -0.3, 2.2]), crystal.numbers)
+    text = format_crystal(shifted, "stated", properties={"target": "7"}, bonds=stated) + format_crystal(crystal, "bare")
+    (tmp_path / "in.cif").write_text(text)
+    ended = child.run(tmp_path, "relax", "-o", "out.cif", "in.cif")
+    assert ended.code == 0
+    blocks = read(tmp_path / "out.cif")
+    assert list(blocks) == ["stated", "bare"]
+    for block in blocks.values():
+        found = block.properties
+        assert found["relax_forcefield"] == "uff" and found["relax_converged"] == "yes"
+        assert float(found["max_force"]) < 0.05 and float(found["max_stress"]) < 0.1
+        assert block.declared_group == 1 and block.history[-1].endswith("| uff4mof 1")
+        assert bonds_of(block).lengths(block.crystal).max() < 2.6
+    assert blocks["stated"].properties["target"] == "7"
+    assert len(bonds_of(blocks["stated"])) == len(graph) - 1
+    assert len(bonds_of(blocks["bare"])) == len(graph)
+    orders = bonds_of(blocks["bare"]).orders
+    assert set(orders.tolist()) == {0.0, 1.0, 1.5}
+
+
+def test_overlapping_atoms_without_bonds_are_one_line(child: Child, tmp_path: Path) -> None:
+    crystal = curated()["MIL-47"]
+    frac = crystal.frac_coords.copy()
+    frac[1] = frac[0] + 0.01
+    text = format_crystal(Crystal(crystal.lattice, frac, crystal.numbers), "clash") + format_crystal(crystal, "good")
+    (tmp_path / "in.cif").write_text(text)
+    ended = child.run(tmp_path, "relax", "-o", "out.cif", "in.cif")
+    assert ended.code == 2 and list(read(tmp_path / "out.cif")) == ["good"]
+    assert "data_clash: ERROR, atoms 1 and 2 overlap" in ended.err and ended.err.count("ERROR") == 1
+
+
+def test_no_step_is_a_warning_and_the_structure_is_written(child: Child, tmp_path: Path) -> None:
+    crystal = curated()["MIL-47"]
+    (tmp_path / "in.cif").write_text(format_crystal(crystal, "mof"))
+    ended = child.run(tmp_path, "relax", "--max-steps", "0", "-o", "out.cif", "in.cif")
+    assert ended.code == 0 and "data_mof: WARNING, not converged in 0 steps" in ended.err
+    block = read(tmp_path / "out.cif")["mof"]
+    assert block.properties["relax_converged"] == "no"
+    np.testing.assert_allclose(np.linalg.norm(block.crystal.lattice, axis=1), np.linalg.norm(crystal.lattice, axis=1))
+
+
+def test_chgnet_takes_a_mof_with_bonds(child: Child, tmp_path: Path) -> None:
+    pytest.importorskip("chgnet", reason="the mlip extra is not installed")
+    crystal = curated()["MIL-47"]
+    bonds = perceive_bonds(crystal)
+    (tmp_path / "in.cif").write_text(format_crystal(crystal, "mof", bonds=bonds))
+    ended = child.run(tmp_path, "relax", "--forcefield", "chgnet", "--max-steps", "1", "-o", "out.cif", "in.cif")
+    assert ended.code == 0
+    block = read(tmp_path / "out.cif")["mof"]
+    assert block.properties["relax_forcefield"] == "chgnet" and block.declared_group == 1
+    np.testing.assert_allclose(
+        np.sort(bonds_of(block).lengths(block.crystal)), np.sort(bonds.lengths(crystal)), atol=0.3
+    )
