@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from crystaltool.mof.assemble import Assembly
     from crystaltool.mof.blocks import CoarseMOF
 
-# Stand also in mof/assemble/nouns.py, which this module must not load for --help; a test compares them.
+# Stands also in mof/assemble/nouns.py, which this module must not load for --help; a test compares them.
 DEFAULT_STARTS = 32
-DEFAULT_MAX_CLOSURE = 0.5
+
+# Blocks of a library are rigid conformers from other MOFs: gaps of this size close in `relax`, which knows the bonds.
+DEFAULT_MAX_CLOSURE = 2.0
 
 
 @dataclass(frozen=True)

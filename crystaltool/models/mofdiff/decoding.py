@@ -3,12 +3,12 @@
 The nearest neighbour of each place alone leaves four of ten MOFs with connection points that cannot all be paired
 (guide figures of MOFDiff). Here the whole MOF is decoded at once: the best sum of scores over all choices in which the
 connection points on metal blocks number as many as those on the others, found by dynamic programming over the running
-difference.
+difference. Each further distinct block costs a penalty, so that places that look alike share one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,59 +52,110 @@ def decode(
     scores: Float[np.ndarray, "n_places n"],
     library_kinds: Int[np.ndarray, "n"],
     library_connections: Int[np.ndarray, "n"],
+    penalties: Sequence[float],
     n: int,
     rng: np.random.Generator,
     temperature: float,
 ) -> Iterator[Choice]:
-    """At most `n` different decodings, the best first, then ones drawn by perturbing the scores.
+    """At most `n` different decodings: one for each penalty, then ones drawn by perturbing the scores.
 
-    The perturbation is one Gumbel number a library block (Papandreou and Yuille, ICCV 2011), the same in every place:
-    places that look alike get the same block.
+    Args:
+        scores: of `place_scores`.
+        library_kinds, library_connections: of the library's blocks.
+        penalties: what each further distinct block costs, in units of the scores.
+        n: how many.
+        rng: perturbs: one Gumbel number a library block (Papandreou and Yuille, ICCV 2011).
+        temperature: of the perturbation.
     """
     signed = np.where(library_kinds == METAL, library_connections, -library_connections)
     seen: set[tuple[int, ...]] = set()
-    for attempt in range(4 * n):
+    for attempt in range(len(penalties) + 4 * n):
         if len(seen) == n:
             return
-        noise = rng.gumbel(size=len(signed))
-        rows = _balanced(scores + temperature * noise if attempt else scores, signed)
-        if rows is None:
+        noisy = scores
+        if attempt >= len(penalties):
+            noisy = scores + temperature * rng.gumbel(size=len(signed))
+        groups = merge_places(noisy, penalties[attempt % len(penalties)])
+        totals = np.stack([noisy[group].sum(0) for group in groups])
+        chosen = _balanced(totals, signed, np.array([len(group) for group in groups]))
+        if chosen is None and len(groups) < len(scores):  # merged so that nothing balances: each place by itself
+            groups = [[place] for place in range(len(scores))]
+            chosen = _balanced(noisy, signed, np.ones(len(groups), dtype=np.int64))
+        if chosen is None:
             return
+        rows = np.zeros(len(scores), dtype=np.int64)
+        for group, row in zip(groups, chosen.tolist(), strict=True):
+            rows[group] = row
         if tuple(rows.tolist()) not in seen:
             seen.add(tuple(rows.tolist()))
             yield Choice(rows, float(scores[np.arange(len(rows)), rows].sum()))
 
 
-def _balanced(scores: Float[np.ndarray, "n_places n"], signed: Int[np.ndarray, "n"]) -> np.ndarray | None:
-    """Rows of the best choice whose signed connection points add up to nothing, with metals and others in it."""
-    n_places = len(scores)
+def merge_places(scores: Float[np.ndarray, "n_places n"], penalty: float) -> list[list[int]]:
+    """Places that hold the same block: merged in pairs, cheapest first, as long as a merge costs less than `penalty`.
+
+    Real MOFs have one or two distinct nodes and linkers; copies of one block average the noise of their embeddings.
+    """
+    groups = [[place] for place in range(len(scores))]
+    totals = [scores[place] for place in range(len(scores))]
+    best = [float(total.max()) for total in totals]
+    costs: dict[tuple[int, int], float] = {}
+    alive = set(range(len(groups)))
+
+    def price(i: int, j: int) -> None:
+        costs[i, j] = best[i] + best[j] - float((totals[i] + totals[j]).max())
+
+    for i in alive:
+        for j in range(i):
+            price(j, i)
+    while costs:
+        (i, j), cost = min(costs.items(), key=lambda item: item[1])
+        if cost >= penalty:
+            break
+        new = len(groups)
+        groups.append(groups[i] + groups[j])
+        totals.append(totals[i] + totals[j])
+        best.append(float(totals[new].max()))
+        alive -= {i, j}
+        costs = {pair: value for pair, value in costs.items() if not {i, j} & set(pair)}
+        for other in alive:
+            price(other, new)
+        alive.add(new)
+    return [sorted(groups[i]) for i in sorted(alive)]
+
+
+def _balanced(
+    scores: Float[np.ndarray, "n_groups n"], signed: Int[np.ndarray, "n"], sizes: Int[np.ndarray, "n_groups"]
+) -> np.ndarray | None:
+    """Rows of the best choice whose signed connection points, each times the size of its group, add up to nothing."""
+    n_groups, n_places = len(scores), int(sizes.sum())
     values = np.arange(-MAX_CONNECTIONS, MAX_CONNECTIONS + 1)
-    best = np.full((n_places, len(values)), NO_SCORE)
-    row = np.zeros((n_places, len(values)), dtype=np.int64)
+    best = np.full((n_groups, len(values)), NO_SCORE)
+    row = np.zeros((n_groups, len(values)), dtype=np.int64)
     for column, value in enumerate(values):
         members = np.flatnonzero(signed == value)
         if value != 0 and len(members):
             chosen = members[np.argmax(scores[:, members], axis=1)]
-            best[:, column], row[:, column] = scores[np.arange(n_places), chosen], chosen
+            best[:, column], row[:, column] = scores[np.arange(n_groups), chosen], chosen
     reach = n_places * MAX_CONNECTIONS
-    total = np.full((n_places + 1, 2 * reach + 1), NO_SCORE * n_places)
+    nothing = NO_SCORE * n_places
+    total = np.full((n_groups + 1, 2 * reach + 1), nothing)
     total[0, reach] = 0.0
-    back = np.zeros((n_places, 2 * reach + 1), dtype=np.int64)
-    for place in range(n_places):
-        moved = np.full((len(values), 2 * reach + 1), NO_SCORE * n_places)
-        for column, value in enumerate(values.tolist()):
-            if best[place, column] <= NO_SCORE:
-                continue
-            source = total[place, max(0, -value) : 2 * reach + 1 - max(0, value)]
-            moved[column, max(0, value) : 2 * reach + 1 + min(0, value)] = source + best[place, column]
-        back[place] = moved.argmax(0)
-        total[place + 1] = moved.max(0)
-    if total[n_places, reach] <= NO_SCORE:
+    back = np.zeros((n_groups, 2 * reach + 1), dtype=np.int64)
+    for group in range(n_groups):
+        moved = np.full((len(values), 2 * reach + 1), nothing)
+        for column, value in enumerate((values * sizes[group]).tolist()):
+            if best[group, column] > NO_SCORE:
+                source = total[group, max(0, -value) : 2 * reach + 1 - max(0, value)]
+                moved[column, max(0, value) : 2 * reach + 1 + min(0, value)] = source + best[group, column]
+        back[group] = moved.argmax(0)
+        total[group + 1] = moved.max(0)
+    if total[n_groups, reach] <= NO_SCORE:
         return None
-    rows = np.zeros(n_places, dtype=np.int64)
+    rows = np.zeros(n_groups, dtype=np.int64)
     state = reach
-    for place in range(n_places - 1, -1, -1):
-        column = back[place, state]
-        rows[place] = row[place, column]
-        state -= values[column]
+    for group in range(n_groups - 1, -1, -1):
+        column = back[group, state]
+        rows[group] = row[group, column]
+        state -= int(values[column] * sizes[group])
     return rows
