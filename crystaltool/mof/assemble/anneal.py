@@ -8,68 +8,73 @@ that a Gaussian error of `centre_spread` gives it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from crystaltool.arrays import Float
 from crystaltool.mof.assemble.nouns import AssemblyConfig
-from crystaltool.mof.assemble.problem import Pose, Problem, Side, of_blocks, of_points
+from crystaltool.mof.assemble.problem import Pose, Problem, Side
 
 _STICK = 0.02
 """Weight of a block's present rotation, A^2: directions about which its connection points say nothing stay."""
 
 
-def anneal(problem: Problem, start: Pose, config: AssemblyConfig, first: float, steps: int) -> Pose:
-    """Rotations and centres after `steps` widths from `first` A to the last; the cell stays as it is."""
+def anneal(problem: Problem, start: Pose, config: AssemblyConfig, first: Float[torch.Tensor, "B"], steps: int) -> Pose:
+    """Rotations and centres after `steps` widths, from each row's first to the last in A; the cell stays as it is."""
     inverse = torch.linalg.inv(problem.lattice)
-    last = config.widths[1]
-    metal, other = problem.metal, problem.other
-    metal_state = (start.metal_rotations, start.metal_centres)
-    other_state = (start.other_rotations, start.other_centres)
+    metal = _placed(problem.metal, start.metal_rotations, start.metal_centres)
+    other = _placed(problem.other, start.other_rotations, start.other_centres)
+    shrink = config.last_width / first
     for step in range(steps):
-        width = first * (last / first) ** (step / max(steps - 1, 1))
+        width = (first * shrink ** (step / max(steps - 1, 1)))[:, None, None]
         # each side in turn comes to the other, which stands still
-        metal_state = _come(problem, inverse, metal, metal_state, other, other_state, width, config)
-        other_state = _come(problem, inverse, other, other_state, metal, metal_state, width, config)
-    return Pose(*metal_state, *other_state, problem.lattice)
+        metal = _come(problem, inverse, problem.metal, metal, other, width, config)
+        other = _come(problem, inverse, problem.other, other, metal, width, config)
+    return Pose(metal.rotations, metal.centres, other.rotations, other.centres, problem.lattice)
 
 
-def _come(problem, inverse, mine: Side, my_state, theirs: Side, their_state, width: float, config: AssemblyConfig):
-    rotations, centres = my_state
-    points = of_points(mine.points, rotations, mine.block) + of_blocks(centres, mine.block)
-    directions = of_points(mine.directions, rotations, mine.block)
-    their_points = of_points(theirs.points, their_state[0], theirs.block) + of_blocks(their_state[1], theirs.block)
-    their_directions = of_points(theirs.directions, their_state[0], theirs.block)
-    gaps = nearest(their_points[:, None] - points[:, :, None], problem.lattice, inverse)
-    cost = gaps.square().sum(-1) + 2 * config.direction**2 * (1 + directions @ their_directions.mT)
+@dataclass(frozen=True)
+class _Placed:
+    """Where the blocks of one side stand, and with them their connection points and directions."""
+
+    rotations: torch.Tensor
+    centres: torch.Tensor
+    points: torch.Tensor
+    directions: torch.Tensor
+
+
+def _placed(side: Side, rotations: torch.Tensor, centres: torch.Tensor) -> _Placed:
+    rows = torch.arange(len(centres), device=centres.device)[:, None]
+    both = torch.stack([side.points, side.directions], dim=-2) @ rotations[rows, side.block]
+    return _Placed(rotations, centres, both[..., 0, :] + centres[rows, side.block], both[..., 1, :])
+
+
+def _come(problem, inverse, side: Side, mine: _Placed, theirs: _Placed, width, config: AssemblyConfig) -> _Placed:
+    """One side after each of its blocks has gone to where the points of the other side pull it."""
+    n = mine.points.shape[1]
+    frac = (theirs.points @ inverse).mT[:, :, None, :] - (mine.points @ inverse).mT[:, :, :, None]
+    frac = (frac - frac.round()).flatten(2)  # (B, 3, N N): to the nearest image, for a reduced cell
+    cost = (problem.lattice.mT @ frac).square().sum(1).unflatten(1, (n, n))
+    cost = cost + 2 * config.direction**2 * (1 + mine.directions @ theirs.directions.mT)
     weights = sinkhorn(cost / (2 * width**2), problem.present, config.sinkhorn_steps)
-    total = weights.sum(-1, keepdim=True).clamp_min(1e-12)
-    weights = weights / total
-    pull = problem.present.to(weights.dtype)[..., None]
-    targets = (points + (weights[..., None] * gaps).sum(-2)) * pull
-    aims = -(weights @ their_directions) * pull
+    pull = (frac.unflatten(2, (n, n)) * weights[:, None]).sum(-1).mT @ problem.lattice
+    targets = (mine.points + pull) * problem.present[..., None]
+    aims = -(weights @ theirs.directions)
     stiffness = (width / config.centre_spread) ** 2
-    count = mine.member.sum(-1, keepdim=True)
-    moved = (mine.member @ targets + stiffness * mine.centres) / (count + stiffness)
-    targets = targets - of_blocks(moved, mine.block) * pull
-    outer = mine.points[..., :, None] * targets[..., None, :]
-    outer = outer + config.direction**2 * mine.directions[..., :, None] * aims[..., None, :]
-    covariance = (mine.member @ outer.flatten(-2)).unflatten(-1, (3, 3)) + _STICK * rotations
-    return nearest_rotation(covariance), moved
-
-
-def nearest(
-    vectors: Float[torch.Tensor, "B *N 3"], lattice: Float[torch.Tensor, "B 3 3"], inverse: Float[torch.Tensor, "B 3 3"]
-) -> Float[torch.Tensor, "B *N 3"]:
-    """Vectors to the nearest images, for a reduced cell."""
-    flat = vectors.flatten(1, -2)
-    frac = flat @ inverse
-    return ((frac - frac.round()) @ lattice).reshape(vectors.shape)
+    count = side.member.sum(-1, keepdim=True)
+    centres = (side.member @ targets + stiffness * side.centres) / (count + stiffness)
+    arms = targets - side.member.mT @ centres
+    outer = side.points[..., :, None] * arms[..., None, :]
+    outer = outer + config.direction**2 * side.directions[..., :, None] * aims[..., None, :]
+    covariance = (side.member @ outer.flatten(-2)).unflatten(-1, (3, 3)) + _STICK * mine.rotations
+    return _placed(side, nearest_rotation(covariance), centres)
 
 
 def sinkhorn(energies: Float[torch.Tensor, "B N N"], present: torch.Tensor, steps: int) -> Float[torch.Tensor, "B N N"]:
     """Weights exp(-energy), rows and columns normalised in turn; zero in rows and columns that are not present."""
     weights = torch.exp(energies.amin(dim=-1, keepdim=True) - energies)
-    weights = weights * present[:, :, None] * present[:, None, :]
+    weights = weights * (present[:, :, None] & present[:, None, :])
     for _ in range(steps):
         weights = weights / weights.sum(dim=-2, keepdim=True).clamp_min(1e-20)
         weights = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-20)
@@ -84,9 +89,9 @@ def nearest_rotation(covariance: Float[torch.Tensor, "*B 3 3"]) -> Float[torch.T
     return left @ right
 
 
-def random_rotations(normals: Float[torch.Tensor, "*B 4"]) -> Float[torch.Tensor, "*B 3 3"]:
-    """Uniform rotations from normal quadruples (quaternions)."""
-    w, x, y, z = (normals / normals.norm(dim=-1, keepdim=True)).unbind(-1)
+def rotations_of(quaternions: Float[torch.Tensor, "*B 4"]) -> Float[torch.Tensor, "*B 3 3"]:
+    """Rotations of quaternions of any length; uniform for normal quadruples."""
+    w, x, y, z = (quaternions / quaternions.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
         2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),

@@ -21,13 +21,15 @@ class AssemblyConfig:
         starts: random rotations of all blocks tried in one round.
         rounds: rounds of new starts for a MOF that was refused in the one before.
         max_closure: largest gap between the two connection points of a bond.
-        widths: Gaussian widths of the annealing, first and last.
+        first_widths: between these each start draws the first Gaussian width of its annealing. last_width: the last.
         steps: number of widths.
         sinkhorn_steps: row and column normalisations at each width.
         direction: length of the lever by which the direction of a cut bond counts beside its middle.
         centre_spread: expected error of the given centres; they are held while the width is above it.
         generations: most rounds of turning badly bound blocks of the `parents` best poses anew; the annealing is then
-            taken up at `restart_width` for `restart_steps`.
+            taken up at a width between `restart_widths` for `restart_steps`.
+        flips: part of these turns that is by 180 degrees about a principal axis of the block.
+        patience: generations without progress after which the search ends.
         solved: mean square residual of a connection, A^2, at which the search for orientations ends.
         candidates: matchings that are polished. finalists: of these, the ones that are freed of contacts.
         centre_pull, lattice_pull: weights of the given centres (per A of displacement) and of the given cell (A of
@@ -36,21 +38,24 @@ class AssemblyConfig:
     """
 
     starts: int = 32
-    rounds: int = 3
+    rounds: int = 2
     max_closure: float = 0.5
-    widths: tuple[float, float] = (3.0, 0.3)
-    steps: int = 24
+    first_widths: tuple[float, float] = (0.8, 3.0)
+    last_width: float = 0.25
+    steps: int = 20
     sinkhorn_steps: int = 4
     direction: float = 1.0
     centre_spread: float = 0.5
-    generations: int = 6
+    generations: int = 24
+    patience: int = 8
     parents: int = 6
-    restart_width: float = 1.2
-    restart_steps: int = 12
-    solved: float = 0.02
-    candidates: int = 12
-    finalists: int = 4
-    centre_pull: float = 0.03
+    flips: float = 0.5
+    restart_widths: tuple[float, float] = (0.35, 1.2)
+    restart_steps: int = 10
+    solved: float = 0.004
+    candidates: int = 8
+    finalists: int = 3
+    centre_pull: float = 0.15
     lattice_pull: float = 1.0
     contact_weight: float = 0.5
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from crystaltool.mof.assemble.anneal import anneal, random_rotations
+from crystaltool.mof.assemble.anneal import anneal, rotations_of
 from crystaltool.mof.assemble.matching import match
 from crystaltool.mof.assemble.nouns import AssemblyConfig
 from crystaltool.mof.assemble.problem import Pose, Problem, stack
@@ -78,62 +78,82 @@ def search(problem: Problem, draws: Sequence[np.random.Generator], config: Assem
     normals = np.stack([draw.standard_normal((config.starts, n_blocks, 4)) for draw in draws])
     owner = np.repeat(np.arange(n_mofs), config.starts)
     wide = problem.select(_index(owner, problem))
-    turns = random_rotations(_index(normals, problem).flatten(0, 1)).to(problem.lattice.dtype)
+    turns = rotations_of(_index(normals, problem).flatten(0, 1)).to(problem.lattice.dtype)
     start = Pose(turns[:, :n_metal], wide.metal.centres, turns[:, n_metal:], wide.other.centres, wide.lattice)
-    pool = _annealed(problem, start, owner, config, config.widths[0], config.steps).best(config.candidates)
+    widths = np.concatenate([_widths(draw, config.first_widths, config.starts) for draw in draws])
+    pool = _annealed(problem, start, owner, config, widths, config.steps).best(config.candidates)
     counts = problem.present.sum(1).cpu().numpy()
+    lowest, waited = np.full(n_mofs, np.inf), np.zeros(n_mofs, dtype=np.int64)
     for _ in range(config.generations):
-        solved = {
-            mof for mof, total in zip(pool.owner, pool.totals, strict=True) if total < config.solved * counts[mof]
-        }
-        active = [mof for mof in range(n_mofs) if mof not in solved]
+        now = np.array([pool.totals[pool.owner == mof].min() for mof in range(n_mofs)])
+        waited = np.where(now < lowest * (1 - _DISTINCT), 0, waited + 1)
+        lowest = now
+        active = np.flatnonzero((now > config.solved * counts) & (waited < config.patience)).tolist()
         if not active:
             break
-        parents, turned, fresh = _offspring(pool, active, draws, config)
-        start = _turn(pool.poses.select(_index(parents, problem)), _index(turned, problem), _index(fresh, problem))
-        children = _annealed(problem, start, pool.owner[parents], config, config.restart_width, config.restart_steps)
+        parents, turned, turns = _offspring(pool, active, draws, config)
+        start = _turn(pool.poses.select(_index(parents, problem)), _index(turned, problem), _index(turns, problem))
+        widths = np.concatenate([_widths(draws[mof], config.restart_widths, config.starts) for mof in active])
+        children = _annealed(problem, start, pool.owner[parents], config, widths, config.restart_steps)
         pool = pool.joined(children).best(config.candidates)
     return pool
 
 
-def _annealed(problem: Problem, start: Pose, owner: np.ndarray, config, width: float, steps: int) -> Pool:
+def _widths(draw: np.random.Generator, limits: tuple[float, float], n: int) -> np.ndarray:
+    """Log-uniform between two limits: a wide Gaussian sees far, a narrow one keeps what a start is like."""
+    return np.exp(draw.uniform(np.log(limits[0]), np.log(limits[1]), n))
+
+
+def _annealed(problem: Problem, start: Pose, owner: np.ndarray, config, widths: np.ndarray, steps: int) -> Pool:
     wide = problem.select(_index(owner, problem))
-    poses = anneal(wide, start, config, width, steps)
+    poses = anneal(wide, start, config, _index(widths, problem).to(problem.lattice.dtype), steps)
     matching, costs = match(wide, poses, config.direction)
     partner = torch.take_along_dim(wide.other.block, matching.partner, 1)
     other = torch.zeros(wide.other.member.shape[:2], dtype=costs.dtype, device=costs.device)
-    n_other = wide.other.member.sum(-1).clamp_min(1)
-    other = other.scatter_add(1, partner, costs) / n_other
-    metal = (wide.metal.member @ costs[..., None]).squeeze(-1) / wide.metal.member.sum(-1).clamp_min(1)
-    losses = torch.cat([metal, other], 1).double().cpu().numpy()
-    return Pool(poses, owner, costs.double().sum(1).cpu().numpy(), losses)
+    other = other.scatter_add(1, partner, costs)
+    metal = (wide.metal.member @ costs[..., None]).squeeze(-1)
+    given = torch.cat([wide.metal.centres, wide.other.centres], 1)
+    pulls = config.centre_pull**2 * (poses.centres - given).square().sum(-1)
+    counts = torch.cat([wide.metal.member.sum(-1), wide.other.member.sum(-1)], 1)
+    losses = (torch.cat([metal, other], 1) + pulls) / counts.clamp_min(1)
+    totals = costs.sum(1) + pulls.sum(1)
+    return Pool(poses, owner, totals.double().cpu().numpy(), losses.double().cpu().numpy())
 
 
 def _offspring(pool: Pool, active: list[int], draws, config: AssemblyConfig):
-    """Parents of the next generation, which of their blocks turn (n, blocks), and quaternions (n, blocks, 4)."""
-    parents, turned, fresh = [], [], []
+    """Parents of the next generation, which of their blocks turn (n, blocks), and by what (n, blocks, 4).
+
+    The turn is a quaternion in the block's own frame: half of them by 180 degrees about a principal axis, since blocks
+    that look alike from two sides end the wrong way round, the others at random.
+    """
+    parents, turned, turns = [], [], []
     n_blocks = pool.losses.shape[1]
     for mof in active:
         rows = np.flatnonzero(pool.owner == mof)[: config.parents]
         draw = draws[mof]
         chosen = rows[np.arange(config.starts) % len(rows)]
-        share = pool.losses[chosen] / pool.losses[chosen].sum(1, keepdims=True).clip(1e-12)
-        amount = draw.integers(1, 5, (config.starts, 1))
+        share = pool.losses[chosen]
+        share = share + 0.3 * share.mean(1, keepdims=True) * (share > 0)
+        share = share / share.sum(1, keepdims=True).clip(1e-12)
+        amount = draw.integers(0, 4, (config.starts, 1))
         mask = draw.random((config.starts, n_blocks)) < (share * amount).clip(0, 0.9)
         # at least the block that a draw by loss names
         named = (draw.random((config.starts, 1)) < share.cumsum(1)).argmax(1)
         mask[np.arange(config.starts), named] = True
+        free = draw.standard_normal((config.starts, n_blocks, 4))
+        flips = np.eye(4)[draw.integers(1, 4, (config.starts, n_blocks))]
+        flip = draw.random((config.starts, n_blocks, 1)) < config.flips
         parents.append(chosen)
         turned.append(mask)
-        fresh.append(draw.standard_normal((config.starts, n_blocks, 4)))
-    return np.concatenate(parents), np.concatenate(turned), np.concatenate(fresh)
+        turns.append(np.where(flip, flips, free))
+    return np.concatenate(parents), np.concatenate(turned), np.concatenate(turns)
 
 
-def _turn(poses: Pose, turned: torch.Tensor, fresh: torch.Tensor) -> Pose:
-    """Poses with the marked blocks turned at random."""
+def _turn(poses: Pose, turned: torch.Tensor, turns: torch.Tensor) -> Pose:
+    """Poses with the marked blocks turned in their own frames."""
     n_metal = poses.metal_centres.shape[1]
-    turns = random_rotations(fresh).to(poses.lattice.dtype)
-    rotations = torch.where(turned[..., None, None], turns, poses.rotations)
+    moved = rotations_of(turns).to(poses.lattice.dtype) @ poses.rotations
+    rotations = torch.where(turned[..., None, None], moved, poses.rotations)
     return Pose(rotations[:, :n_metal], poses.metal_centres, rotations[:, n_metal:], poses.other_centres, poses.lattice)
 
 

@@ -53,10 +53,11 @@ def assemble_many(
         device: where the annealing and the least squares run.
 
     Returns:
-        One result per MOF, in order; what else is in the list changes none of them.
+        One result per MOF, in order; on a CPU what else is in the list changes none of them by a bit.
     """
     config = config or AssemblyConfig()
     items = [(index,) for index in range(len(mofs))] if items is None else items
+    on_gpu = torch.device(device).type != "cpu"  # on a CPU one MOF fills the batch, and stays the same to the last bit
     results: dict[int, Assembly] = {}
     groups: dict[tuple[int, int, int], list[int]] = {}
     for index, mof in enumerate(mofs):
@@ -68,7 +69,7 @@ def assemble_many(
     for size, members in groups.items():
         todo = members
         for round_ in range(config.rounds):
-            at_once = max(1, _MOST_AT_ONCE // (size[2] ** 2 * config.starts))
+            at_once = max(1, _MOST_AT_ONCE // (size[2] ** 2 * config.starts)) if on_gpu else 1
             for begin in range(0, len(todo), at_once):
                 chunk = todo[begin : begin + at_once]
                 draws = [np.random.default_rng([seed, *items[index], round_]) for index in chunk]
