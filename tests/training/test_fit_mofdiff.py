@@ -1,0 +1,293 @@
+"""Runs of MOFDiff from a data set: files, killed runs, splits, what a bare host has."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from crystaltool.errors import CheckpointError, InputError, UsageError
+from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, write_embeddings
+from crystaltool.models.mofdiff.checkpoint import load_mofdiff
+from crystaltool.models.mofdiff.fit import MOFDiffFitConfig, fit_mofdiff, main, read_config, select, split_rows
+from crystaltool.mof.table import MOFTable, tabulate, write_mofs
+from crystaltool.training.checkpoint import load_state, read_safetensors
+from tests.conftest import ROOT, tool_environment
+from tests.models.mofdiff.tiny import (
+    ENCODER_SHA256,
+    SIZES,
+    TOML,
+    embeddings_of,
+    short_run,
+    small_data,
+    small_table,
+    write_data,
+)
+from tests.training.test_fit import BARE_HOST
+
+KILLED_ON_A_BARE_HOST = f"""
+import importlib.abc, os, signal, sys
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {BARE_HOST!r}:
+            raise ModuleNotFoundError("hidden by the test: " + name)
+sys.meta_path.insert(0, Hidden())
+from crystaltool.models.mofdiff import fit
+original = fit.fit_mofdiff
+def struck(*arguments, on_progress, **options):
+    def strike(progress):
+        on_progress(progress)
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+    original(*arguments, on_progress=strike, **options)
+fit.fit_mofdiff = struck
+sys.exit(fit.main(sys.argv[1:]))
+"""
+"""The bare command where no other library can be imported, killed between two saves without a chance to clean up."""
+
+CONFIG = replace(short_run(3), batch_size=5)
+"""Fourteen MOFs to train on, three steps an epoch: nine steps, saved every four, logged each."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def fit(data: tuple[Path, Path], folder: Path, config: MOFDiffFitConfig, **options) -> None:
+    fit_mofdiff(data[0], folder, config, embeddings=data[1], device="cpu", threads=1, **options)
+
+
+def lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unbroken run."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(data, folder, CONFIG)
+    return folder
+
+
+def test_a_run_leaves_weights_config_state_and_metrics(whole: Path) -> None:
+    names = ["config.json", "metrics.jsonl", "model.safetensors", "state.h5"]
+    assert sorted(path.name for path in whole.iterdir()) == names
+    assert [line["step"] for line in lines(whole)] == list(range(1, 10))
+    parts = {"centre", "embedding", "cell", "k", "count", "metal", "property", "kind", "connection", "kl", "prior"}
+    assert all(line.keys() >= parts | {"loss", "lr"} for line in lines(whole))
+    stored = json.loads((whole / "config.json").read_text())
+    assert stored["model"] == "mofdiff" and stored["data"] == "data.h5" and stored["config"]["loop"]["steps"] == 9
+    assert stored["encoder_sha256"] == ENCODER_SHA256
+    assert stored["trained_on"] == {"mofs": 14, "rows_an_epoch": 14}
+    model = load_mofdiff(whole).model
+    assert model.config == SIZES
+    state = load_state(whole / "state.h5")[1]
+    for name, value in state["average"].items():
+        assert torch.equal(model.state_dict()[name].float(), value), name
+    assert not torch.equal(state["average"]["encoder.out.0.weight"], state["weights"]["encoder.out.0.weight"])
+
+
+def test_statistics_are_of_the_mofs_that_are_trained_on(whole: Path) -> None:
+    model, data = load_mofdiff(whole).model, small_data()
+    rows = np.flatnonzero(small_table().properties["split"] == 0)
+    assert len(rows) == 14
+    k = data.k[rows].copy()
+    k[:, 5] -= np.log(data.n_places[rows]) / 3
+    np.testing.assert_allclose(model.k_mean.numpy(), k.mean(0), atol=1e-5)
+    labels = data.properties[rows, 0]
+    assert float(model.property_mean[0]) == pytest.approx(np.log1p(labels[np.isfinite(labels)]).mean(), abs=1e-5)
+    assert len(select(data, rows)) == 14
+
+
+def test_a_killed_run_resumed_equals_an_unbroken_one(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
+    """SIGKILL after step 5, whose line is logged but not saved, on a host with torch, numpy and h5py alone."""
+    toml = tmp_path / "fit.toml"
+    toml.write_text(
+        TOML
+        + "[loop]\nlearning_rate = 3e-3\nwarmup = 10\nlog_every = 1\nsave_every = 4\n"
+        + "[fit]\nepochs = 3\nbatch_size = 5\n"
+    )
+    assert read_config(toml.read_text()) == CONFIG
+    folder = tmp_path / "killed"
+    options = ["--embeddings", data[1], "-o", folder, "--config", toml, "--device", "cpu", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_ON_A_BARE_HOST, str(data[0]), *map(str, options)],
+        env=tool_environment(),
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert done.stdout == "" and "5/9" in done.stderr
+    assert load_state(folder / "state.h5")[0]["step"] == 4
+    assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5]
+    assert not (folder / "model.safetensors").exists()
+    fit(data, folder, CONFIG, resume=True)
+    assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_other_runs_are_not_taken_up(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "state.h5").write_bytes((whole / "state.h5").read_bytes())
+    (tmp_path / "other").mkdir()
+    other = write_data(tmp_path / "other", tabulate([small_table()[i] for i in range(16)][::-1]))
+    for config, chosen, words in (
+        (replace(CONFIG, loop=replace(CONFIG.loop, seed=1)), data, "another configuration"),
+        (replace(CONFIG, epochs=4), data, "another configuration"),
+        (replace(CONFIG, model=replace(SIZES, kl_weight=0.1)), data, "another model or data set"),
+        (replace(CONFIG, favour="favoured"), data, "another (model or data set|configuration)"),
+        (CONFIG, other, "another model or data set"),
+    ):
+        with pytest.raises(CheckpointError, match=words):
+            fit(chosen, folder, config, resume=True)
+    assert not (folder / "model.safetensors").exists()
+
+
+def test_validation_is_on_the_held_out_mofs(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Two MOFs of split 1, with the same noise each time; MOFs of neither split are left alone."""
+    config = replace(short_run(3, validate_every=1), batch_size=64)
+    fit(data, tmp_path / "run", config)
+    scores = [line["validation_score"] for line in lines(tmp_path / "run") if "validation_score" in line]
+    assert len(scores) == 3 and all(np.isfinite(scores)) and len(set(scores)) == 3
+    table = small_table()
+    without = replace(table, properties={**table.properties, "split": 2.0 * table.properties["split"]})
+    (tmp_path / "none").mkdir()
+    fit(write_data(tmp_path / "none", without), tmp_path / "none" / "run", config)
+    assert not any("validation_score" in line for line in lines(tmp_path / "none" / "run"))
+    # What was held out or left alone plays no part: the same weights.
+    first, second = (read_safetensors(tmp_path / name / "model.safetensors") for name in ("run", "none/run"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def split(values: list[float], **others: list[float]) -> MOFTable:
+    """Some of the small MOFs with a split."""
+    table = tabulate(replace(small_table()[i], properties={}) for i in range(len(values)))
+    return replace(
+        table, properties={name: np.array(v, dtype=float) for name, v in {"split": values, **others}.items()}
+    )
+
+
+def test_rows_of_an_epoch() -> None:
+    pool, held_out = split_rows(split([0, 1, 0, 2, 0, np.nan]), "", 3)
+    assert pool.tolist() == [0, 2, 4] and held_out.tolist() == [1]
+    favoured = split([0, 1, 0, 2, 0], good=[1, 1, 0, 1, np.nan])
+    pool, held_out = split_rows(favoured, "good", 3)
+    assert sorted(pool.tolist()) == [0, 0, 0, 2, 4] and held_out.tolist() == [1]
+    assert split_rows(favoured, "good", 1)[0].tolist() == [0, 2, 4]
+    bare = replace(favoured, properties={})
+    assert split_rows(bare, "", 2)[0].tolist() == [0, 1, 2, 3, 4] and len(split_rows(bare, "", 2)[1]) == 0
+    with pytest.raises(InputError, match="no property 'good' to favour"):
+        split_rows(bare, "good", 2)
+    with pytest.raises(InputError, match="no MOF to train on"):
+        split_rows(split([1, 2, 1]), "", 2)
+
+
+def test_weights_of_another_run_to_start_from(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
+    still = replace(CONFIG, epochs=1, loop=replace(CONFIG.loop, learning_rate=1e-12))
+    fit(data, tmp_path, still, init=whole)
+    before, after = read_safetensors(whole / "model.safetensors"), read_safetensors(tmp_path / "model.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=1e-6, msg=name)
+    with pytest.raises(CheckpointError, match="other sizes"):
+        fit(data, tmp_path / "x", replace(still, model=replace(SIZES, width=32)), init=whole)
+
+
+def test_embeddings_of_other_blocks_are_refused_in_one_line(data: tuple[Path, Path], tmp_path: Path) -> None:
+    table = small_table()
+    good = embeddings_of(table)
+    fewer = tabulate([table[i] for i in range(5)])
+    write_embeddings(tmp_path / "fewer.h5", embeddings_of(fewer))
+    moved = replace(table, arrays={**table.arrays, "blocks/cart_coords": table.arrays["blocks/cart_coords"] * 1.01})
+    write_embeddings(tmp_path / "moved.h5", embeddings_of(moved))
+    bad = good.embedding.copy()
+    bad[3, 3] = np.nan
+    write_embeddings(tmp_path / "nan.h5", BlockEmbeddings(bad, good.identity, good.blocks_sha256, good.weights_sha256))
+    (tmp_path / "text.h5").write_text("data_x\n")
+    for name, words in (
+        ("fewer.h5", r"fewer\.h5: of the \d+ blocks with sha256 .*, not of these 79"),
+        ("moved.h5", "not of these 79"),
+        ("nan.h5", "not finite"),
+        ("text.h5", "not a readable HDF5"),
+        ("none.h5", "no such file"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            fit((data[0], tmp_path / name), tmp_path / "run", CONFIG)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="kind 'mof-blocks', expected 'block-embeddings'"):
+        fit((data[0], data[0]), tmp_path / "run", CONFIG)
+    with pytest.raises(InputError, match="32 dimensions, the model has 16"):
+        fit(data, tmp_path / "run", replace(CONFIG, model=replace(SIZES, n_embedding=16)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_the_model_cannot_hold_are_refused(data: tuple[Path, Path], tmp_path: Path) -> None:
+    write_mofs(tmp_path / "empty.h5", tabulate([]))
+    empty = tabulate([])
+    write_embeddings(
+        tmp_path / "empty-embeddings.h5",
+        BlockEmbeddings(np.zeros((0, 32), dtype=np.float32), np.zeros(0, dtype=np.int64), digest(empty), "e" * 64),
+    )
+    with pytest.raises(InputError, match="no MOF"):
+        fit((tmp_path / "empty.h5", tmp_path / "empty-embeddings.h5"), tmp_path / "run", CONFIG)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["crystaltool_format"], file.attrs["kind"] = 1, "asym-unit"
+    for path, words in ((tmp_path / "other.h5", "kind"), (tmp_path / "none.h5", "no such file")):
+        with pytest.raises(InputError, match=words):
+            fit((path, data[1]), tmp_path / "run", CONFIG)
+    assert not (tmp_path / "run").exists()
+
+
+def digest(table: MOFTable) -> str:
+    from crystaltool.models.block_encoder.embedding_file import blocks_digest
+
+    return blocks_digest(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[fit", "not TOML"),
+        ("[optimiser]\nx = 1", "no table"),
+        ("model = 3", "expected a table"),
+        ("[model]\nlayers = 3", "has no key 'layers'"),
+        ("[model]\nwidth = true", "expected int"),
+        ("[model]\ncutoff = 'far'", "expected float"),
+        ("[model]\ncutoff = -3.0", "cutoff is -3.0"),
+        ("[model]\nproperties = 'density'", "properties"),
+        ("[loop]\nlog_every = 0", "log_every is 0"),
+        ("[fit]\nepochs = 0", "at least 1"),
+        ("[fit]\nfavour_times = 0", "at least 1"),
+        ("[fit]\nmodel = 3", "has no key 'model'"),
+    ],
+)
+def test_configurations_with_mistakes_are_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read_config(text)
+
+
+def test_configurations_of_the_shipped_weights_are_read() -> None:
+    found = {path.stem: read_config(path.read_text()) for path in (ROOT / "configs").glob("mofdiff*.toml")}
+    assert found and all(config.epochs > 1 for config in found.values())
+    assert read_config("").model == read_config("[loop]\nwarmup = 3").model
+
+
+def test_mistakes_are_one_line_and_2_from_the_bare_command_too(
+    data: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = ["-o", str(tmp_path / "run")]
+    assert main([str(tmp_path / "none.h5"), "--embeddings", str(data[1]), *run]) == 2
+    assert main([str(data[0]), "--embeddings", str(data[0]), *run]) == 2
+    assert main([str(data[0]), "--embeddings", str(data[1]), *run, "--config", str(tmp_path / "none.toml")]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == captured.err.count("crystaltool train: ERROR, ") == 3
