@@ -17,8 +17,8 @@ HIGH_CHARGE = 3.0
 """e; MOFChecker 0.9.6, which takes one-letter elements for hydrogen (2.0 asks for 4). With the right elements EQeq
 gives zirconium in sound frameworks 3.2 e, molybdenum 4.8 e: an atom may carry its oxidation state if that is more."""
 
-MAX_CHARGE_ATOMS = 4000
-"""More atoms are not put into one dense system of equations."""
+MAX_CHARGE_ATOMS = 3000
+"""More atoms are not put into one dense system of equations: half a gigabyte and five seconds here."""
 
 
 def charge_limits(numbers: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
