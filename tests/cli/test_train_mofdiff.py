@@ -1,0 +1,109 @@
+"""`crystaltool train mofdiff`: runs, goes on, and one line for every mistake; `test_train.py` has the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from crystaltool.models.block_encoder.embedding_file import write_embeddings
+from crystaltool.models.mofdiff.checkpoint import load_mofdiff
+from crystaltool.mof.table import tabulate
+from tests.cli.one_process import Child, Ended, one_process
+from tests.models.mofdiff.tiny import TOML, embeddings_of, small_table, write_data
+
+
+def toml(epochs: int) -> str:
+    """Fourteen rows in one batch: a step an epoch."""
+    return f"{TOML}\n[loop]\nlog_every = 1\nsave_every = 2\n\n[fit]\nepochs = {epochs}\n"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    with one_process() as running:
+        yield running
+
+
+@pytest.fixture
+def train(child: Child, data: tuple[Path, Path], tmp_path: Path) -> Callable[..., Ended]:
+    """Run the command on the data set, into `tmp_path/run`, with a configuration's text."""
+
+    def run(config: str, *arguments: str | Path, source: Path = data[0], embeddings: Path | None = data[1]) -> Ended:
+        (tmp_path / "fit.toml").write_text(config)
+        options = ["--config", tmp_path / "fit.toml", "--device", "cpu", "--threads", "1", *arguments]
+        options += [] if embeddings is None else ["--embeddings", embeddings]
+        return child.run(tmp_path, "train", "mofdiff", source, "-o", tmp_path / "run", *options)
+
+    return run
+
+
+def steps(folder: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_one_line(done: Ended, words: str) -> None:
+    assert (done.code, done.out) == (2, ""), done.err
+    assert done.err.startswith("crystaltool train: ERROR, ") and done.err.count("\n") == 1 and words in done.err, (
+        done.err
+    )
+    assert "internal error" not in done.err and "Traceback" not in done.err
+
+
+def test_a_run_its_notes_and_a_second_one(train: Callable, tmp_path: Path) -> None:
+    ended = train(toml(3), "-v")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.count("step ") == 3 and "step 3 of 3" in ended.err and "centre" in ended.err
+    assert steps(tmp_path / "run") == [1, 2, 3]
+    load_mofdiff(tmp_path / "run")
+    assert_one_line(train(toml(3)), "go on with --resume or start afresh with --overwrite")
+    assert_one_line(train(toml(5), "--resume"), "another configuration")
+    assert train(toml(3), "-q", "--resume").code == 0 and steps(tmp_path / "run") == [1, 2, 3]
+    (tmp_path / "run").rename(tmp_path / "first")
+    assert train(toml(1), "-q", "--init", tmp_path / "first").code == 0
+    wider = toml(1).replace("n_latent = 6", "n_latent = 7")
+    assert_one_line(train(wider, "--init", tmp_path / "first", "--overwrite"), "other sizes")
+
+
+def test_embeddings_are_needed_and_only_here(
+    train: Callable, child: Child, data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert_one_line(train(toml(1), embeddings=None), "train mofdiff needs --embeddings EMB.h5")
+    for other in ("symmcd", "blocks"):
+        ended = child.run(tmp_path, "train", other, data[0], "-o", tmp_path / "run", "--embeddings", data[1])
+        assert_one_line(ended, "other models do not take it")
+    assert not (tmp_path / "run").exists()
+
+
+def test_embeddings_of_other_blocks_are_refused(train: Callable, data: tuple[Path, Path], tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "other.h5", embeddings_of(tabulate([small_table()[0]])))
+    assert_one_line(train(toml(1), embeddings=tmp_path / "other.h5"), "other.h5: of the 8 blocks")
+    assert_one_line(train(toml(1), embeddings=data[0]), "kind 'mof-blocks', expected 'block-embeddings'")
+    assert_one_line(train(toml(1), source=data[1]), "kind 'block-embeddings', expected 'mof-blocks'")
+    assert_one_line(train(toml(1), embeddings=tmp_path / "none.h5"), "no such file")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "words"),
+    [
+        ("[fit]\nepochs = 0", (), "at least 1"),
+        ("[fit]\nparts = 1", (), "has no key 'parts'"),
+        ("[model]\ncutoff = 0.0", (), "cutoff is 0.0"),
+        ("[fit]\nfavour = 'nothing'", (), "no property 'nothing' to favour"),
+        ("", ("--device", "tpu"), "expected auto, cpu or cuda:N"),
+        ("", ("--init", "symmcd"), "expected 'mofdiff'"),
+    ],
+    ids=["epochs", "key", "cutoff", "favour", "device", "init"],
+)
+def test_wrong_options_are_one_line_and_2(
+    train: Callable, tmp_path: Path, config: str, arguments: tuple[str, ...], words: str
+) -> None:
+    assert_one_line(train(config, *arguments), words)
+    assert not (tmp_path / "run").exists()
