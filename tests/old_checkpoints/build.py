@@ -24,12 +24,15 @@ from crystaltool.batch import Batch
 from crystaltool.models.block_encoder.checkpoint import load_block_encoder
 from crystaltool.models.block_encoder.data import BlockBatch
 from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
+from crystaltool.models.mofdiff.checkpoint import load_mofdiff
+from crystaltool.models.mofdiff.model import MOFDiff, MOFDiffConfig
+from crystaltool.models.mofdiff.representation import CoarseBatch
 from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import Statistics
 from crystaltool.training.checkpoint import FORMAT_VERSION, save_model
 
-MODELS = ("symmcd", "blocks")
+MODELS = ("symmcd", "blocks", "mofdiff")
 OLD = Path(__file__).resolve().parent
 COMPUTED = OLD / "computed.json"
 SIZES = SymmCDConfig(
@@ -38,6 +41,17 @@ SIZES = SymmCDConfig(
 
 
 BLOCK_SIZES = BlockEncoderConfig(width=8, pair_width=4, n_layers=2, n_near_layers=1, n_functions=4, projection=8)
+COARSE_SIZES = MOFDiffConfig(
+    n_latent=4,
+    width=8,
+    pair_width=4,
+    n_layers=1,
+    encoder_layers=1,
+    prior_width=8,
+    prior_layers=1,
+    n_functions=4,
+    properties=("density",),
+)
 
 
 def coarse_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -124,21 +138,72 @@ def block_answers(model: BlockEncoder) -> dict[str, list[float]]:
     }
 
 
+def coarse_question() -> CoarseBatch:
+    """A MOF of three blocks and one of two with fixed places."""
+    places = torch.arange(6, dtype=torch.float64).view(2, 3, 1)
+    return CoarseBatch(
+        k=torch.tensor([[0.1, 0, -0.1, 0, 0.05, 2.4], [0, 0.1, 0, 0.1, 0, 2.2]], dtype=torch.float64),
+        density=torch.tensor([0.8, 1.2], dtype=torch.float64),
+        properties=torch.full((2, 1), torch.nan, dtype=torch.float64),
+        centres=torch.remainder(places * torch.tensor([0.31, 0.17, 0.43]), 1.0),
+        embeddings=torch.sin(places + torch.arange(32)),
+        features=torch.cos(places + torch.arange(7)),
+        kinds=torch.tensor([[0, 1, 2], [0, 1, 0]]),
+        connections=torch.tensor([[6, 4, 2], [4, 4, 0]]),
+        mask=torch.tensor([[True, True, True], [True, True, False]]),
+    )
+
+
+@torch.no_grad()
+def coarse_answers(model: MOFDiff) -> dict[str, list[float]]:
+    """What encoder, heads, prior and denoiser say about `coarse_question`."""
+    batch = coarse_question()
+    z, log_variance = model.encode(batch)
+    heads = model.heads(z)
+    t = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    out = model.denoise(z, batch.k, batch.centres, batch.embeddings, torch.full_like(batch.k, 0.5), t, batch.mask)
+    return {
+        "z": torch.cat([z, log_variance]).flatten().tolist(),
+        "cell": heads.k.flatten().tolist(),
+        "counts": torch.cat([heads.n_blocks, heads.n_metals], dim=1)[:, ::5].flatten().tolist(),
+        "properties": model.predict_properties(z).flatten().tolist(),
+        "prior": model.draw_latent(z, 2).flatten().tolist(),
+        "move": out.move[batch.mask].flatten().tolist(),
+        "k": out.k.flatten().tolist(),
+        "embeddings": out.embeddings[batch.mask][:, ::9].flatten().tolist(),
+        "kinds": out.kinds[batch.mask].flatten().tolist(),
+        "connections": out.connections[batch.mask][:, ::7].flatten().tolist(),
+    }
+
+
 def computed(folder: Path) -> dict[str, list[float]]:
     """What the checkpoint in a folder computes."""
-    if json.loads((folder / "config.json").read_text())["model"] == "blocks":
+    kind = json.loads((folder / "config.json").read_text())["model"]
+    if kind == "blocks":
         return block_answers(load_block_encoder(folder).model)
+    if kind == "mofdiff":
+        return coarse_answers(load_mofdiff(folder).model)
     return answers(load_symmcd(folder).model)
 
 
 def make(model: str, folder: Path) -> None:
     """A tiny checkpoint of the present format."""
+    record: dict[str, object] = {"model": model, "data": "made up"}
     if model == "blocks":
         statistics = {"embedding_mean": torch.full((32,), 0.5), "embedding_scale": torch.full((32,), 0.25)}
         sizes, tensors = BLOCK_SIZES, coarse_parameters(BlockEncoder(BLOCK_SIZES)) | statistics
+    elif model == "mofdiff":
+        statistics = {
+            "k_mean": torch.tensor([0, 0, 0, -0.125, -0.125, 1.75]),
+            "k_scale": torch.full((6,), 0.25),
+            "property_mean": torch.full((1,), 0.5),
+            "property_scale": torch.full((1,), 0.25),
+        }
+        sizes, tensors = COARSE_SIZES, coarse_parameters(MOFDiff(COARSE_SIZES)) | statistics
+        record |= {"encoder_sha256": "e" * 64, "sampler": {"calls": 9}}
     else:
         sizes, tensors = SIZES, coarse_weights(SymmCD(SIZES))
-    save_model(folder, {"model": model, "config": {"model": asdict(sizes)}, "data": "made up"}, tensors)
+    save_model(folder, {**record, "config": {"model": asdict(sizes)}}, tensors)
 
 
 def pack(folder: Path, archive: Path) -> None:
