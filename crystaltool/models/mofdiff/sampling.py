@@ -63,7 +63,7 @@ class SamplerConfig:
     churn: float = 0.2
     latent_steps: int = 30
     latent_temperature: float = 1.0
-    candidates: int = 4
+    candidates: int = 6
     candidate_temperature: float = 1.0
     penalties: tuple[float, ...] = (20.0, 60.0)
     spread: float = 0.5
