@@ -141,6 +141,9 @@ PADDLES = 3
 """Bridges M-X-Y-X-M between two metals that make them a paddlewheel."""
 
 _PADDLE_ENDS = (7, 8, 16)
+_PADDLED = (3, 5)
+"""Fewest and most ligands of a paddlewheel's metal: its paddles, and an axial one. In rods of octahedra three
+carboxylates join two metals just so, without a bond between these."""
 
 
 def with_paddlewheels(crystal: Crystal, bonds: BondGraph) -> BondGraph:
@@ -153,7 +156,9 @@ def with_paddlewheels(crystal: Crystal, bonds: BondGraph) -> BondGraph:
     links = links_of(crystal.n_atoms, bonds)
     added: list[tuple[tuple[int, int], tuple[int, int, int]]] = []
     for metal in np.flatnonzero(METAL[numbers]).tolist():
-        if not 3 <= len(links[metal]) <= 6 or any(METAL[numbers[other]] for _, other, _ in links[metal]):
+        if not _PADDLED[0] <= len(links[metal]) <= _PADDLED[1] or any(
+            METAL[numbers[other]] for _, other, _ in links[metal]
+        ):
             continue
         bridges: dict[tuple[int, tuple[int, int, int]], int] = {}
         for _, x, at_x in links[metal]:
@@ -168,7 +173,7 @@ def with_paddlewheels(crystal: Crystal, bonds: BondGraph) -> BondGraph:
                         if METAL[numbers[other]] and (other, image) != (metal, (0, 0, 0)):
                             bridges[other, image] = bridges.get((other, image), 0) + 1
         for (other, image), count in bridges.items():
-            if count >= PADDLES and (metal, image) < (other, (0, 0, 0)) and 3 <= len(links[other]) <= 6:
+            if count >= PADDLES and (metal, image) < (other, (0, 0, 0)) and len(links[other]) <= _PADDLED[1]:
                 added.append(((metal, other), image))
     if not added:
         return bonds
