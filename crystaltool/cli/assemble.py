@@ -93,10 +93,11 @@ def command(
 
     Finds the rotations of the building blocks, which connection points are bound to each other, and the cell and
     centres near the given ones for which every bond closes. Decodings of one sample (one name, numbered by the
-    property candidate) are all tried, the most promising at length, and the best is written. Each block is in P 1 with its bonds and
-    _crystaltool_closure_max, _closure_mean (Angstrom), _angle_max (degrees off a straight bond), _contacts,
-    _assembly_cost (square Angstrom), _cell_strain and _centre_shift (Angstrom). A MOF that cannot be assembled is
-    named with its reason (parity, closure, overlap, dimension) and left out; that is no error unless none is left.
+    property candidate) are all tried, the most promising at length, and the best is written. Each block is in P 1
+    with its bonds and _crystaltool_closure_max, _closure_mean (Angstrom), _angle_max (degrees off a straight bond),
+    _contacts, _assembly_cost (square Angstrom), _cell_strain and _centre_shift (Angstrom). A MOF that cannot be
+    assembled is named with its reason (parity, closure, overlap, dimension) and left out; that is no error unless
+    none is left.
     """
     from crystaltool.errors import UsageError
     from crystaltool.executor import map_pairs

@@ -28,7 +28,9 @@ class AssemblyConfig:
         centre_spread: expected error of the given centres; they are held while the width is above it.
         generations: most rounds of turning badly bound blocks of the `parents` best poses anew; the annealing is then
             taken up at a width between `restart_widths` for `restart_steps`.
+        pool: poses kept. crossings: part of the trials that join two of them, block by block.
         flips: part of these turns that is by 180 degrees about a principal axis of the block.
+        neighbours: part of the trials in which the blocks bound to a turned one turn too.
         patience: generations without progress after which the search ends.
         solved: mean square residual of a connection, A^2, at which the search for orientations ends.
         candidates: matchings that are polished. finalists: of these, the ones that are freed of contacts.
@@ -48,8 +50,11 @@ class AssemblyConfig:
     centre_spread: float = 0.5
     generations: int = 24
     patience: int = 8
+    pool: int = 16
     parents: int = 6
+    crossings: float = 0.3
     flips: float = 0.5
+    neighbours: float = 0.1
     restart_widths: tuple[float, float] = (0.35, 1.2)
     restart_steps: int = 10
     solved: float = 0.004

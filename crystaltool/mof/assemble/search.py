@@ -29,17 +29,19 @@ class Pool:
     Args:
         poses: B rows. owner: MOF of each row. totals: sum of squares of each row's best matching, A^2.
         losses: that of each block's connections, per connection; shape (B, blocks).
+        bound: which blocks are bound to which; shape (B, blocks, blocks).
     """
 
     poses: Pose
     owner: np.ndarray
     totals: np.ndarray
     losses: np.ndarray
+    bound: np.ndarray
 
     def select(self, rows: np.ndarray) -> Pool:
         """The given rows."""
         index = torch.as_tensor(rows, device=self.poses.lattice.device)
-        return Pool(self.poses.select(index), self.owner[rows], self.totals[rows], self.losses[rows])
+        return Pool(self.poses.select(index), self.owner[rows], self.totals[rows], self.losses[rows], self.bound[rows])
 
     def joined(self, other: Pool) -> Pool:
         """The rows of both."""
@@ -51,6 +53,7 @@ class Pool:
                     (self.owner, other.owner),
                     (self.totals, other.totals),
                     (self.losses, other.losses),
+                    (self.bound, other.bound),
                 )
             ),
         )
@@ -81,7 +84,7 @@ def search(problem: Problem, draws: Sequence[np.random.Generator], config: Assem
     turns = rotations_of(_index(normals, problem).flatten(0, 1)).to(problem.lattice.dtype)
     start = Pose(turns[:, :n_metal], wide.metal.centres, turns[:, n_metal:], wide.other.centres, wide.lattice)
     widths = np.concatenate([_widths(draw, config.first_widths, config.starts) for draw in draws])
-    pool = _annealed(problem, start, owner, config, widths, config.steps).best(config.candidates)
+    pool = _annealed(problem, start, owner, config, widths, config.steps).best(config.pool)
     counts = problem.present.sum(1).cpu().numpy()
     lowest, waited = np.full(n_mofs, np.inf), np.zeros(n_mofs, dtype=np.int64)
     for _ in range(config.generations):
@@ -91,12 +94,12 @@ def search(problem: Problem, draws: Sequence[np.random.Generator], config: Assem
         active = np.flatnonzero((now > config.solved * counts) & (waited < config.patience)).tolist()
         if not active:
             break
-        parents, turned, turns = _offspring(pool, active, draws, config)
-        start = _turn(pool.poses.select(_index(parents, problem)), _index(turned, problem), _index(turns, problem))
+        brood = _offspring(pool, active, draws, config)
+        start = _start(pool, brood, problem)
         widths = np.concatenate([_widths(draws[mof], config.restart_widths, config.starts) for mof in active])
-        children = _annealed(problem, start, pool.owner[parents], config, widths, config.restart_steps)
-        pool = pool.joined(children).best(config.candidates)
-    return pool
+        children = _annealed(problem, start, pool.owner[brood.first], config, widths, config.restart_steps)
+        pool = pool.joined(children).best(config.pool)
+    return pool.best(config.candidates)
 
 
 def _widths(draw: np.random.Generator, limits: tuple[float, float], n: int) -> np.ndarray:
@@ -117,44 +120,75 @@ def _annealed(problem: Problem, start: Pose, owner: np.ndarray, config, widths: 
     counts = torch.cat([wide.metal.member.sum(-1), wide.other.member.sum(-1)], 1)
     losses = (torch.cat([metal, other], 1) + pulls) / counts.clamp_min(1)
     totals = costs.sum(1) + pulls.sum(1)
-    return Pool(poses, owner, totals.double().cpu().numpy(), losses.double().cpu().numpy())
+    n_metal = metal.shape[1]
+    rows = torch.arange(len(owner), device=costs.device)[:, None]
+    bound = torch.zeros(*losses.shape, losses.shape[1], dtype=torch.bool, device=costs.device)
+    bound[rows, wide.metal.block, n_metal + partner] = True
+    bound = (bound | bound.mT).cpu().numpy()
+    return Pool(poses, owner, totals.double().cpu().numpy(), losses.double().cpu().numpy(), bound)
 
 
-def _offspring(pool: Pool, active: list[int], draws, config: AssemblyConfig):
-    """Parents of the next generation, which of their blocks turn (n, blocks), and by what (n, blocks, 4).
+@dataclass(frozen=True)
+class _Brood:
+    """The next generation, n trials.
 
-    The turn is a quaternion in the block's own frame: half of them by 180 degrees about a principal axis, since blocks
-    that look alike from two sides end the wrong way round, the others at random.
+    Args:
+        first, second: rows of the pool, the parents; shape (n,).
+        inherited: blocks that stand as in the second parent; shape (n, blocks).
+        turned: blocks that turn. turns: by what, quaternions in the block's own frame; shapes (n, blocks), (..., 4).
     """
-    parents, turned, turns = [], [], []
-    n_blocks = pool.losses.shape[1]
+
+    first: np.ndarray
+    second: np.ndarray
+    inherited: np.ndarray
+    turned: np.ndarray
+    turns: np.ndarray
+
+
+def _offspring(pool: Pool, active: list[int], draws, config: AssemblyConfig) -> _Brood:
+    """Trials for each MOF that is not done.
+
+    Some take the better bound of two parents' blocks, place by place: different starts solve different parts. In the
+    others blocks turn, half of them by 180 degrees about a principal axis, since blocks that look alike from two sides
+    end the wrong way round, the rest at random; with some of them the blocks that are bound to them turn too.
+    """
+    n, n_blocks = config.starts, pool.losses.shape[1]
+    broods = []
     for mof in active:
-        rows = np.flatnonzero(pool.owner == mof)[: config.parents]
+        rows = np.flatnonzero(pool.owner == mof)
         draw = draws[mof]
-        chosen = rows[np.arange(config.starts) % len(rows)]
-        share = pool.losses[chosen]
+        first = rows[: config.parents][np.arange(n) % min(len(rows), config.parents)]
+        second = rows[draw.integers(0, len(rows), n)]
+        crossed = draw.random((n, 1)) < config.crossings
+        inherited = crossed & (pool.losses[second] < pool.losses[first]) & (draw.random((n, n_blocks)) < 0.8)
+        share = pool.losses[first]
         share = share + 0.3 * share.mean(1, keepdims=True) * (share > 0)
         share = share / share.sum(1, keepdims=True).clip(1e-12)
-        amount = draw.integers(0, 4, (config.starts, 1))
-        mask = draw.random((config.starts, n_blocks)) < (share * amount).clip(0, 0.9)
+        turned = draw.random((n, n_blocks)) < (share * draw.integers(0, 4, (n, 1))).clip(0, 0.9)
         # at least the block that a draw by loss names
-        named = (draw.random((config.starts, 1)) < share.cumsum(1)).argmax(1)
-        mask[np.arange(config.starts), named] = True
-        free = draw.standard_normal((config.starts, n_blocks, 4))
-        flips = np.eye(4)[draw.integers(1, 4, (config.starts, n_blocks))]
-        flip = draw.random((config.starts, n_blocks, 1)) < config.flips
-        parents.append(chosen)
-        turned.append(mask)
-        turns.append(np.where(flip, flips, free))
-    return np.concatenate(parents), np.concatenate(turned), np.concatenate(turns)
+        named = (draw.random((n, 1)) < share.cumsum(1)).argmax(1)
+        turned[np.arange(n), named] = True
+        with_bound = draw.random((n, 1)) < config.neighbours
+        turned |= (turned[:, :, None] & pool.bound[first]).any(1) & with_bound
+        turned &= ~crossed | ~inherited.any(1, keepdims=True)
+        free, flips = draw.standard_normal((n, n_blocks, 4)), np.eye(4)[draw.integers(1, 4, (n, n_blocks))]
+        turns = np.where(draw.random((n, n_blocks, 1)) < config.flips, flips, free)
+        broods.append((first, second, inherited, turned, turns))
+    return _Brood(*(np.concatenate(parts) for parts in zip(*broods, strict=True)))
 
 
-def _turn(poses: Pose, turned: torch.Tensor, turns: torch.Tensor) -> Pose:
-    """Poses with the marked blocks turned in their own frames."""
+def _start(pool: Pool, brood: _Brood, problem: Problem) -> Pose:
+    """Poses of the trials before they are annealed."""
+    poses, others = (pool.poses.select(_index(rows, problem)) for rows in (brood.first, brood.second))
     n_metal = poses.metal_centres.shape[1]
-    moved = rotations_of(turns).to(poses.lattice.dtype) @ poses.rotations
-    rotations = torch.where(turned[..., None, None], moved, poses.rotations)
-    return Pose(rotations[:, :n_metal], poses.metal_centres, rotations[:, n_metal:], poses.other_centres, poses.lattice)
+    inherited, turned = _index(brood.inherited, problem)[..., None], _index(brood.turned, problem)[..., None, None]
+    rotations = torch.where(inherited[..., None], others.rotations, poses.rotations)
+    centres = torch.where(inherited, others.centres, poses.centres)
+    turns = rotations_of(_index(brood.turns, problem)).to(rotations.dtype)
+    rotations = torch.where(turned, turns @ rotations, rotations)
+    return Pose(
+        rotations[:, :n_metal], centres[:, :n_metal], rotations[:, n_metal:], centres[:, n_metal:], poses.lattice
+    )
 
 
 def _index(values: np.ndarray, problem: Problem) -> torch.Tensor:

@@ -12,7 +12,7 @@ from crystaltool.mof.assemble.contacts import Atoms, Pairs, atoms_of, stack_cont
 from crystaltool.mof.assemble.gate import gate
 from crystaltool.mof.assemble.judge import judge
 from crystaltool.mof.assemble.matching import Matching, match
-from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig
+from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig, best
 from crystaltool.mof.assemble.polish import gaps_and_directions, polish
 from crystaltool.mof.assemble.problem import Pose, Problem, build_problem, padded_size
 from crystaltool.mof.assemble.search import search
@@ -20,6 +20,7 @@ from crystaltool.mof.blocks import CoarseMOF
 
 _POLISH_STEPS, _REMATCH_ROUNDS, _CONTACT_STEPS, _CONTACT_ROUNDS = 8, 3, 8, 2
 _MOST_CONTACTS = 96
+_BRIEF_GENERATIONS = 2
 _SAME = 1e-3
 """A^2: polished matchings whose sums of squares agree this well are taken for the same structure."""
 
@@ -87,6 +88,32 @@ def assemble_many(
 def assemble(mof: CoarseMOF, config: AssemblyConfig | None = None, seed: int = 0, item: int = 0) -> Assembly:
     """Assemble one MOF; see `assemble_many`."""
     return assemble_many([mof], config, seed, [(item,)])[0]
+
+
+def assemble_best(
+    decodings: Sequence[CoarseMOF],
+    config: AssemblyConfig | None = None,
+    seed: int = 0,
+    item: int = 0,
+    device: str | torch.device = "cpu",
+) -> Assembly:
+    """The best assembly of several decodings of one sample: all are looked at briefly, the most promising at length.
+
+    Args:
+        decodings: MOFs with the same places and other blocks. config, seed, device: as for `assemble_many`.
+        item: number of the sample; decoding k draws from (seed, item, k).
+    """
+    config = config or AssemblyConfig()
+    items = [(item, number) for number in range(len(decodings))]
+    if len(decodings) == 1:
+        return assemble_many(decodings, config, seed, items, device)[0]
+    brief = replace(config, rounds=1, generations=min(_BRIEF_GENERATIONS, config.generations))
+    found = assemble_many(decodings, brief, seed, items, device)
+    first = best(found)
+    if first.reason == "parity":
+        return first
+    chosen = next(number for number, one in enumerate(found) if one is first)
+    return best([first, *assemble_many([decodings[chosen]], config, seed, [(item, chosen)], device)])
 
 
 def _rank(one: Assembly) -> tuple[bool, float]:

@@ -9,7 +9,7 @@ import pytest
 
 from crystaltool.bonds import assert_bonds
 from crystaltool.lattice import parameters_to_matrix
-from crystaltool.mof.assemble import AssemblyConfig, assemble, assemble_many, best
+from crystaltool.mof.assemble import AssemblyConfig, assemble, assemble_best, assemble_many, best
 from crystaltool.mof.assemble.compare import rmsd
 from crystaltool.mof.assemble.solve import _solve
 from crystaltool.mof.blocks import METAL, CoarseMOF, assert_coarse
@@ -169,6 +169,17 @@ def test_best_takes_the_good_decoding_and_else_the_one_that_got_furthest() -> No
     assert [result.reason for result in results] == ["parity", "closure", ""]
     assert best(results) is results[2]
     assert best(results[:2]) is results[1]
+
+
+def test_of_several_decodings_the_one_that_fits_is_assembled() -> None:
+    net = cubic_net(CUBIC)
+    unbalanced = replace(net, blocks=net.blocks[:3], centres=net.centres[:3])
+    short = replace(net, blocks=(net.blocks[0], *(rod(6.0) for _ in range(3))))
+    result = assemble_best([unbalanced, short, net], QUICK)
+    assert result.good
+    assert [block.n_atoms for block in result.mof.blocks] == [block.n_atoms for block in net.blocks]
+    assert assemble_best([unbalanced, unbalanced], QUICK).reason == "parity"
+    assert assemble_best([net], QUICK, seed=4, item=2).cost == assemble_many([net], QUICK, 4, [(2, 0)])[0].cost
 
 
 def test_connections_join_metal_to_other_and_use_every_point_once() -> None:
