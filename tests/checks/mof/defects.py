@@ -70,14 +70,17 @@ def _away(vectors: np.ndarray) -> np.ndarray:
 
 
 def no_metal(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """All metals deleted."""
     return without(crystal, METAL[crystal.numbers])
 
 
 def no_carbon(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """All carbon made silicon."""
     return exchanged(crystal, crystal.numbers == C, 14)
 
 
 def no_hydrogen(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """All hydrogens deleted."""
     return without(crystal, crystal.numbers == H)
 
 
@@ -111,43 +114,46 @@ def _crowded(crystal: Crystal, rng: np.random.Generator, number: int) -> Crystal
 
 
 def carbon_with_five(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """Hydrogens added around a carbon until it has five neighbours."""
     return _crowded(crystal, rng, C)
 
 
 def nitrogen_with_five(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """Hydrogens added around a nitrogen without metal until it has five neighbours."""
     return _crowded(crystal, rng, N)
 
 
 def hydrogen_with_two(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
     """A hydrogen added 0.8 A behind another."""
     bonds = Coordination(crystal)
-    atom = _pick(rng, _hydrogens_of(bonds, C, 1))
+    atom = _pick(rng, _hydrogens_of(bonds, C))
     if atom is None:
         return None
     back = _away(bonds.neighbours(atom).vectors)
     return with_atoms(crystal, crystal.cart_coords[atom] + 0.8 * back, [H])
 
 
-def _hydrogens_of(bonds: Coordination, number: int, at_least: int) -> np.ndarray:
-    """Hydrogens of atoms of an element that have so many of them and no metal."""
+def _hydrogens_of(bonds: Coordination, number: int, counts: tuple[int, ...] = (1, 2, 3)) -> np.ndarray:
+    """Hydrogens of atoms of an element that have one of these numbers of them and no metal."""
     numbers = bonds.crystal.numbers
     found = []
     for atom in np.flatnonzero((numbers == number) & (bonds.n_metal_bonds == 0)).tolist():
         near = bonds.neighbours(atom).atoms
         mine = near[numbers[near] == H]
-        if len(mine) >= at_least:
+        if len(mine) in counts:
             found.extend(mine.tolist())
     return np.array(found, dtype=np.int64)
 
 
 def carbon_without_hydrogen(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
-    atom = _pick(rng, _hydrogens_of(Coordination(crystal), C, 1))
+    """A hydrogen of a carbon deleted."""
+    atom = _pick(rng, _hydrogens_of(Coordination(crystal), C))
     return None if atom is None else without(crystal, [atom])
 
 
 def nitrogen_without_hydrogen(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
-    """One of the two hydrogens of an amine; pyridinium and imidazole without theirs are sound."""
-    atom = _pick(rng, _hydrogens_of(Coordination(crystal), N, 2))
+    """One of the two hydrogens of an amine; ammonium, pyridinium and imidazole with one less are sound."""
+    atom = _pick(rng, _hydrogens_of(Coordination(crystal), N, (2,)))
     return None if atom is None else without(crystal, [atom])
 
 
@@ -171,14 +177,17 @@ BESIDE = np.cos(np.radians(100))
 
 
 def rare_earth_bared(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """All neighbours of a rare earth but three deleted."""
     return _bared(crystal, rng, RARE_EARTH, 3)
 
 
 def alkali_bared(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """All neighbours of an alkali or alkaline earth metal but three deleted."""
     return _bared(crystal, rng, ALKALI, 3)
 
 
 def metal_bared(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """All neighbours of a metal but two side by side deleted."""
     return _bared(crystal, rng, METAL, 2)
 
 
