@@ -61,12 +61,14 @@ def test_trap_2_errors_of_the_centres_close_only_if_centres_may_move() -> None:
     assert free.closure_max < 0.1
 
 
-@pytest.mark.parametrize("name", ["HKUST-1", "MOF-5", "ZIF-8"])
-def test_well_known_frameworks_come_back(name: str) -> None:
+@pytest.mark.parametrize(("name", "apart"), [("HKUST-1", 0.1), ("MOF-5", 0.1), ("ZIF-8", 0.5)])
+def test_well_known_frameworks_come_back(name: str, apart: float) -> None:
+    """The imidazolates of ZIF-8 swing about their nitrogens at next to no cost, as they do when it takes up gas."""
     true = cut(name)
     result = assemble(unposed(true))
     assert result.good, result.message
-    assert rmsd(true, result.mof) < 0.1
+    assert result.closure_max < 0.1
+    assert rmsd(true, result.mof) < apart
 
 
 def test_errors_of_centres_and_cell_are_mended() -> None:
