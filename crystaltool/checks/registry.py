@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 from crystaltool.checks.cell import check_cell, check_cell_symmcd
 from crystaltool.checks.charge import OPTIONS, check_charge
 from crystaltool.checks.density import check_density
-from crystaltool.checks.distance import atom_label, check_distance_cdvae, check_distance_lemat, check_duplicates
+from crystaltool.checks.distance import check_distance_cdvae, check_distance_lemat, check_duplicates
 from crystaltool.checks.formula import check_formula, check_multiplicities
 from crystaltool.checks.kind import INORGANIC, MOF, kind_of
-from crystaltool.checks.mof.coordination import coordination_of
-from crystaltool.checks.mof.pores import MIN_DIAMETER, check_pore_diameter
-from crystaltool.checks.mof.pores import NAME as PORE_DIAMETER
-from crystaltool.checks.mof.registry import RULES, Rule
+from crystaltool.checks.mof_rules import PORE_DIAMETER, PORE_LIMIT, RULE_LIMITS
 from crystaltool.checks.operations import check_operations
 from crystaltool.checks.symmetry import check_symmetry
 from crystaltool.checks.verdict import Check, Verdict
@@ -42,16 +39,16 @@ CHECKS: tuple[Check, ...] = (
 """Checks of inorganic crystals, from Bravais lattice to composition."""
 
 
-def _judge_block(rule: Rule, block: CifBlock) -> Verdict:
-    """The verdict of a rule of MOFs, atoms named by their labels."""
-    return rule.judge(coordination_of(block.crystal), partial(atom_label, block))
+def _judge_mof(name: str, block: CifBlock) -> Verdict:
+    """The verdict of a rule of MOFs; the rules load scipy, which inorganic structures do without."""
+    from crystaltool.checks.mof.registry import judge_block
 
+    return judge_block(name, block)
 
-_PORES = Rule(PORE_DIAMETER, f"a sphere of {MIN_DIAMETER:g} A passes (Zeo++, extra 'pore')", check_pore_diameter)
 
 MOF_CHECKS: tuple[Check, ...] = (
-    *(Check(rule.name, rule.summary, partial(_judge_block, rule)) for rule in RULES),
-    Check(_PORES.name, _PORES.summary, partial(_judge_block, _PORES), default=False),
+    *(Check(name, limit, partial(_judge_mof, name)) for name, limit in RULE_LIMITS.items()),
+    Check(PORE_DIAMETER, PORE_LIMIT, partial(_judge_mof, PORE_DIAMETER), default=False),
 )
 """Checks of metal-organic frameworks: MOFChecker's rules, and the pore diameter."""
 

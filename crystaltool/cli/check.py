@@ -83,7 +83,6 @@ def command(
     from functools import partial
 
     from crystaltool.checks.kind import KINDS
-    from crystaltool.checks.mof.pores import require_zeo
     from crystaltool.checks.registry import NOVEL, PORE_DIAMETER, UNIQUE, Plan, check_names, select
     from crystaltool.evaluation.judge import Judgement, judge, knows_mofs, open_reference
     from crystaltool.executor import map_pairs
@@ -93,6 +92,8 @@ def command(
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
     inorganic, mof = (tuple(select(asked, reference is not None, each)) for each in KINDS)
     if pores:
+        from crystaltool.checks.mof.pores import require_zeo
+
         require_zeo()
         mof = tuple(name for name in check_names() if name in (*mof, PORE_DIAMETER))
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)

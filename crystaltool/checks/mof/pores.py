@@ -13,12 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crystaltool.checks.mof.coordination import Coordination
+from crystaltool.checks.mof_rules import PORE_DIAMETER
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError, MissingExtraError
 from crystaltool.units import SYMBOLS
-
-NAME = "pore-diameter"
 
 MIN_DIAMETER = 2.4
 """A; MOFDiff (ICLR 2024) asks for a pore that water can enter."""
@@ -84,6 +83,6 @@ def check_pore_diameter(coordination: Coordination, label: Callable[[int], str])
     try:
         largest, limiting = pore_diameters(coordination.crystal)
     except InputError as error:
-        return Verdict(NAME, False, None, limit, str(error))
+        return Verdict(PORE_DIAMETER, False, None, limit, str(error))
     message = f"largest cavity {largest:.2f} A"
-    return Verdict(NAME, limiting >= MIN_DIAMETER, limiting, limit, message)
+    return Verdict(PORE_DIAMETER, limiting >= MIN_DIAMETER, limiting, limit, message)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
+from crystaltool.checks.distance import atom_label
 from crystaltool.checks.mof import framework, rules
-from crystaltool.checks.mof.charge import HIGH_CHARGE, check_high_charge
+from crystaltool.checks.mof.charge import check_high_charge
 from crystaltool.checks.mof.coordination import Coordination, coordination_of
-from crystaltool.checks.mof.exposure import EXPOSED_COORDINATION, OPEN_ANGLE, exposed_metal
+from crystaltool.checks.mof.exposure import exposed_metal
+from crystaltool.checks.mof.pores import check_pore_diameter
+from crystaltool.checks.mof_rules import PORE_DIAMETER, PORE_LIMIT, RULE_LIMITS
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.units import SYMBOLS
+
+if TYPE_CHECKING:
+    from crystaltool.io.cif import CifBlock
 
 RULES_VERSION = "MOFChecker 2.0 rules, bonds by crystaltool"
 """Printed beside results."""
@@ -36,8 +43,8 @@ class Rule:
     judge: Callable[[Coordination, Callable[[int], str]], Verdict]
 
 
-def _rule(name: str, limit: str, find: Callable[[Coordination], rules.Findings]) -> Rule:
-    return Rule(name, limit, partial(_judge, name, limit, find))
+def _rule(name: str, find: Callable[[Coordination], rules.Findings]) -> Rule:
+    return Rule(name, RULE_LIMITS[name], partial(_judge, name, RULE_LIMITS[name], find))
 
 
 def _judge(
@@ -56,29 +63,32 @@ def _judge(
 
 
 RULES: tuple[Rule, ...] = (
-    _rule("has-metal", "at least one metal", framework.no_metal),
-    _rule("has-carbon", "at least one carbon", framework.no_carbon),
-    _rule("has-hydrogen", "at least one hydrogen", framework.no_hydrogen),
-    _rule("overlap", "no two atoms nearer than the smaller covalent radius", rules.atomic_overlap),
-    _rule("overcoordinated-c", "C with at most 4 neighbours, or bound to metal or B", rules.overcoordinated_carbon),
-    _rule("overcoordinated-n", "N with at most 4 neighbours, or bound to metal", rules.overcoordinated_nitrogen),
-    _rule("overcoordinated-h", "H with one atom within 1.15 A", rules.overcoordinated_hydrogen),
-    _rule("undercoordinated-c", "C with 3 flat neighbours, 2 in line or cyanide", rules.undercoordinated_carbon),
-    _rule("undercoordinated-n", "N with 2 nonmetals, 3 bonds if single, or nitrile", rules.undercoordinated_nitrogen),
-    _rule("undercoordinated-rare-earth", "rare earth with at least 4 neighbours", rules.undercoordinated_rare_earth),
-    _rule(
-        "undercoordinated-alkali", "alkali, alkaline earth with at least 4 neighbours", rules.undercoordinated_alkali
-    ),
-    _rule("lone-molecule", "no free atom or molecule", framework.lone_molecule),
-    _rule("connected-3d", "bonds reach in 3 directions", framework.not_three_dimensional),
-    _rule("terminal-oxo", "no terminal oxo at metals that form none", rules.terminal_oxo),
-    _rule(
-        "exposed-metal",
-        f"metal with {EXPOSED_COORDINATION} neighbours, or open angle at most {OPEN_ANGLE:g} degrees",
-        exposed_metal,
-    ),
-    Rule("high-charge", f"EQeq charges within {HIGH_CHARGE:g} e or the oxidation state", check_high_charge),
+    _rule("has-metal", framework.no_metal),
+    _rule("has-carbon", framework.no_carbon),
+    _rule("has-hydrogen", framework.no_hydrogen),
+    _rule("overlap", rules.atomic_overlap),
+    _rule("overcoordinated-c", rules.overcoordinated_carbon),
+    _rule("overcoordinated-n", rules.overcoordinated_nitrogen),
+    _rule("overcoordinated-h", rules.overcoordinated_hydrogen),
+    _rule("undercoordinated-c", rules.undercoordinated_carbon),
+    _rule("undercoordinated-n", rules.undercoordinated_nitrogen),
+    _rule("undercoordinated-rare-earth", rules.undercoordinated_rare_earth),
+    _rule("undercoordinated-alkali", rules.undercoordinated_alkali),
+    _rule("lone-molecule", framework.lone_molecule),
+    _rule("connected-3d", framework.not_three_dimensional),
+    _rule("terminal-oxo", rules.terminal_oxo),
+    _rule("exposed-metal", exposed_metal),
+    Rule("high-charge", RULE_LIMITS["high-charge"], check_high_charge),
 )
+
+PORES = Rule(PORE_DIAMETER, PORE_LIMIT, check_pore_diameter)
+"""Not one of MOFChecker's; run when asked for."""
+
+
+def judge_block(name: str, block: CifBlock) -> Verdict:
+    """The verdict of the rule of that name on a block, atoms named by their labels."""
+    (rule,) = [rule for rule in (*RULES, PORES) if rule.name == name]
+    return rule.judge(coordination_of(block.crystal), partial(atom_label, block))
 
 
 def judge_crystal(crystal: Crystal) -> list[Verdict]:

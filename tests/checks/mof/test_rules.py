@@ -10,6 +10,7 @@ from crystaltool.checks.mof.contacts import check_bonds
 from crystaltool.checks.mof.coordination import Coordination, coordination_of
 from crystaltool.checks.mof.exposure import cone_angle
 from crystaltool.checks.mof.registry import RULES, judge_crystal
+from crystaltool.checks.registry import MOF_CHECKS
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import METAL
 from tests.checks.mof.defects import MAKERS, exchanged, with_atoms, without
@@ -87,8 +88,9 @@ def test_verdicts_do_not_depend_on_cell_origin_or_order(name: str) -> None:
     assert mof_valid(supercell(damaged, (1, 1, 2))) == wanted
 
 
-def test_every_rule_has_a_defect() -> None:
+def test_every_rule_has_a_defect_and_a_place_in_the_registry() -> None:
     assert list(MAKERS) == NAMES
+    assert [check.name for check in MOF_CHECKS if check.default] == NAMES
 
 
 def test_findings_name_atoms_and_are_counted() -> None:
