@@ -52,7 +52,12 @@ def command(
     seed: options.Seed = 0,
     steps: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--steps", min=3, metavar="T", help="Network calls a structure; default: the checkpoint's own."),
+        typer.Option(
+            "--steps",
+            min=3,
+            metavar="T",
+            help="Network calls a structure (mofdiff: before refinement); default: the checkpoint's own.",
+        ),
     ] = None,
     attempts: Annotated[
         Optional[int],  # noqa: UP045
