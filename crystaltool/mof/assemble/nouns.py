@@ -32,7 +32,8 @@ class AssemblyConfig:
         flips: part of these turns that is by 180 degrees about a principal axis of the block.
         neighbours: part of the trials in which the blocks bound to a turned one turn too.
         patience: generations without progress after which the search ends.
-        solved: mean square residual of a connection, A^2, at which the search for orientations ends.
+        solved: mean square residual of a connection, A^2, at which the search for orientations ends; errors of the
+            given centres do not count.
         candidates: matchings that are polished. finalists: of these, the ones that are freed of contacts.
         centre_pull, lattice_pull: weights of the given centres (per A of displacement) and of the given cell (A of
             residual per unit of strain), far below that of closure.

@@ -27,7 +27,8 @@ class Pool:
     """Annealed poses of several MOFs.
 
     Args:
-        poses: B rows. owner: MOF of each row. totals: sum of squares of each row's best matching, A^2.
+        poses: B rows. owner: MOF of each row. totals: sum of squares of each row's best matching and of
+            the pulls on its centres, A^2. gaps: that of the matching alone.
         losses: that of each block's connections, per connection; shape (B, blocks).
         bound: which blocks are bound to which; shape (B, blocks, blocks).
     """
@@ -35,13 +36,15 @@ class Pool:
     poses: Pose
     owner: np.ndarray
     totals: np.ndarray
+    gaps: np.ndarray
     losses: np.ndarray
     bound: np.ndarray
 
     def select(self, rows: np.ndarray) -> Pool:
         """The given rows."""
         index = torch.as_tensor(rows, device=self.poses.lattice.device)
-        return Pool(self.poses.select(index), self.owner[rows], self.totals[rows], self.losses[rows], self.bound[rows])
+        arrays = (self.owner, self.totals, self.gaps, self.losses, self.bound)
+        return Pool(self.poses.select(index), *(array[rows] for array in arrays))
 
     def joined(self, other: Pool) -> Pool:
         """The rows of both."""
@@ -52,6 +55,7 @@ class Pool:
                 for pair in (
                     (self.owner, other.owner),
                     (self.totals, other.totals),
+                    (self.gaps, other.gaps),
                     (self.losses, other.losses),
                     (self.bound, other.bound),
                 )
@@ -91,7 +95,8 @@ def search(problem: Problem, draws: Sequence[np.random.Generator], config: Assem
         now = np.array([pool.totals[pool.owner == mof].min() for mof in range(n_mofs)])
         waited = np.where(now < lowest * (1 - _DISTINCT), 0, waited + 1)
         lowest = now
-        active = np.flatnonzero((now > config.solved * counts) & (waited < config.patience)).tolist()
+        gaps = np.array([pool.gaps[pool.owner == mof][0] for mof in range(n_mofs)])  # of the best, which comes first
+        active = np.flatnonzero((gaps > config.solved * counts) & (waited < config.patience)).tolist()
         if not active:
             break
         brood = _offspring(pool, active, draws, config)
@@ -119,13 +124,14 @@ def _annealed(problem: Problem, start: Pose, owner: np.ndarray, config, widths: 
     pulls = config.centre_pull**2 * (poses.centres - given).square().sum(-1)
     counts = torch.cat([wide.metal.member.sum(-1), wide.other.member.sum(-1)], 1)
     losses = (torch.cat([metal, other], 1) + pulls) / counts.clamp_min(1)
-    totals = costs.sum(1) + pulls.sum(1)
+    gaps = costs.double().sum(1).cpu().numpy()
+    totals = gaps + pulls.double().sum(1).cpu().numpy()
     n_metal = metal.shape[1]
     rows = torch.arange(len(owner), device=costs.device)[:, None]
     bound = torch.zeros(*losses.shape, losses.shape[1], dtype=torch.bool, device=costs.device)
     bound[rows, wide.metal.block, n_metal + partner] = True
     bound = (bound | bound.mT).cpu().numpy()
-    return Pool(poses, owner, totals.double().cpu().numpy(), losses.double().cpu().numpy(), bound)
+    return Pool(poses, owner, totals, gaps, losses.double().cpu().numpy(), bound)
 
 
 @dataclass(frozen=True)
