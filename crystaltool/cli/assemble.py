@@ -7,7 +7,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -180,15 +180,20 @@ def assemble_chunk(settings: Settings, chunk: tuple[Sample, ...]) -> list[Outcom
     from crystaltool.mof.assemble import AssemblyConfig, assemble_best
 
     torch.set_num_threads(1)  # small matrices: --jobs is how cores are used
+    thorough = AssemblyConfig(starts=settings.starts, max_closure=settings.max_closure)
     # Of several decodings one will do: a short search on each finds as many good ones as a long one, 7 times as fast.
-    config = AssemblyConfig(
-        starts=settings.starts, max_closure=settings.max_closure, rounds=1, generations=2, solved=0.2
-    )
+    short = replace(thorough, rounds=1, generations=2, solved=0.2)
     return [
         _outcome(
             settings,
             sample,
-            assemble_best(sample.decodings, config, settings.seed, sample.item, settings.device),
+            assemble_best(
+                sample.decodings,
+                short if len(sample.decodings) > 1 else thorough,
+                settings.seed,
+                sample.item,
+                settings.device,
+            ),
         )
         for sample in chunk
     ]
