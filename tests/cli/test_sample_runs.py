@@ -261,7 +261,7 @@ def poison(folder: Path) -> None:
         (flip_a_byte, "sha256"),
         (change_config(crystaltool_format=2), "format 2 is newer than 1"),
         (change_config(crystaltool_format=0), "format 0 is not known"),
-        (change_config(model="mofdiff"), "holds a 'mofdiff' model, expected 'symmcd'"),
+        (change_config(model="blocks"), "holds a 'blocks' model, expected 'symmcd'"),
         (change_config(sampler={"calls": 2}), "at least 3"),
         (change_config(sampler={"attempts": 0}), "at least 1"),
         (lambda folder: (folder / "config.json").write_text("weights"), "not JSON"),
