@@ -28,7 +28,7 @@ SKIN = 0.6
 
 OVERLAP = 0.4
 """Nonbonded atoms closer than this part of the sum of their covalent radii overlap beyond repair; above it the soft
-push-off of `relax` may still part them, and `check` decides. Chosen by judgement: 0.75 refused samples that end valid."""
+push-off of `relax` may still part them, and `check` decides. Chosen by judgement: 0.75 refuses more."""
 
 
 @dataclass(frozen=True)
