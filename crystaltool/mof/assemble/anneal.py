@@ -1,100 +1,83 @@
-"""Soft matching that hardens: Sinkhorn weights between connection points, Kabsch rotations of the blocks they pull at.
+"""Soft matching that hardens: Sinkhorn weights between connection points, blocks that follow the pull of their points.
 
-A Gaussian of falling width weighs every pair of a metal block's and another block's connection point, nearest images
-alone; rows and columns are normalised in turn (Sinkhorn, Ann. Math. Stat. 35 (1964) 876). The two sides move in turn,
-each block to the rotation and centre of least squares (Kabsch, Acta Cryst. A32 (1976) 922), its centre with the weight
-that a Gaussian error of `centre_spread` gives it.
+A kernel of falling width weighs every pair of a metal block's and another block's connection point, nearest images
+alone; rows and columns are normalised in turn (Sinkhorn, Ann. Math. Stat. 35 (1964) 876). Both points of a pair move
+toward each other: each block by a Gauss-Newton step of its rotation, its centre to the least squares of the pull and
+the weight that a Gaussian error of `centre_spread` gives the centre as it was given.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from crystaltool.arrays import Float
+from crystaltool.mof.assemble.columns import Columns, State
 from crystaltool.mof.assemble.nouns import AssemblyConfig
-from crystaltool.mof.assemble.problem import Pose, Problem, Side
+from crystaltool.mof.assemble.rigid import cross, turn
 
-_STICK = 0.02
-"""Weight of a block's present rotation, A^2: directions about which its connection points say nothing stay."""
+_SHARE = 0.6
+"""Part of the way to its partner that a point goes in one step; the partner comes to meet it."""
+
+_MOST_TURN = 1.0
+"""Radians in one step."""
 
 
-def anneal(problem: Problem, start: Pose, config: AssemblyConfig, first: Float[torch.Tensor, "B"], steps: int) -> Pose:
-    """Rotations and centres after `steps` widths, from each row's first to the last in A; the cell stays as it is."""
-    inverse = torch.linalg.inv(problem.lattice)
-    metal = _placed(problem.metal, start.metal_rotations, start.metal_centres)
-    other = _placed(problem.other, start.other_rotations, start.other_centres)
+def anneal(
+    columns: Columns, state: State, config: AssemblyConfig, first: Float[torch.Tensor, "B"], steps: int
+) -> State:
+    """Rotations and centres after `steps` widths, from each column's first to the last in A; the cell stays."""
+    n = len(columns.block) // 2
     shrink = config.last_width / first
-    for step in range(steps):
-        width = (first * shrink ** (step / max(steps - 1, 1)))[:, None, None]
-        # each side in turn comes to the other, which stands still
-        metal = _come(problem, inverse, problem.metal, metal, other, width, config)
-        other = _come(problem, inverse, problem.other, other, metal, width, config)
-    return Pose(metal.rotations, metal.centres, other.rotations, other.centres, problem.lattice)
+    lever = config.direction**2
+    for step in range(steps + config.settling):
+        width = first * shrink ** (min(step, steps - 1) / max(steps - 1, 1))
+        both, points = columns.place(state)
+        apart, costs = pairs(columns, both[:, 1], points, lever)
+        weights = sinkhorn(costs / (2 * width**2), columns.present[:n], config.sinkhorn_steps)
+        pull = (apart * weights).sum(1), -(apart * weights).sum(2)
+        pull = (columns.lattice[:, :, None] * torch.cat(pull, 1)[:, None]).sum(0)
+        rays = both[:, 1]
+        aims = torch.cat([-(weights * rays[:, n:, None]).sum(1), -(weights * rays[:, None, :n]).sum(2)], 1)
+        torque = cross(both[:, 0], pull) + lever * cross(rays, aims)
+        sums = columns.sum_blocks(torch.cat([torque, pull]))
+        stiffness = (width / config.centre_spread) ** 2 if step < steps else config.centre_pull**2
+        moved = _SHARE * sums[3:] + columns.count * state.centres + stiffness * columns.centres
+        centres = moved / (columns.count + stiffness)
+        state = State(turn(state.rotations, _SHARE * sums[:3], columns.inverse_inertia, _MOST_TURN), centres)
+    return state
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """Where the blocks of one side stand, and with them their connection points and directions."""
+def pairs(
+    columns: Columns, rays: Float[torch.Tensor, "3 N2 B"], points: Float[torch.Tensor, "3 N2 B"], lever: float
+) -> tuple[Float[torch.Tensor, "3 N N B"], Float[torch.Tensor, "N N B"]]:
+    """From every metal point (second place) to every other (first place): fractional vector and cost in A^2.
 
-    rotations: torch.Tensor
-    centres: torch.Tensor
-    points: torch.Tensor
-    directions: torch.Tensor
-
-
-def _placed(side: Side, rotations: torch.Tensor, centres: torch.Tensor) -> _Placed:
-    rows = torch.arange(len(centres), device=centres.device)[:, None]
-    both = torch.stack([side.points, side.directions], dim=-2) @ rotations[rows, side.block]
-    return _Placed(rotations, centres, both[..., 0, :] + centres[rows, side.block], both[..., 1, :])
-
-
-def _come(problem, inverse, side: Side, mine: _Placed, theirs: _Placed, width, config: AssemblyConfig) -> _Placed:
-    """One side after each of its blocks has gone to where the points of the other side pull it."""
-    n = mine.points.shape[1]
-    frac = (theirs.points @ inverse).mT[:, :, None, :] - (mine.points @ inverse).mT[:, :, :, None]
-    frac = (frac - frac.round()).flatten(2)  # (B, 3, N N): to the nearest image, for a reduced cell
-    cost = (problem.lattice.mT @ frac).square().sum(1).unflatten(1, (n, n))
-    cost = cost + 2 * config.direction**2 * (1 + mine.directions @ theirs.directions.mT)
-    weights = sinkhorn(cost / (2 * width**2), problem.present, config.sinkhorn_steps)
-    pull = (frac.unflatten(2, (n, n)) * weights[:, None]).sum(-1).mT @ problem.lattice
-    targets = (mine.points + pull) * problem.present[..., None]
-    aims = -(weights @ theirs.directions)
-    stiffness = (width / config.centre_spread) ** 2
-    count = side.member.sum(-1, keepdim=True)
-    centres = (side.member @ targets + stiffness * side.centres) / (count + stiffness)
-    arms = targets - side.member.mT @ centres
-    outer = side.points[..., :, None] * arms[..., None, :]
-    outer = outer + config.direction**2 * side.directions[..., :, None] * aims[..., None, :]
-    covariance = (side.member @ outer.flatten(-2)).unflatten(-1, (3, 3)) + _STICK * mine.rotations
-    return _placed(side, nearest_rotation(covariance), centres)
+    The cost is the square of the distance to the nearest image, for a reduced cell, and `lever` times that of the sum
+    of the two directions.
+    """
+    n = points.shape[1] // 2
+    frac = (columns.inverse[:, :, None] * points[:, None]).sum(0)
+    apart = frac[:, n:, None] - frac[:, None, :n]
+    apart -= apart.round()
+    metric = (columns.lattice[:, None] * columns.lattice[None]).sum(2)[:, :, None, None]
+    x, y, z = apart
+    costs = x * (metric[0, 0] * x + 2 * metric[0, 1] * y + 2 * metric[0, 2] * z)
+    costs += y * (metric[1, 1] * y + 2 * metric[1, 2] * z)
+    costs.addcmul_(z * metric[2, 2], z)
+    cosine = rays[0, n:, None] * rays[0, None, :n]
+    for axis in (1, 2):
+        cosine.addcmul_(rays[axis, n:, None], rays[axis, None, :n])
+    return apart, costs.add_(cosine, alpha=2 * lever).add_(2 * lever)
 
 
-def sinkhorn(energies: Float[torch.Tensor, "B N N"], present: torch.Tensor, steps: int) -> Float[torch.Tensor, "B N N"]:
-    """Weights exp(-energy), rows and columns normalised in turn; zero in rows and columns that are not present."""
-    weights = torch.exp(energies.amin(dim=-1, keepdim=True) - energies)
-    weights = weights * (present[:, :, None] & present[:, None, :])
+def sinkhorn(energies: Float[torch.Tensor, "N N B"], present: torch.Tensor, steps: int) -> Float[torch.Tensor, "N N B"]:
+    """Weights that fall off as exp(-energy), rows and columns normalised in turn; zero where nothing is present.
+
+    The logistic function stands for the exponential one, which is slower and differs where neither matters.
+    """
+    weights = torch.sigmoid(energies.amin(0) - energies)
+    weights *= present[:, None] & present[None]
     for _ in range(steps):
-        weights = weights / weights.sum(dim=-2, keepdim=True).clamp_min(1e-20)
-        weights = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-20)
+        weights /= weights.sum(1, keepdim=True).clamp_min_(1e-20)
+        weights /= weights.sum(0, keepdim=True).clamp_min_(1e-20)
     return weights
-
-
-def nearest_rotation(covariance: Float[torch.Tensor, "*B 3 3"]) -> Float[torch.Tensor, "*B 3 3"]:
-    """The proper rotation R of largest tr(R^T C)."""
-    left, _, right = torch.linalg.svd(covariance)
-    sign = torch.linalg.det(left) * torch.linalg.det(right)
-    left = torch.cat([left[..., :2], left[..., 2:] * sign.sign()[..., None, None]], dim=-1)
-    return left @ right
-
-
-def rotations_of(quaternions: Float[torch.Tensor, "*B 4"]) -> Float[torch.Tensor, "*B 3 3"]:
-    """Rotations of quaternions of any length; uniform for normal quadruples."""
-    w, x, y, z = (quaternions / quaternions.norm(dim=-1, keepdim=True)).unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))

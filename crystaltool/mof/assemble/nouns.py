@@ -18,20 +18,24 @@ class AssemblyConfig:
     """How MOFs are assembled; lengths in Angstrom.
 
     Args:
-        starts: random rotations of all blocks tried in one round.
+        starts: orientations of all blocks tried in one round.
         rounds: rounds of new starts for a MOF that was refused in the one before.
         max_closure: largest gap between the two connection points of a bond.
-        first_widths: between these each start draws the first Gaussian width of its annealing. last_width: the last.
-        steps: number of widths.
+        orientations: of each block by itself, refined in `orientation_steps` steps, from which the starts are drawn.
+        first_widths: between these each start draws the first width of its annealing. last_width: the last.
+        steps: number of widths. settling: steps at the last one in which the centres are all but free.
         sinkhorn_steps: row and column normalisations at each width.
         direction: length of the lever by which the direction of a cut bond counts beside its middle.
         centre_spread: expected error of the given centres; they are held while the width is above it.
-        generations: most rounds of turning badly bound blocks of the `parents` best poses anew; the annealing is then
-            taken up at a width between `restart_widths` for `restart_steps`.
+        generations: most rounds of `children` trials in which badly bound blocks of the `parents` best poses turn anew;
+            the annealing is then taken up at a width between `restart_widths` for `restart_steps`.
         pool: poses kept. crossings: part of the trials that join two of them, block by block.
-        flips: part of these turns that is by 180 degrees about a principal axis of the block.
+        suited: part of these turns that goes to an orientation which suits the centres of the neighbours; these are
+            worked out again every `refresh` generations, from the centres of the best pose.
+        flips: part of the other turns that is by 180 degrees about a principal axis of the block.
         neighbours: part of the trials in which the blocks bound to a turned one turn too.
-        patience: generations without progress after which the search ends.
+        patience: generations without progress after which the search ends. progress: the least part by which the
+            sum of squares must fall.
         solved: mean square residual of a connection, A^2, at which the search for orientations ends; errors of the
             given centres do not count.
         candidates: matchings that are polished. finalists: of these, the ones that are freed of contacts.
@@ -43,22 +47,29 @@ class AssemblyConfig:
     starts: int = 32
     rounds: int = 2
     max_closure: float = 0.5
-    first_widths: tuple[float, float] = (0.8, 3.0)
+    orientations: int = 64
+    orientation_steps: int = 8
+    first_widths: tuple[float, float] = (0.8, 2.5)
     last_width: float = 0.25
-    steps: int = 20
+    steps: int = 12
+    settling: int = 4
     sinkhorn_steps: int = 4
     direction: float = 1.0
     centre_spread: float = 0.5
     generations: int = 24
+    children: int = 24
     patience: int = 8
+    progress: float = 0.02
     pool: int = 16
     parents: int = 6
     crossings: float = 0.3
+    suited: float = 0.7
+    refresh: int = 3
     flips: float = 0.5
     neighbours: float = 0.1
     restart_widths: tuple[float, float] = (0.35, 1.2)
     restart_steps: int = 10
-    solved: float = 0.004
+    solved: float = 0.01
     candidates: int = 8
     finalists: int = 3
     centre_pull: float = 0.15

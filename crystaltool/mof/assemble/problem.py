@@ -136,14 +136,17 @@ def of_blocks(centres: Float[torch.Tensor, "B K 3"], block: Int[torch.Tensor, "B
     return centres[torch.arange(len(centres), device=centres.device)[:, None], block]
 
 
-def padded_size(mof: CoarseMOF) -> tuple[int, int, int]:
-    """Places for metal blocks, other blocks and connections: those of MOFs that share a batch.
-
-    It depends on the MOF alone, so that the same arithmetic is done on it whatever else is in the batch.
-    """
+def size_of(mof: CoarseMOF) -> tuple[int, int, int]:
+    """Metal blocks, other blocks and connections."""
     n_metal = sum(block.kind == METAL for block in mof.blocks)
     n_points = sum(block.n_connections for block in mof.blocks if block.kind == METAL)
-    return _round_up(n_metal), _round_up(mof.n_blocks - n_metal), _round_up(n_points)
+    return n_metal, mof.n_blocks - n_metal, n_points
+
+
+def padded_size(mof: CoarseMOF) -> tuple[int, int, int]:
+    """The size rounded up: MOFs of one rounded size share a batch."""
+    n_metal, n_other, n_points = (_round_up(n) for n in size_of(mof))
+    return n_metal, n_other, n_points
 
 
 def _round_up(n: int) -> int:
@@ -163,7 +166,7 @@ def build_problem(mofs: Sequence[CoarseMOF], device: str | torch.device = "cpu")
         mofs: with as many connection points on metal blocks as on others.
         device: where the tensors live.
     """
-    sizes = padded_size(mofs[0])
+    sizes = [max(numbers) for numbers in zip(*(size_of(mof) for mof in mofs), strict=True)]
     bases = reduced_basis(np.stack([mof.lattice for mof in mofs]))
     sides = [
         [_side_arrays(mof, order[which], sizes[which], sizes[2]) for mof, order in zip(mofs, orders, strict=True)]

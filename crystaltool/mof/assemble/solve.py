@@ -125,10 +125,10 @@ def _solve(
 ) -> list[Assembly]:
     """One round of starts for MOFs of one padded size."""
     problem = build_problem(mofs, device)
-    pool = search(problem.to(torch.float32), draws, config)
+    pool = search(problem, draws, config)
     owner = torch.as_tensor(pool.owner, device=problem.lattice.device)
-    poses = replace(pool.poses.to(torch.float64), lattice=problem.lattice[owner])
-    poses, matching, costs = _polish_and_match(problem.select(owner), poses, config)
+    wide = problem.select(owner)
+    poses, matching, costs = _polish_and_match(wide, pool.state.pose(wide), config)
     return _finish(mofs, problem, owner, poses, matching, costs, config)
 
 
