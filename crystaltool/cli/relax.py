@@ -101,8 +101,8 @@ def command(
     Each structure is written in order and as soon as it is ready, with _crystaltool_relax_forcefield,
     _crystaltool_energy_per_atom (eV/atom), _crystaltool_max_force (eV/A), _crystaltool_max_stress (GPa),
     _crystaltool_relax_steps and _crystaltool_relax_converged (yes or no). Converged means the largest force below
-    --fmax and every stress component below 0.1 GPa. A structure that does not converge is written too, with a
-    warning; so is one whose cell runs away to twice or half its volume, or whose atoms fall together.
+    --fmax and every stress component below 0.1 GPa, with uff 0.01 GPa. A structure that does not converge is written
+    too, with a warning; so is one whose cell runs away to twice or half its volume, or whose atoms fall together.
     """
     from crystaltool.errors import MissingExtraError, UsageError
     from crystaltool.executor import map_pairs

@@ -8,8 +8,8 @@ import pytest
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError, UsageError
-from crystaltool.forcefield.minimise import DEFAULT_MAX_FORCE, MAX_STRESS
-from crystaltool.forcefield.uff.relaxation import MOFRelaxation, relax_mof, relax_mofs
+from crystaltool.forcefield.minimise import DEFAULT_MAX_FORCE
+from crystaltool.forcefield.uff.relaxation import MAX_STRESS, MOFRelaxation, relax_mof, relax_mofs
 from crystaltool.forcefield.uff.system import System
 from crystaltool.forcefield.uff.topology import Topology, build_topology
 from crystaltool.mof.perception import perceive_bonds
