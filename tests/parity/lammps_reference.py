@@ -30,11 +30,11 @@ _SKIPPED = ("log", "fix", "run", "minimize", "thermo", "dump", "variable", "grou
 _CYCLES = 4
 
 
-def write_input(cif: Path, folder: Path) -> str:
-    """Run lammps-interface; the name of its files."""
+def write_input(cif: Path, folder: Path, cutoff: float = CUTOFF) -> str:
+    """Run lammps-interface, which replicates the cell for `cutoff` (A); the name of its files."""
     command = "import sys; from lammps_interface.cli import main; sys.exit(main())"
     subprocess.run(
-        [sys.executable, "-c", command, "-ff", "UFF4MOF", "--cutoff", str(CUTOFF), str(cif)],
+        [sys.executable, "-c", command, "-ff", "UFF4MOF", "--cutoff", str(cutoff), str(cif)],
         cwd=folder,
         check=True,
         capture_output=True,
