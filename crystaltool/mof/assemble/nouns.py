@@ -116,8 +116,9 @@ class Assembly:
 
 def best(assemblies: list[Assembly]) -> Assembly:
     """Of several decodings of one sample the good one of lowest cost; if all are refused, the one that got furthest."""
-    return min(assemblies, key=lambda one: (not one.good, -_stage(one), one.cost))
+    return min(assemblies, key=merit)
 
 
-def _stage(one: Assembly) -> int:
-    return REASONS.index(one.reason) if one.reason else len(REASONS)
+def merit(one: Assembly) -> tuple[int, float]:
+    """How far from good an assembly is, and its cost: the smaller the better."""
+    return (len(REASONS) - REASONS.index(one.reason) if one.reason else 0), one.cost

@@ -17,6 +17,9 @@ from crystaltool.mof.assemble.nouns import AssemblyConfig
 from crystaltool.mof.assemble.problem import Pose, Problem, of_blocks, of_points
 
 _DAMPING = 1e-2
+_SETTLED = 1e-4
+"""Relative change of a sum of squares below which a pose has come to rest."""
+
 _MOST_TURN, _MOST_STEP, _MOST_STRAIN = 0.5, 1.5, 0.05
 """Largest step: radians, A, unit of strain."""
 
@@ -29,7 +32,7 @@ def polish(
     steps: int,
     contacts: Contacts | None = None,
 ) -> tuple[Pose, Float[torch.Tensor, "B"]]:
-    """The pose after `steps` steps and the sum of its squared residuals, A^2."""
+    """The pose after `steps` steps and the sum of its squared residuals, A^2; it ends when no cost falls any more."""
     damping = torch.full((len(problem.lattice),), _DAMPING, dtype=pose.lattice.dtype, device=pose.lattice.device)
     residuals, jacobian = _linearise(problem, pose, matching, config, contacts)
     cost = residuals.square().sum(-1)
@@ -43,11 +46,14 @@ def polish(
         new_residuals, new_jacobian = _linearise(problem, trial, matching, config, contacts)
         new_cost = new_residuals.square().sum(-1)
         better = new_cost < cost
+        settled = (cost - new_cost).abs() <= _SETTLED * (cost + 1e-3)
         pose = trial.where(better, pose)
         residuals = torch.where(better[:, None], new_residuals, residuals)
         jacobian = torch.where(better[:, None, None], new_jacobian, jacobian)
         cost = torch.where(better, new_cost, cost)
         damping = torch.where(better, damping * 0.2, damping * 6.0).clamp(1e-7, 1e4)
+        if settled.all():
+            break
     return pose, cost
 
 

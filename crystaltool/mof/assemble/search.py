@@ -24,6 +24,9 @@ from crystaltool.mof.assemble.rigid import rotations_of
 _DISTINCT = 1e-3
 """Relative difference of two sums of squares below which their poses count as one."""
 
+_FAR_BEHIND = (2.0, 0.1)
+"""A pose is left out if it costs more than the best this many times over, and this much a connection, A^2."""
+
 _SHARPEST = 0.05
 """A^2: least temperature at which orientations are drawn by their misfits."""
 
@@ -67,6 +70,12 @@ class Pool:
             kept += rows[distinct][:n].tolist()
         return self.select(np.array(kept, dtype=np.int64))
 
+    def promising(self, counts: np.ndarray) -> Pool:
+        """Without the rows that are far behind the best of their MOF; counts: connections of each MOF."""
+        least = np.array([self.totals[self.owner == mof].min() for mof in range(len(counts))])
+        limit = _FAR_BEHIND[0] * least + _FAR_BEHIND[1] * counts
+        return self.select(np.flatnonzero(self.totals <= limit[self.owner]))
+
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return self.owner, self.totals, self.gaps, self.losses, self.bound
@@ -104,7 +113,7 @@ def search(problem: Problem, draws: Sequence[np.random.Generator], config: Assem
         widths = np.concatenate([_widths(draws[mof], config.restart_widths, config.children) for mof in active])
         children = _annealed(columns, start, owner, config, widths, config.restart_steps)
         pool = pool.joined(children).best(config.pool)
-    return pool.best(config.candidates)
+    return pool.best(config.candidates).promising(counts)
 
 
 def _choices(problem: Problem, mof: int, draw, config, centres: torch.Tensor | None = None) -> Orientations:

@@ -12,15 +12,17 @@ from crystaltool.mof.assemble.contacts import Atoms, Pairs, atoms_of, stack_cont
 from crystaltool.mof.assemble.gate import gate
 from crystaltool.mof.assemble.judge import judge
 from crystaltool.mof.assemble.matching import Matching, match
-from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig, best
+from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig, best, merit
 from crystaltool.mof.assemble.polish import gaps_and_directions, polish
 from crystaltool.mof.assemble.problem import Pose, Problem, build_problem, padded_size
 from crystaltool.mof.assemble.search import search
 from crystaltool.mof.blocks import CoarseMOF
+from crystaltool.mof.quotient import find_pieces
 
 _POLISH_STEPS, _REMATCH_ROUNDS, _CONTACT_STEPS, _CONTACT_ROUNDS = 8, 3, 8, 2
 _MOST_CONTACTS = 96
-_BRIEF_GENERATIONS = 2
+_BRIEF_GENERATIONS, _SECOND_LOOKS = 2, 2
+_DIMENSIONS = 3
 _SAME = 1e-3
 """A^2: polished matchings whose sums of squares agree this well are taken for the same structure."""
 
@@ -97,7 +99,9 @@ def assemble_best(
     item: int = 0,
     device: str | torch.device = "cpu",
 ) -> Assembly:
-    """The best assembly of several decodings of one sample: all are looked at briefly, the most promising at length.
+    """The best assembly of several decodings of one sample: all are looked at briefly, the most promising once more.
+
+    The best one is assembled at length; where none is good, the two that got furthest are, from new starts.
 
     Args:
         decodings: MOFs with the same places and other blocks. config, seed, device: as for `assemble_many`.
@@ -109,11 +113,16 @@ def assemble_best(
         return assemble_many(decodings, config, seed, items, device)[0]
     brief = replace(config, rounds=1, generations=min(_BRIEF_GENERATIONS, config.generations))
     found = assemble_many(decodings, brief, seed, items, device)
-    first = best(found)
-    if first.reason == "parity":
-        return first
-    chosen = next(number for number, one in enumerate(found) if one is first)
-    return best([first, *assemble_many([decodings[chosen]], config, seed, [(item, chosen)], device)])
+    if all(one.reason == "parity" for one in found):
+        return found[0]
+    order = sorted(range(len(found)), key=lambda number: merit(found[number]))
+    chosen = order[:1] if found[order[0]].good else order[:_SECOND_LOOKS]
+    if found[order[0]].good and brief == config:
+        return found[order[0]]
+    again = assemble_many(
+        [decodings[number] for number in chosen], config, seed, [(item, number, 1) for number in chosen], device
+    )
+    return best([*found, *again])
 
 
 def _rank(one: Assembly) -> tuple[bool, float]:
@@ -161,58 +170,84 @@ def _put(poses: Pose, rows: torch.Tensor, new: Pose) -> Pose:
 
 
 def _finish(mofs, problem: Problem, owner, poses: Pose, matching: Matching, costs, config) -> list[Assembly]:
-    """Free the finalists of each MOF of contacts and judge them; the best of each."""
-    n_metal = problem.metal.centres.shape[1]
-    atoms = [atoms_of(mof, n_metal) for mof in mofs]
-    rows = _finalists(owner, costs, config)
-    owner = owner[rows]
-    problem, poses, matching = problem.select(owner), poses.select(rows), matching.select(rows)
-    owners = owner.tolist()
-    for _ in range(_CONTACT_ROUNDS):
-        pairs = _pairs(atoms, owners, poses, matching, problem)
-        touching = [row for row, found in enumerate(pairs) if (found.distances < found.limits).any()]
-        if not touching:
-            break
-        index = torch.as_tensor(touching, device=owner.device)
-        contacts = stack_contacts([(atoms[owners[row]], pairs[row]) for row in touching], _MOST_CONTACTS, owner.device)
-        moved, _ = polish(
-            problem.select(index), poses.select(index), matching.select(index), config, _CONTACT_STEPS, contacts
-        )
-        poses = _put(poses, index, moved)
-    pairs = _pairs(atoms, owners, poses, matching, problem)
-    gaps, turns = gaps_and_directions(problem, poses, matching)
-    closures, misses = gaps.norm(dim=-1).cpu().numpy(), turns.norm(dim=-1).cpu().numpy()
+    """Free the finalists of each MOF of contacts and judge them, first the most promising, then the others at once.
+
+    Contacts only add to the cost: a finalist that costs more before than a good one does after them is left out.
+    """
+    atoms = [atoms_of(mof, problem.metal.centres.shape[1]) for mof in mofs]
+    counts = problem.present.sum(1).tolist()
+    finalists = _finalists(problem, owner, poses, matching, costs, config)
     found: dict[int, Assembly] = {}
-    for row, mof in enumerate(owners):
-        n = int(problem.present[row].sum())
-        result = judge(
-            mofs[mof],
-            poses.select(torch.as_tensor([row], device=owner.device)),
-            matching.partner[row, :n].cpu().numpy(),
-            matching.images[row, :n].cpu().numpy().astype(np.int64),
-            closures[row, :n],
-            misses[row, :n],
-            pairs[row],
-            config,
-        )
-        if mof not in found or _rank(result) < _rank(found[mof]):
-            found[mof] = result
+    for part in (slice(1), slice(1, None)):
+        rows = [
+            (mof, row)
+            for mof, kept in enumerate(finalists)
+            for row in kept[part]
+            if mof not in found or not (found[mof].good and found[mof].cost <= float(costs[row]) / counts[mof])
+        ]
+        if not rows:
+            break
+        owners, index = [mof for mof, _ in rows], torch.as_tensor([row for _, row in rows], device=owner.device)
+        results = _freed(mofs, atoms, owners, problem, poses.select(index), matching.select(index), config)
+        for mof, result in zip(owners, results, strict=True):
+            if mof not in found or _rank(result) < _rank(found[mof]):
+                found[mof] = result
     return [found[mof] for mof in range(len(mofs))]
 
 
-def _finalists(owner: torch.Tensor, costs: torch.Tensor, config: AssemblyConfig) -> torch.Tensor:
+def _freed(mofs, atoms: list[Atoms], owners: list[int], problem: Problem, poses: Pose, matching: Matching, config):
+    """The assemblies of poses, one of each owner, after contacts have been pushed apart."""
+    problem = problem.select(torch.as_tensor(owners, device=poses.lattice.device))
+    pairs = _pairs(atoms, owners, poses, matching, problem)
+    for _ in range(_CONTACT_ROUNDS):
+        touching = [row for row, one in enumerate(pairs) if (one.distances < one.limits).any()]
+        if not touching:
+            break
+        index = torch.as_tensor(touching, device=poses.lattice.device)
+        contacts = stack_contacts([(atoms[owners[row]], pairs[row]) for row in touching], _MOST_CONTACTS, index.device)
+        part = problem.select(index), poses.select(index), matching.select(index)
+        moved, _ = polish(*part, config, _CONTACT_STEPS, contacts)
+        poses = _put(poses, index, moved)
+        again = _pairs(atoms, [owners[row] for row in touching], moved, part[2], part[0])
+        for row, one in zip(touching, again, strict=True):
+            pairs[row] = one
+    gaps, turns = gaps_and_directions(problem, poses, matching)
+    closures, misses = gaps.norm(dim=-1).cpu().numpy(), turns.norm(dim=-1).cpu().numpy()
+    results = []
+    for row, (mof, n) in enumerate(zip(owners, problem.present.sum(1).tolist(), strict=True)):
+        pose = poses.select(torch.as_tensor([row], device=poses.lattice.device))
+        partner, images = matching.partner[row, :n].cpu().numpy(), matching.images[row, :n].cpu().numpy()
+        measured = closures[row, :n], misses[row, :n], pairs[row]
+        results.append(judge(mofs[mof], pose, partner, images.astype(np.int64), *measured, config))
+    return results
+
+
+def _finalists(problem: Problem, owner, poses: Pose, matching: Matching, costs, config) -> list[list[int]]:
+    """Rows of the cheapest matchings of each MOF, one of each cost: those that close and hang together in three
+    dimensions; where there are none, the cheapest of all."""
     owners, values = owner.cpu().numpy(), costs.cpu().numpy()
-    chosen: list[int] = []
-    for mof in range(int(owners.max()) + 1):
+    gaps = gaps_and_directions(problem.select(owner), poses, matching)[0].norm(dim=-1).amax(1).cpu().numpy()
+    partner, images = matching.partner.cpu().numpy(), matching.images.cpu().numpy().astype(np.int64)
+    n_metal = problem.metal.centres.shape[1]
+    finalists = []
+    for mof, n in enumerate(problem.present.sum(1).tolist()):
+        metal, other = problem.metal.block[mof].cpu().numpy()[:n], problem.other.block[mof].cpu().numpy()
+        blocks = np.unique(np.concatenate([metal, n_metal + other[:n]]))
         rows = np.flatnonzero(owners == mof)
+        rows = rows[np.argsort(values[rows], kind="stable")]
         kept: list[int] = []
-        for row in rows[np.argsort(values[rows], kind="stable")]:
-            if len(kept) < config.finalists and all(
-                abs(values[row] - values[other]) > _SAME * (1e-2 + values[other]) for other in kept
+        for row in rows:
+            if len(kept) == config.finalists:
+                break
+            if gaps[row] > config.max_closure or any(
+                abs(values[row] - values[one]) <= _SAME * (1e-2 + values[one]) for one in kept
             ):
+                continue
+            ends = np.searchsorted(blocks, np.stack([metal, n_metal + other[partner[row, :n]]], axis=1))
+            if min(find_pieces(len(blocks), ends, images[row, :n]).ranks) == _DIMENSIONS:
                 kept.append(int(row))
-        chosen += kept
-    return torch.as_tensor(chosen, device=owner.device)
+        finalists.append(kept or [int(rows[0])])
+    return finalists
 
 
 def _pairs(atoms: list[Atoms], owners: list[int], poses: Pose, matching: Matching, problem: Problem) -> list[Pairs]:

@@ -98,7 +98,7 @@ def test_mofs_in_one_batch_do_not_see_each_other() -> None:
     for index, mof in enumerate(mofs):
         (alone,) = _solve([mof], [np.random.default_rng(index)], QUICK, "cpu")
         assert np.allclose(alone.closures, together[index].closures, atol=1e-5)
-        assert alone.cost == pytest.approx(together[index].cost, rel=1e-4)
+        assert alone.cost == pytest.approx(together[index].cost, rel=1e-3, abs=1e-8)
 
 
 def test_rotations_that_are_given_are_not_looked_at() -> None:
