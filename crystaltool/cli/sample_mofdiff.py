@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker must know: the checkpoint, its library, seed, network calls, decodings, target and device."""
+    """What a worker must know: checkpoint, library, seed, network calls, attempts, decodings, target and device."""
 
     checkpoint: str
     library: str | None
     seed: int
     steps: int | None
+    attempts: int | None
     candidates: int | None
     draws: int | None
     target: str | None
@@ -81,7 +82,7 @@ def load(settings: Settings) -> tuple[LoadedMOFDiff, Library]:
 
 
 def _target(loaded: LoadedMOFDiff, settings: Settings):
-    from crystaltool.models.mofdiff.sampling import parse_target
+    from crystaltool.models.mofdiff.targets import parse_target
 
     return None if settings.target is None else parse_target(settings.target, loaded.model.config.properties)
 
@@ -90,13 +91,17 @@ def sample_items(
     settings: Settings, indices: tuple[int, ...]
 ) -> list[tuple[str, list[tuple[CoarseMOF, tuple[int, ...]]]]]:
     """Names of some items, and of each its decodings with their rows in the library; pure, for any process."""
-    from crystaltool.models.mofdiff.sampling import item_name, sample_mofdiff
+    from crystaltool.models.mofdiff.draws import item_name
+    from crystaltool.models.mofdiff.sampling import sample_mofdiff
 
     loaded, library = load(settings)
     changes = {"calls": settings.steps, "candidates": settings.candidates, "draws": settings.draws}
+    if settings.attempts is not None:
+        changes |= {"attempts": settings.attempts, "kept": min(loaded.sampler.kept, settings.attempts)}
     config = replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
+    batch_size = max(1, len(indices) // config.attempts)  # each attempt is a row of the networks' batch
     target = _target(loaded, settings)
-    decodings = sample_mofdiff(loaded.model, library, indices, settings.seed, config, len(indices), target)
+    decodings = sample_mofdiff(loaded.model, library, indices, settings.seed, config, batch_size, target)
     return [
         (item_name(settings.seed, index), [(decoded.mof, tuple(decoded.rows)) for decoded in found])
         for index, found in zip(indices, decodings, strict=True)

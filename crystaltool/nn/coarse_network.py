@@ -17,33 +17,50 @@ N_CELL_FEATURES = 13
 """What the networks are told of a cell: six components of k, six more of its noisy form, log of the volume a block."""
 
 
+def pair_waves(centres: Tensor, n_waves: int) -> Tensor:
+    """Sines and cosines of 2 pi m (x_j - x_i), m = 1 ... n_waves, fractional x; (B, K, 3) -> (B, K, K, 6 n_waves).
+
+    (As in DiffCSP, Jiao et al., NeurIPS 2023, arXiv 2309.04475, equation 6.)
+    """
+    apart = (centres[:, None] - centres[:, :, None])[..., None]
+    phases = 2 * torch.pi * apart * torch.arange(1, n_waves + 1, device=centres.device, dtype=centres.dtype)
+    return torch.cat([phases.sin(), phases.cos()], dim=-1).flatten(-2)
+
+
 class CoarseTrunk(nn.Module):
     """Message passing over the K places of a MOF with distances to all periodic images.
 
     Args:
         width, pair_width, n_layers: size.
         n_functions: radial functions of the pair sums.
+        n_waves: harmonics along each axis of where one place lies from another; without them only distances are seen.
     """
 
-    def __init__(self, width: int, pair_width: int, n_layers: int, n_functions: int) -> None:
+    def __init__(self, width: int, pair_width: int, n_layers: int, n_functions: int, n_waves: int = 0) -> None:
         super().__init__()
         self.pair_in = nn.Linear(2 * n_functions, pair_width)
+        self.wave_in = nn.Linear(6 * n_waves, pair_width, bias=False) if n_waves else None
         self.layers = nn.ModuleList(PairMessage(width, pair_width) for _ in range(n_layers))
         self.context = nn.ModuleList(mlp(2 * width, width, width) for _ in range(n_layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, h: Tensor, g: Tensor, mask: Tensor, pairs: OrbitPairs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, h: Tensor, g: Tensor, mask: Tensor, pairs: OrbitPairs, waves: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """States of places and of MOFs after all layers.
 
         Args:
             h: (B, K, width). g: (B, width). mask: (B, K).
             pairs: sums over neighbours.
+            waves: as `pair_waves` gives them; (B, K, K, 6 n_waves).
 
         Returns:
             h (B, K, width), g (B, width), edges (B, K, K, 2 pair_width) and the mask of the edges (B, K, K, 1).
         """
         weight = mask[..., None] / mask.sum(1).clamp(min=1)[:, None, None]
         pair = self.pair_in(torch.cat([pairs.counts * 0.5, (1.0 + pairs.counts).log()], dim=-1))
+        if self.wave_in is not None and waves is not None:
+            pair = pair + self.wave_in(waves)
         pair_mask = (mask[:, :, None] & mask[:, None, :])[..., None].to(h.dtype)
         n_places = mask.sum(1, keepdim=True).to(h.dtype)
         first = pair
@@ -108,16 +125,17 @@ class CoarseDenoiser(nn.Module):
         pair_width: int,
         n_layers: int,
         n_functions: int,
+        n_waves: int,
     ) -> None:
         super().__init__()
         self.embedding_in = nn.Linear(n_embedding, width)
         self.latent_in = mlp(n_latent, 2 * width, width)
         self.cell_in = nn.Linear(N_CELL_FEATURES, width)
         self.noise = NoiseEmbedding(width)
-        self.place_context = nn.Linear(width, width)
-        self.trunk = CoarseTrunk(width, pair_width, n_layers, n_functions)
+        self.trunk = CoarseTrunk(width, pair_width, n_layers, n_functions, n_waves)
         self.force = nn.Linear(2 * pair_width, n_functions)
         self.stress = nn.Linear(2 * pair_width, n_functions)
+        self.pair_shift, self.shift = nn.Linear(2 * pair_width, 3), mlp(width, width, 3)
         self.embedding_out = mlp(width, 2 * width, n_embedding)
         self.kind_out = mlp(width, width, n_kinds)
         self.connections_out = mlp(width, width, n_connections)
@@ -127,28 +145,38 @@ class CoarseDenoiser(nn.Module):
         self.cell_out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), last)
 
     def forward(
-        self, embeddings: Tensor, latent: Tensor, cell: Tensor, sigma: Tensor, mask: Tensor, pairs: OrbitPairs
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        self,
+        embeddings: Tensor,
+        latent: Tensor,
+        cell: Tensor,
+        sigma: Tensor,
+        mask: Tensor,
+        pairs: OrbitPairs,
+        waves: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """All outputs of order one.
 
         Args:
             embeddings: noisy embeddings scaled to unit variance; (B, K, E).
             latent: (B, Z). cell: (B, 13). sigma: noise level; (B,). mask: (B, K).
             pairs: sums over neighbours.
+            waves: as `pair_waves` gives them; (B, K, K, 6 n_waves).
 
         Returns:
-            Cartesian vectors (B, K, 3), embeddings (B, K, E), k (B, 6), scores of kinds (B, K, n_kinds) and of
-            connection counts (B, K, n_connections).
+            Cartesian vectors (B, K, 3), fractional ones (B, K, 3) to be added to them, embeddings (B, K, E), k (B, 6),
+            scores of kinds (B, K, n_kinds) and of connection counts (B, K, n_connections).
         """
         g = self.latent_in(latent) + self.cell_in(cell) + self.noise(sigma)
-        h, g, edge, pair_mask = self.trunk(self.embedding_in(embeddings), g, mask, pairs)
+        h, g, edge, pair_mask = self.trunk(self.embedding_in(embeddings), g, mask, pairs, waves)
         weight = mask / mask.sum(1, keepdim=True).clamp(min=1)
         vectors = torch.einsum("bijn,bijnc->bic", self.force(edge) * pair_mask, pairs.vectors)
+        n_places = mask.sum(1).to(h.dtype)[:, None, None]
+        shifts = self.shift(h) + (self.pair_shift(edge) * pair_mask).sum(2) / n_places.sqrt()
         stress = torch.einsum("bi,bijn,bijnc->bc", weight, self.stress(edge) * pair_mask, pairs.tensors)
         xx, yy, zz, xy, xz, yz = stress.unbind(-1)
         strain = torch.stack([xy, xz, yz, (xx - yy) / 2, (xx + yy - 2 * zz) / 6, (xx + yy + zz) / 3], dim=-1)
         k = strain + self.cell_out(torch.cat([g, (weight[..., None] * h).sum(1)], dim=-1))
-        return vectors, self.embedding_out(h), k, self.kind_out(h), self.connections_out(h)
+        return vectors, shifts, self.embedding_out(h), k, self.kind_out(h), self.connections_out(h)
 
 
 class LatentVelocity(nn.Module):

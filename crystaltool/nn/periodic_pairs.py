@@ -31,10 +31,14 @@ class OrbitPairs:
     tensors: Tensor
 
 
-def radial_basis(distance: Tensor, cutoff: float, n_functions: int) -> Tensor:
-    """Gaussians on an even grid from 0 to the cutoff times a cosine cutoff; shape (..., n_functions)."""
-    centres = torch.linspace(0.0, cutoff, n_functions, device=distance.device, dtype=distance.dtype)
-    width = cutoff / (n_functions - 1)
+def radial_basis(distance: Tensor, cutoff: float | Tensor, n_functions: int, end: float | None = None) -> Tensor:
+    """Gaussians on an even grid from 0 to `end` (the cutoff) times a cosine cutoff; shape (..., n_functions).
+
+    The cutoff may be that of each distance; `end` is then the largest that it can be.
+    """
+    end = float(cutoff) if end is None else end
+    centres = torch.linspace(0.0, end, n_functions, device=distance.device, dtype=distance.dtype)
+    width = end / (n_functions - 1)
     envelope = 0.5 * (torch.cos(torch.pi * distance / cutoff) + 1.0)
     return torch.exp(-0.5 * ((distance[..., None] - centres) / width) ** 2) * envelope[..., None]
 
@@ -97,15 +101,17 @@ def orbit_pairs(
 
 
 @torch.no_grad()
-def point_pairs(lattice: Tensor, centres: Tensor, mask: Tensor, cutoff: float, n_functions: int) -> OrbitPairs:
+def point_pairs(
+    lattice: Tensor, centres: Tensor, mask: Tensor, cutoff: Tensor, n_functions: int, end: float
+) -> OrbitPairs:
     """`orbit_pairs` where every slot holds one point: the same sums by one small matrix product a pair, in less memory.
 
     Args:
         lattice: rows in Angstrom; shape (B, 3, 3).
         centres: fractional coordinates; shape (B, M, 3).
         mask: shape (B, M).
-        cutoff: Angstrom.
-        n_functions: number of radial functions.
+        cutoff: of each crystal, Angstrom; shape (B,).
+        n_functions: number of radial functions, on a grid from 0 to `end`, the largest that a cutoff can be.
     """
     n, m = mask.shape
     pairs = (mask[:, :, None] & mask[:, None, :]).reshape(-1).nonzero()[:, 0]
@@ -115,14 +121,14 @@ def point_pairs(lattice: Tensor, centres: Tensor, mask: Tensor, cutoff: float, n
     moved = (difference[:, None] @ lattice[crystal])[:, 0]
     itself = (pairs // m) % m == pairs % m
     heights = 1.0 / torch.linalg.inv(lattice).norm(dim=1)
-    reach = (cutoff / heights + 0.5).floor().clamp(max=MAX_IMAGES).long()
+    reach = (cutoff[:, None] / heights + 0.5).floor().clamp(max=MAX_IMAGES).long()
     kinds, kind = torch.unique(reach, dim=0, return_inverse=True)
     rows, vectors = [], []
     for index, (na, nb, nc) in enumerate(kinds.tolist()):
         chosen = (kind[crystal] == index).nonzero()[:, 0]
         shifts = torch.cartesian_prod(*(torch.arange(-x, x + 1, device=lattice.device) for x in (na, nb, nc)))
         images = moved[chosen][:, None] + (shifts.to(lattice.dtype) @ lattice)[crystal[chosen]]
-        near = images.square().sum(-1) < cutoff**2
+        near = images.square().sum(-1) < cutoff[crystal[chosen], None] ** 2
         near[:, len(shifts) // 2] &= ~itself[chosen]
         pair, image = near.nonzero(as_tuple=True)
         rows.append(chosen[pair])
@@ -137,7 +143,7 @@ def point_pairs(lattice: Tensor, centres: Tensor, mask: Tensor, cutoff: float, n
     angular = torch.cat(
         [torch.ones_like(unit[:, :1]), unit, unit.square(), unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]], dim=1
     )
-    basis = radial_basis(distance, cutoff, n_functions)
+    basis = radial_basis(distance, cutoff[crystal[row]], n_functions, end)
     padded = [
         values.new_zeros(len(pairs) * most, values.shape[1]).index_copy_(0, place, values).view(len(pairs), most, -1)
         for values in (basis, angular)

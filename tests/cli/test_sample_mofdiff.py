@@ -149,6 +149,17 @@ def test_targets_raise_what_is_predicted(sample: Callable, tmp_path: Path) -> No
     assert best.mean() > plain.mean()
 
 
+def test_attempts_change_what_is_decoded(sample: Callable, tmp_path: Path) -> None:
+    """One attempt and four give MOFs of as many blocks each, at other places; never more decodings than asked for."""
+    for n in (1, 4):
+        assert sample("-n", 4, "--attempts", n, "--candidates", 1, "-o", f"{n}.h5", *QUICK).code == 0
+    one, four = (read_mofs(tmp_path / f"{n}.h5") for n in (1, 4))
+    blocks = [dict(zip(table.names, table.arrays["mofs/n_blocks"].tolist(), strict=True)) for table in (one, four)]
+    shared = blocks[0].keys() & blocks[1].keys()
+    assert shared and all(blocks[0][name] == blocks[1][name] for name in shared)
+    assert one.arrays["places/centres"].tobytes() != four.arrays["places/centres"].tobytes()
+
+
 # ---- mistakes
 
 
@@ -156,7 +167,7 @@ def test_targets_raise_what_is_predicted(sample: Callable, tmp_path: Path) -> No
     ("arguments", "words"),
     [
         (("--sg", "225"), "--sg does not go with mofdiff models"),
-        (("--attempts", "2"), "--attempts does not go with mofdiff models"),
+        (("--attempts", "0"), "'--attempts'"),
         (("-O", "d"), "--output-dir does not go with mofdiff models"),
         (("--resume",), "--resume does not go with mofdiff models"),
         (("--target", "co2_wc"), "expected PROPERTY=VALUE with a property among co2_wc, density"),

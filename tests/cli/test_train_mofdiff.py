@@ -95,7 +95,7 @@ def test_embeddings_of_other_blocks_are_refused(train: Callable, data: tuple[Pat
     [
         ("[fit]\nepochs = 0", (), "at least 1"),
         ("[fit]\nparts = 1", (), "has no key 'parts'"),
-        ("[model]\ncutoff = 0.0", (), "cutoff is 0.0"),
+        ("[model]\ncutoff = [0.0, 9.0]", (), "cutoff is [0.0, 9.0]"),
         ("[fit]\nfavour = 'nothing'", (), "no property 'nothing' to favour"),
         ("", ("--device", "tpu"), "expected auto, cpu or cuda:N"),
         ("", ("--init", "symmcd"), "expected 'mofdiff'"),

@@ -20,10 +20,10 @@ from crystaltool.models.symmcd.representation import (
     free_components,
     gather_statistics,
     noise_factors,
-    symmetric_lattice,
     to_batch,
     to_units,
 )
+from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.symmetry.space_group import free_coordinate_maps, tables
 from tests.models.tiny import ONE_OF_EACH_SYSTEM, batch_of, random_unit, random_units, textbook_table
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from crystaltool.lattice import LOG_BASIS
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseBatch
-from crystaltool.nn.coarse_network import N_CELL_FEATURES, CoarseDenoiser
+from crystaltool.nn.coarse_network import N_CELL_FEATURES, CoarseDenoiser, pair_waves
 from crystaltool.nn.periodic_pairs import point_pairs
 from tests.models.mofdiff.tiny import batch_of, random_model, small_data
 
@@ -126,16 +126,13 @@ def test_origin_and_whole_periods_change_nothing(network: Network, batch: Coarse
         torch.testing.assert_close(after[name][used], value[used], atol=ROUNDING, rtol=ROUNDING)
 
 
-@NETWORKS
-def test_inversion_turns_displacements_round_and_nothing_else(network: Network, batch: CoarseBatch) -> None:
-    """The cell is the same, every block goes to the other side: both hands of a MOF are equally likely."""
-    before, after = network(batch), network(replace(batch, centres=-batch.centres))
+def test_both_hands_of_a_mof_have_one_z(batch: CoarseBatch) -> None:
+    """Inversion leaves the cell and all distances; the denoiser, which tells the hands apart, is trained on both."""
+    before, after = encoder(batch), encoder(replace(batch, centres=-batch.centres))
     for name, value in before.items():
-        used = batch.mask if name.startswith("place") else slice(None)
-        expected = -value if name == "place move" else value
-        torch.testing.assert_close(after[name][used], expected[used], atol=ROUNDING, rtol=ROUNDING)
-    if network is denoiser:
-        assert before["place move"].abs().max() > 1e-2
+        torch.testing.assert_close(after[name], value, atol=ROUNDING, rtol=ROUNDING)
+    moves = [denoiser(replace(batch, centres=side * batch.centres))["place move"] for side in (1, -1)]
+    assert (moves[0] + moves[1]).abs().max() > 1e-3
 
 
 @NETWORKS
@@ -161,14 +158,16 @@ def answers(lattice: Tensor, centres: Tensor, mask: Tensor, seed: int = 0) -> tu
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    pairs = point_pairs(lattice, centres, mask, config.cutoff, config.n_functions)
+    cutoff = torch.full((n,), config.cutoff[0], dtype=torch.float64)
+    pairs = point_pairs(lattice, centres, mask, cutoff, config.n_functions, config.cutoff[1])
     sigma = torch.linspace(0.02, 0.4, n, dtype=torch.float64)
-    return network(normal(n, m, 32), normal(n, config.n_latent), normal(n, N_CELL_FEATURES), sigma, mask, pairs)
+    inputs = normal(n, m, 32), normal(n, config.n_latent), normal(n, N_CELL_FEATURES), sigma, mask, pairs
+    return network(*inputs, pair_waves(centres, config.n_waves))
 
 
 @pytest.fixture(scope="module")
 def cells(batch: CoarseBatch) -> Tensor:
-    from crystaltool.models.symmcd.representation import symmetric_lattice
+    from crystaltool.nn.cells import symmetric_lattice
 
     return symmetric_lattice(batch.k)
 
@@ -177,14 +176,14 @@ def test_a_turned_cell_turns_vectors_and_strain(batch: CoarseBatch, cells: Tenso
     turn = torch.from_numpy(np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0])
     before, after = (answers(cell, batch.centres, batch.mask) for cell in (cells, cells @ turn))
     torch.testing.assert_close(after[0], before[0] @ turn, atol=ROUNDING, rtol=ROUNDING)
-    for one, other in zip((after[1], *after[3:]), (before[1], *before[3:]), strict=True):
+    for one, other in zip((*after[1:3], *after[4:]), (*before[1:3], *before[4:]), strict=True):
         torch.testing.assert_close(one, other, atol=ROUNDING, rtol=ROUNDING)
     with_head = model().denoiser.cell_out
     model().denoiser.cell_out = Zero()  # what is told of the cell does not turn: the strain alone does
     try:
         strains = []
         for cell in (cells, cells @ turn):
-            strains.append(torch.einsum("bi,ijk->bjk", answers(cell, batch.centres, batch.mask)[2], basis()))
+            strains.append(torch.einsum("bi,ijk->bjk", answers(cell, batch.centres, batch.mask)[3], basis()))
     finally:
         model().denoiser.cell_out = with_head
     assert strains[0].abs().max() > 1e-2
@@ -202,13 +201,17 @@ class Zero(torch.nn.Module):
         return values.new_zeros(len(values), 6)
 
 
-def test_another_cell_of_the_same_lattice_gives_the_same(batch: CoarseBatch, cells: Tensor) -> None:
-    """Six numbers tell the networks which cell was chosen; all else they see of the lattice is distances."""
-    change = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1]], dtype=torch.float64)
-    before = answers(cells, batch.centres, batch.mask)
-    after = answers(change @ cells, batch.centres @ torch.linalg.inv(change), batch.mask)
-    for one, other in zip(after, before, strict=True):
-        torch.testing.assert_close(one, other, atol=ROUNDING, rtol=ROUNDING)
+def test_waves_are_of_where_places_lie_from_each_other() -> None:
+    """Period one, no origin; the first wave of each axis alone tells where a place is, up to whole periods."""
+    centres = torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    waves = pair_waves(centres, 3)
+    assert waves.shape == (2, 4, 4, 18)
+    moved = centres + torch.tensor([0.3, -0.7, 2.1], dtype=torch.float64) + torch.tensor([[[1.0], [0], [-2], [5]]])
+    torch.testing.assert_close(pair_waves(moved, 3), waves, atol=ROUNDING, rtol=0)
+    sines, cosines = waves.unflatten(-1, (3, 6))[..., 0], waves.unflatten(-1, (3, 6))[..., 3]
+    apart = torch.atan2(sines, cosines) / (2 * torch.pi)
+    expected = centres[:, None] - centres[:, :, None]
+    torch.testing.assert_close((apart - expected + 0.5) % 1, torch.full_like(apart, 0.5), atol=ROUNDING, rtol=0)
 
 
 # ---- gradients and heads
@@ -220,9 +223,6 @@ def test_gradients_are_finite_and_reach_every_weight() -> None:
     loss, _ = network(batch_of(small_data(), dtype=torch.float32), torch.Generator().manual_seed(0))
     loss.backward()
     for name, parameter in network.named_parameters():
-        if name.startswith("denoiser.place_context"):  # in the shipped weights, used by nothing
-            assert parameter.grad is None
-            continue
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.any(), name
 
@@ -230,7 +230,7 @@ def test_gradients_are_finite_and_reach_every_weight() -> None:
 def test_an_untrained_denoiser_leaves_the_cell_to_the_pairs() -> None:
     """Its last layer starts from zero, so that the first steps do not shear cells at random."""
     torch.manual_seed(0)
-    network = CoarseDenoiser(4, 3, 3, 21, 8, 8, 1, 4)
+    network = CoarseDenoiser(4, 3, 3, 21, 8, 8, 1, 4, 2)
     assert not network.cell_out[-1].weight.any() and not network.cell_out[-1].bias.any()
 
 

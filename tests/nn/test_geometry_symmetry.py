@@ -10,7 +10,7 @@ import torch
 
 from crystaltool.batch import Batch
 from crystaltool.models.symmcd.model import SymmCD
-from crystaltool.models.symmcd.representation import symmetric_lattice
+from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.symmetry import space_group
 from crystaltool.symmetry.space_group import free_coordinate_maps, tables
 from tests.models.tiny import batch_of, random_model, random_unit

@@ -25,8 +25,9 @@ from crystaltool.models.block_encoder.checkpoint import load_block_encoder
 from crystaltool.models.block_encoder.data import BlockBatch
 from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
 from crystaltool.models.mofdiff.checkpoint import load_mofdiff
-from crystaltool.models.mofdiff.model import MOFDiff, MOFDiffConfig
-from crystaltool.models.mofdiff.representation import CoarseBatch
+from crystaltool.models.mofdiff.config import MOFDiffConfig
+from crystaltool.models.mofdiff.model import MOFDiff
+from crystaltool.models.mofdiff.representation import N_DESCRIPTORS, CoarseBatch
 from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import Statistics
@@ -50,6 +51,7 @@ COARSE_SIZES = MOFDiffConfig(
     prior_width=8,
     prior_layers=1,
     n_functions=4,
+    n_waves=2,
     properties=("density",),
 )
 
@@ -143,7 +145,7 @@ def coarse_question() -> CoarseBatch:
     places = torch.arange(6, dtype=torch.float64).view(2, 3, 1)
     return CoarseBatch(
         k=torch.tensor([[0.1, 0, -0.1, 0, 0.05, 2.4], [0, 0.1, 0, 0.1, 0, 2.2]], dtype=torch.float64),
-        density=torch.tensor([0.8, 1.2], dtype=torch.float64),
+        descriptors=torch.sin(torch.arange(2 * N_DESCRIPTORS, dtype=torch.float64)).view(2, -1),
         properties=torch.full((2, 1), torch.nan, dtype=torch.float64),
         centres=torch.remainder(places * torch.tensor([0.31, 0.17, 0.43]), 1.0),
         embeddings=torch.sin(places + torch.arange(32)),
@@ -196,6 +198,8 @@ def make(model: str, folder: Path) -> None:
         statistics = {
             "k_mean": torch.tensor([0, 0, 0, -0.125, -0.125, 1.75]),
             "k_scale": torch.full((6,), 0.25),
+            "descriptor_mean": torch.full((N_DESCRIPTORS,), 0.25),
+            "descriptor_scale": torch.full((N_DESCRIPTORS,), 0.5),
             "property_mean": torch.full((1,), 0.5),
             "property_scale": torch.full((1,), 0.25),
         }

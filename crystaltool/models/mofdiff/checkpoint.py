@@ -10,8 +10,9 @@ from torch import Tensor
 
 from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.models.configuration import from_json
-from crystaltool.models.mofdiff.model import MOFDiff, MOFDiffConfig
-from crystaltool.models.mofdiff.sampling import SamplerConfig
+from crystaltool.models.mofdiff.config import MOFDiffConfig
+from crystaltool.models.mofdiff.model import MOFDiff
+from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 from crystaltool.training.checkpoint import load_model
 
 KIND = "mofdiff"
@@ -71,6 +72,7 @@ def _fits(sizes: MOFDiffConfig, tensors: dict[str, Tensor]) -> bool:
     return (
         shape("denoiser.embedding_in.weight") == (sizes.width, sizes.n_embedding)
         and shape("denoiser.trunk.pair_in.weight") == (sizes.pair_width, 2 * sizes.n_functions)
+        and shape("denoiser.trunk.wave_in.weight") == (sizes.pair_width, 6 * sizes.n_waves)
         and shape("prior.first.weight") == (sizes.prior_width, sizes.n_latent)
         and shape("property_mean") == (len(sizes.properties),)
         and depth("denoiser.trunk.layers.") == sizes.n_layers

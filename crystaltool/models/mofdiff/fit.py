@@ -25,7 +25,8 @@ from crystaltool.errors import CheckpointError, CrystaltoolError, InputError, Us
 from crystaltool.models.block_encoder.embedding_file import read_embeddings
 from crystaltool.models.configuration import fill, parse_tables, read_text
 from crystaltool.models.mofdiff.checkpoint import KIND, load_mofdiff
-from crystaltool.models.mofdiff.model import MOFDiff, MOFDiffConfig
+from crystaltool.models.mofdiff.config import MOFDiffConfig
+from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseData, prepare, to_batch
 from crystaltool.mof.table import MOFTable, read_mofs
 from crystaltool.training.checkpoint import save_model
@@ -209,7 +210,7 @@ def fit_mofdiff(
 
 def select(data: CoarseData, rows: np.ndarray) -> CoarseData:
     """Some MOFs of a data set; only what stands in one row a MOF is cut, places stay."""
-    chosen = {name: getattr(data, name)[rows] for name in ("k", "n_places", "density", "properties")}
+    chosen = {name: getattr(data, name)[rows] for name in ("k", "n_places", "descriptors", "properties")}
     return replace(data, **chosen)
 
 

@@ -9,8 +9,7 @@ is drawn from a learned prior, a flow fitted to the encoder's posteriors, since 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,79 +18,27 @@ from torch.nn import functional
 
 from crystaltool.diffusion import flow, gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
-from crystaltool.errors import UsageError
+from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.representation import (
     N_BLOCK_FEATURES,
     N_CONNECTION_CLASSES,
+    N_DESCRIPTORS,
     N_KINDS,
     CoarseBatch,
     CoarseData,
     count_metals,
 )
-from crystaltool.models.symmcd.representation import symmetric_lattice
 from crystaltool.mof.blocks import MAX_BLOCKS
-from crystaltool.nn.coarse_network import CoarseDenoiser, CoarseEncoder, LatentVelocity
+from crystaltool.nn.cells import symmetric_lattice
+from crystaltool.nn.coarse_network import CoarseDenoiser, CoarseEncoder, LatentVelocity, pair_waves
 from crystaltool.nn.layers import mlp
 from crystaltool.nn.periodic_pairs import OrbitPairs, point_pairs
 
-N_GLOBALS = 8
-"""What the encoder is told of the whole MOF: standardised k, log K, log density."""
+N_GLOBALS = 7 + N_DESCRIPTORS
+"""What the encoder is told of the whole MOF: standardised k, log K, standardised descriptors."""
 
-
-@dataclass(frozen=True)
-class MOFDiffConfig:
-    """Sizes and noise levels.
-
-    Args:
-        n_embedding, n_latent: dimensions of a block's embedding and of z.
-        width, pair_width, n_layers: of the denoiser. encoder_layers: of the encoder.
-        prior_width, prior_layers: of the latent prior.
-        cutoff: reach of both networks in Angstrom. n_functions: radial functions.
-        coordinate_sigma: fractional; embedding_sigma, cell_sigma: of unit-variance data; smallest and largest.
-        cell_residual: deviation of k around the head's guess that counts as one.
-        kl_weight, property_weight, head_weight: in the loss; head_weight is that of kinds and connection counts.
-        properties: names, in the order of the head.
-
-    Raises:
-        UsageError: on a number outside its range.
-    """
-
-    n_embedding: int = 32
-    n_latent: int = 128
-    width: int = 160
-    pair_width: int = 64
-    n_layers: int = 4
-    encoder_layers: int = 3
-    prior_width: int = 384
-    prior_layers: int = 4
-    cutoff: float = 13.0
-    n_functions: int = 20
-    coordinate_sigma: tuple[float, float] = (0.004, 0.5)
-    embedding_sigma: tuple[float, float] = (0.05, 20.0)
-    cell_sigma: tuple[float, float] = (0.05, 3.0)
-    cell_residual: float = 0.1
-    kl_weight: float = 0.01
-    property_weight: float = 0.5
-    head_weight: float = 0.3
-    properties: tuple[str, ...] = ("co2_wc", "co2_015", "pld", "lcd", "density")
-
-    def __post_init__(self) -> None:
-        sizes = ("n_embedding", "n_latent", "width", "pair_width", "n_layers", "encoder_layers")
-        for name in (*sizes, "prior_width", "prior_layers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.n_functions < 2:
-            raise UsageError(f"n_functions is {self.n_functions}, expected at least 2")
-        for name in ("cutoff", "cell_residual"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
-        for name in ("kl_weight", "property_weight", "head_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 0")
-        for name in ("coordinate_sigma", "embedding_sigma", "cell_sigma"):
-            ends = getattr(self, name)
-            if len(ends) != 2 or not all(isinstance(x, (int, float)) for x in ends) or not 0 < ends[0] < ends[1]:
-                raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest noise level")
+LARGEST_DESCRIPTOR = 4.0
+"""Standardised descriptors are cut off here: an element that training has hardly seen must not blind the encoder."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +77,8 @@ class MOFDiff(nn.Module):
 
     k_mean: Tensor
     k_scale: Tensor
+    descriptor_mean: Tensor
+    descriptor_scale: Tensor
     property_mean: Tensor
     property_scale: Tensor
 
@@ -155,6 +104,7 @@ class MOFDiff(nn.Module):
             *sizes,
             config.n_layers,
             config.n_functions,
+            config.n_waves,
         )
         self.prior = LatentVelocity(config.n_latent, config.prior_width, config.prior_layers)
         self.k_head = mlp(config.n_latent, 256, 6)
@@ -162,10 +112,12 @@ class MOFDiff(nn.Module):
         self.n_metals_head = mlp(config.n_latent, 256, MAX_BLOCKS + 1)
         self.property_head = mlp(config.n_latent, 256, max(n_properties, 1))
         k_mean, k_scale, p_mean, p_scale = np.zeros(6), np.ones(6), np.zeros(n_properties), np.ones(n_properties)
+        d_mean, d_scale = np.zeros(N_DESCRIPTORS), np.ones(N_DESCRIPTORS)
         if data is not None:
             relative = data.k.copy()
             relative[:, 5] -= np.log(data.n_places) / 3
             k_mean, k_scale = relative.mean(0), relative.std(0) + 1e-3
+            d_mean, d_scale = data.descriptors.mean(0), data.descriptors.std(0) + 1e-2
             for column in range(n_properties):
                 known = transform(data.properties[:, column])
                 known = known[np.isfinite(known)]
@@ -174,6 +126,8 @@ class MOFDiff(nn.Module):
         for name, array in (
             ("k_mean", k_mean),
             ("k_scale", k_scale),
+            ("descriptor_mean", d_mean),
+            ("descriptor_scale", d_scale),
             ("property_mean", p_mean),
             ("property_scale", p_scale),
         ):
@@ -210,7 +164,9 @@ class MOFDiff(nn.Module):
 
     def pairs(self, lattice: Tensor, centres: Tensor, mask: Tensor) -> OrbitPairs:
         """Sums over neighbours of every place, all periodic images within the cutoff."""
-        return point_pairs(lattice, centres, mask, self.config.cutoff, self.config.n_functions)
+        c = self.config
+        spacing = (torch.linalg.det(lattice).abs() / mask.sum(1)) ** (1 / 3)
+        return point_pairs(lattice, centres, mask, (c.reach * spacing).clamp(*c.cutoff), c.n_functions, c.cutoff[1])
 
     def encode(self, batch: CoarseBatch) -> tuple[Tensor, Tensor]:
         """Mean and log variance of z; (B, Z) each."""
@@ -219,7 +175,9 @@ class MOFDiff(nn.Module):
             [
                 self.relative_k(batch.k, n_blocks),
                 n_blocks.to(self.dtype).log()[:, None] / 2,
-                batch.density.log()[:, None],
+                ((batch.descriptors - self.descriptor_mean) / self.descriptor_scale).clamp(
+                    -LARGEST_DESCRIPTOR, LARGEST_DESCRIPTOR
+                ),
             ],
             dim=1,
         )
@@ -276,11 +234,13 @@ class MOFDiff(nn.Module):
         )
         e_in = gaussian.scaled_input(e_t, sigma_e[:, None, None])
         with self.networks():
-            vectors, e_out, k_out, kinds, connections = self.denoiser(e_in, z, cell, sigma_u, mask, pairs)
+            waves = pair_waves(u_t, self.config.n_waves)
+            vectors, shifts, e_out, k_out, kinds, connections = self.denoiser(
+                e_in, z, cell, sigma_u, mask, pairs, waves
+            )
         volume = torch.linalg.det(lattice)
         move = torch.linalg.solve(lattice, vectors.to(self.dtype), left=False) * volume[:, None, None] ** (1 / 3)
-        move = move * mask[..., None]
-        move = (move - move.sum(1, keepdim=True) / n_blocks[:, None, None]) * mask[..., None]
+        move = _centred(move + shifts.to(self.dtype), mask)
         return Denoised(
             move, e_out.to(self.dtype), k_out.to(self.dtype), kinds.to(self.dtype), connections.to(self.dtype)
         )
@@ -288,7 +248,8 @@ class MOFDiff(nn.Module):
     def sigmas(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noise levels of centres, embeddings and cell at time t; (B,) each."""
         c = self.config
-        return geometric(t, *c.coordinate_sigma), geometric(t, *c.embedding_sigma), geometric(t, *c.cell_sigma)
+        ahead = t**c.embedding_power
+        return geometric(t, *c.coordinate_sigma), geometric(ahead, *c.embedding_sigma), geometric(t, *c.cell_sigma)
 
     # --- training --------------------------------------------------------------------------------------------------
 
@@ -302,7 +263,8 @@ class MOFDiff(nn.Module):
         def normal(like: Tensor) -> Tensor:
             return torch.randn(like.shape, generator=generator, device=device)
 
-        mean, log_variance = self.encode(batch)
+        seen = batch.embeddings + self.config.embedding_noise * normal(batch.embeddings)
+        mean, log_variance = self.encode(replace(batch, embeddings=seen))
         z = mean + (0.5 * log_variance).exp() * normal(mean)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
         heads = self.heads(z)
@@ -313,12 +275,14 @@ class MOFDiff(nn.Module):
         metal_loss = functional.cross_entropy(heads.n_metals, count_metals(batch))
         property_loss = self._property_loss(heads.properties, batch.properties)
         t = (torch.rand(1, generator=generator, device=device) + torch.arange(n, device=device) / n) % 1.0
+        first, last = self.config.settling
+        t = torch.where(t < 0.5, 2 * t, first + (last - first) * (2 * t - 1))
         t = t[torch.randperm(n, generator=generator, device=device)]
         sigma_u, sigma_e, sigma_k = self.sigmas(t)
         inside = mask[..., None]
         # centres
-        step = normal(batch.centres) * sigma_u[:, None, None] * inside
-        step = (step - step.sum(1, keepdim=True) / n_blocks[:, None, None]) * inside
+        centres = torch.where(torch.rand(n, 1, 1, generator=generator, device=device) < 0.5, -1, 1) * batch.centres
+        step = normal(centres) * sigma_u[:, None, None] * inside
         eye = torch.eye(3, device=device).expand(step.shape[0] * step.shape[1], 3, 3)
         target_u = wrapped_normal.mean_displacement(
             step.flatten(0, 1), sigma_u.repeat_interleave(step.shape[1]), eye, inside.expand_as(step).flatten(0, 1)
@@ -328,10 +292,10 @@ class MOFDiff(nn.Module):
         guess = self.absolute_k(heads.k, n_blocks).detach()
         k_0 = (batch.k - guess) / self.config.cell_residual
         k_t = k_0 + normal(k_0) * sigma_k[:, None]
-        out = self.denoise(z, guess, batch.centres + step, e_t, k_t, t, mask)
+        out = self.denoise(z, guess, centres + step, e_t, k_t, t, mask)
         amplitude = (sigma_u * wrapped_normal.score_scale(sigma_u))[:, None, None]
         places = mask.sum() * 3
-        centre_loss = ((out.move - target_u / amplitude).square() * inside).sum() / places
+        centre_loss = ((out.move - _centred(target_u / amplitude, mask)).square() * inside).sum() / places
         target_e = gaussian.target(batch.embeddings, e_t, sigma_e[:, None, None])
         embedding_loss = functional.smooth_l1_loss(out.embeddings, target_e, beta=1.0, reduction="none")
         embedding_loss = 2 * (embedding_loss * inside).sum() / (mask.sum() * target_e.shape[-1])
@@ -343,7 +307,7 @@ class MOFDiff(nn.Module):
         x_s, velocity = flow.interpolate(normal(z), z.detach(), s := torch.rand(n, generator=generator, device=device))
         prior_loss = (self.prior(x_s, s) - velocity).square().mean()
         loss = (
-            centre_loss
+            self.config.centre_weight * centre_loss
             + embedding_loss
             + cell_loss
             + k_loss
@@ -374,6 +338,13 @@ class MOFDiff(nn.Module):
         labelled = torch.isfinite(target)
         miss = torch.where(labelled, predicted - target.nan_to_num(), torch.zeros_like(predicted))
         return miss.square().sum() / labelled.sum().clamp(min=1)
+
+
+def _centred(moves: Tensor, mask: Tensor) -> Tensor:
+    """Moves (B, K, 3) without their mean: where the origin is nobody knows, and no place outside the mask moves."""
+    inside = mask[..., None]
+    moves = moves * inside
+    return (moves - moves.sum(1, keepdim=True) / mask.sum(1)[:, None, None]) * inside
 
 
 def transform(values):

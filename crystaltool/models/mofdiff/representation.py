@@ -13,12 +13,15 @@ from crystaltool.errors import InputError
 from crystaltool.lattice import matrix_to_k, reduced_basis
 from crystaltool.mof.blocks import KINDS, MAX_BLOCKS, MAX_CONNECTIONS, METAL
 from crystaltool.mof.table import MOFTable
-from crystaltool.units import ATOMIC_MASS
+from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM
 
 N_KINDS = len(KINDS)
 N_CONNECTION_CLASSES = MAX_CONNECTIONS + 1
 N_BLOCK_FEATURES = N_KINDS + 4
 """What is known of a block beside its embedding: kind, atoms, mass, connection points, diameter."""
+N_ELEMENTS = len(ATOMIC_MASS) - 1
+N_DESCRIPTORS = N_ELEMENTS + 8
+"""What is known of a whole MOF: element fractions, cell, volume an atom, density."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,8 @@ class CoarseData:
     Args:
         k: logarithm of the reduced cell, components as in `lattice.LOG_BASIS`; (n, 6).
         n_places: blocks of each MOF; (n,).
-        density: g/cm3; (n,).
+        descriptors: `N_DESCRIPTORS` numbers of the whole MOF, as `describe_mofs` gives them; (n, D).
         properties: one column a property, NaN where not known; (n, P).
-        weight: how often a MOF is drawn, mean 1; (n,).
         centres: fractional coordinates; (total, 3).
         embeddings: whitened; (total, E).
         kinds, connections: of each block; (total,).
@@ -39,7 +41,7 @@ class CoarseData:
 
     k: Float[np.ndarray, "n 6"]
     n_places: Int[np.ndarray, "n"]
-    density: Float[np.ndarray, "n"]
+    descriptors: Float[np.ndarray, "n d"]
     properties: Float[np.ndarray, "n p"]
     centres: Float[np.ndarray, "total 3"]
     embeddings: Float[np.ndarray, "total e"]
@@ -56,13 +58,13 @@ class CoarseBatch:
     """MOFs as padded tensors, K places.
 
     Args:
-        k: (B, 6). density: (B,). properties: (B, P), NaN where not known.
+        k: (B, 6). descriptors: (B, D). properties: (B, P), NaN where not known.
         centres: (B, K, 3). embeddings: (B, K, E). features: (B, K, F).
         kinds, connections: (B, K), 0 where empty. mask: True where a place holds a block; (B, K).
     """
 
     k: Float[Tensor, "B 6"]
-    density: Float[Tensor, "B"]
+    descriptors: Float[Tensor, "B D"]
     properties: Float[Tensor, "B P"]
     centres: Float[Tensor, "B K 3"]
     embeddings: Float[Tensor, "B K E"]
@@ -120,34 +122,60 @@ def prepare(table: MOFTable, embeddings: Float[np.ndarray, "n_blocks e"], names:
             f"data set holds a block with {a['blocks/n_connections'].max()} connection points,"
             f" the limit is {MAX_CONNECTIONS}"
         )
-    described, masses = describe_blocks(table)
     places = a["places/block"]
     n_places = a["mofs/n_blocks"].astype(np.int64)
-    owner = np.repeat(np.arange(len(table)), n_places)
-    lattices = a["mofs/lattice"]
     ks, centres = np.zeros((len(table), 6)), np.array(a["places/centres"], dtype=np.float64)
-    for index in range(len(table)):
-        change = canonical_cell(lattices[index])
-        ks[index] = matrix_to_k(change @ lattices[index])
+    cells = np.zeros((len(table), 3, 3))
+    for index, lattice in enumerate(a["mofs/lattice"]):
+        change = canonical_cell(lattice)
+        cells[index] = change @ lattice
+        ks[index] = matrix_to_k(cells[index])
         rows = table.span("place", index)
         centres[rows] = centres[rows] @ np.linalg.inv(change)
-    mass = np.bincount(owner, weights=masses[places], minlength=len(table))
     missing = np.full(len(table), np.nan)
     return CoarseData(
         k=ks,
         n_places=n_places,
-        density=mass / np.linalg.det(lattices) * 1.66053907,
+        descriptors=describe_mofs(table, cells),
         properties=np.array([table.properties.get(name, missing) for name in names]).reshape(len(names), len(table)).T,
         centres=centres % 1.0,
         embeddings=embeddings[places].astype(np.float64),
         kinds=a["blocks/kind"][places].astype(np.int64),
         connections=a["blocks/n_connections"][places].astype(np.int64),
-        features=described[places],
+        features=describe_blocks(table)[places],
     )
 
 
-def describe_blocks(table: MOFTable) -> tuple[Float[np.ndarray, "n f"], Float[np.ndarray, "n"]]:
-    """Features of every block of a table, of order one, and its mass in g/mol."""
+def describe_mofs(table: MOFTable, cells: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n d"]:
+    """Composition, density and cell of every MOF of a table: what its uptake of gas depends on before anything else.
+
+    Element fractions x by atomic number as log(1 + 20 x), logarithms of the lengths, cosines of the angles, logarithms
+    of the volume an atom (A^3) and of the density (g/cm3).
+    """
+    a = table.arrays
+    by_block = np.zeros((table.n_blocks, N_ELEMENTS))
+    np.add.at(by_block, (np.repeat(np.arange(table.n_blocks), a["blocks/n_atoms"]), a["blocks/numbers"] - 1), 1)
+    counts = np.zeros((len(table), N_ELEMENTS))
+    np.add.at(counts, np.repeat(np.arange(len(table)), a["mofs/n_blocks"]), by_block[a["places/block"]])
+    n_atoms = counts.sum(1)
+    volumes = np.abs(np.linalg.det(cells))
+    lengths = np.linalg.norm(cells, axis=2)
+    unit = cells / lengths[:, :, None]
+    cosines = [(unit[:, i] * unit[:, j]).sum(1) for i, j in ((1, 2), (0, 2), (0, 1))]
+    density = counts @ ATOMIC_MASS[1:] / volumes * G_PER_MOL_PER_CUBIC_ANGSTROM
+    return np.column_stack(
+        [
+            np.log1p(20 * counts / n_atoms[:, None]),
+            np.log(lengths),
+            *cosines,
+            np.log(volumes / n_atoms),
+            np.log(density),
+        ]
+    )
+
+
+def describe_blocks(table: MOFTable) -> Float[np.ndarray, "n f"]:
+    """Features of every block of a table, of order one."""
     a = table.arrays
     n_atoms = a["blocks/n_atoms"].astype(np.float64)
     owner = np.repeat(np.arange(table.n_blocks), a["blocks/n_atoms"])
@@ -163,7 +191,7 @@ def describe_blocks(table: MOFTable) -> tuple[Float[np.ndarray, "n f"], Float[np
             radius / 3 - 1,
         ]
     )
-    return features, mass
+    return features
 
 
 def to_batch(data: CoarseData, rows: Int[np.ndarray, "b"], starts: Int[np.ndarray, "n"]) -> CoarseBatch:
@@ -183,7 +211,7 @@ def to_batch(data: CoarseData, rows: Int[np.ndarray, "b"], starts: Int[np.ndarra
 
     return CoarseBatch(
         k=single(data.k[rows]),
-        density=single(data.density[rows]),
+        descriptors=single(data.descriptors[rows]),
         properties=single(data.properties[rows]),
         centres=padded(data.centres).float(),
         embeddings=padded(data.embeddings).float(),

@@ -19,13 +19,8 @@ from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
 from crystaltool.errors import UsageError
 from crystaltool.lattice import HEXAGONAL_K1
-from crystaltool.models.symmcd.representation import (
-    MAX_ORBITS,
-    Statistics,
-    free_components,
-    noise_factors,
-    symmetric_lattice,
-)
+from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
+from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.geometry_denoiser import GeometryDenoiser
 from crystaltool.nn.layers import N_ELEMENTS
 from crystaltool.nn.periodic_pairs import orbit_pairs

@@ -13,7 +13,6 @@ from crystaltool.batch import Batch, SymmetryTensors
 from crystaltool.lattice import (
     FREE_K,
     HEXAGONAL_K1,
-    LOG_BASIS,
     constrain_k,
     crystal_system_index,
     k_to_matrix,
@@ -112,19 +111,9 @@ def to_units(batch: Batch, names: list[str]) -> list[AsymUnit]:
     return units
 
 
-def log_basis(like: Tensor) -> Tensor:
-    """`LOG_BASIS` as a tensor; shape (6, 3, 3)."""
-    return torch.as_tensor(LOG_BASIS, dtype=like.dtype, device=like.device)
-
-
 def free_components(system: Tensor) -> Tensor:
     """Which components of k are free, for crystal systems 0-6; shape (..., 6), bool."""
     return torch.as_tensor(FREE_K, device=system.device)[system]
-
-
-def symmetric_lattice(k: Tensor) -> Tensor:
-    """exp(sum k_i B_i), the cell oriented so that its row matrix is symmetric; shape (..., 3, 3), Angstrom."""
-    return torch.linalg.matrix_exp(torch.einsum("...i,ijk->...jk", k, log_basis(k)))
 
 
 def noise_factors(symmetry: SymmetryTensors) -> tuple[Tensor, Tensor]:

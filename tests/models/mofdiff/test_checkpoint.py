@@ -84,7 +84,7 @@ def test_settings_of_the_sampler_travel_with_the_weights(folder: Path) -> None:
         (lambda c: c.pop("encoder_sha256") and None, "no sizes of a MOFDiff"),
         (lambda c: c["config"]["model"].update(pages=3), "no sizes of a MOFDiff"),
         (lambda c: c["config"]["model"].update(width="16"), "no sizes of a MOFDiff"),
-        (lambda c: c["config"]["model"].update(cutoff=-1), "no sizes of a MOFDiff"),
+        (lambda c: c["config"]["model"].update(cutoff=[-1, 9]), "no sizes of a MOFDiff"),
         (lambda c: c["config"]["model"].update(cell_sigma=[0.1]), "no sizes of a MOFDiff"),
         (lambda c: c["config"]["model"].update(properties=[1, 2]), "no sizes of a MOFDiff"),
         (lambda c: c["config"]["model"].update(width=32), "do not fit"),

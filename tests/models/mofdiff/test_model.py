@@ -14,11 +14,12 @@ from torch import Tensor
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.errors import UsageError
 from crystaltool.models.mofdiff import model as model_module
-from crystaltool.models.mofdiff.model import Denoised, MOFDiff, MOFDiffConfig, restore, transform
+from crystaltool.models.mofdiff.config import MOFDiffConfig
+from crystaltool.models.mofdiff.model import Denoised, MOFDiff, restore, transform
 from crystaltool.models.mofdiff.representation import CoarseBatch, prepare
-from crystaltool.models.symmcd.representation import symmetric_lattice
 from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.table import tabulate
+from crystaltool.nn.cells import symmetric_lattice
 from tests.models.mofdiff.tiny import SIZES, batch_of, embeddings_of, net, random_model, small_data
 
 
@@ -47,7 +48,7 @@ def test_z_sees_where_blocks_are_however_long_the_edges(model: MOFDiff) -> None:
     far, near = (
         random_model(0, replace(SIZES, cutoff=cutoff)).encode(replace(batch, centres=moved))[0]
         - random_model(0, replace(SIZES, cutoff=cutoff)).encode(batch)[0]
-        for cutoff in (SIZES.cutoff, 4.0)
+        for cutoff in (SIZES.cutoff, (4.0, 4.1))
     )
     assert far.abs().max() > 1e-4
     assert not near.any()  # the trap: nothing is within 4 A, so z would know the composition alone
@@ -55,7 +56,18 @@ def test_z_sees_where_blocks_are_however_long_the_edges(model: MOFDiff) -> None:
 
 def test_the_shipped_cutoff_reaches_beyond_any_bond_between_blocks() -> None:
     """Half the largest node and half the largest linker of the usable MOFs: about 12 A."""
-    assert MOFDiffConfig().cutoff >= 12
+    assert MOFDiffConfig().cutoff[0] >= 12
+
+
+def test_the_cutoff_grows_with_the_room_of_a_block() -> None:
+    """In a cell of one block every 11 A the nearest copies of a place are seen, in a dense one no more than before."""
+    shipped = random_model(0, replace(SIZES, cutoff=MOFDiffConfig().cutoff, reach=MOFDiffConfig().reach))
+    for edge, seen in ((19.0, True), (30.0, False), (14.0, False)):  # 30 A is beyond the most; 14 A, dense: the least
+        n_blocks = 4 if edge > 15 else 20
+        centres = torch.zeros(1, n_blocks, 3, dtype=torch.float64)
+        mask = torch.ones(1, n_blocks, dtype=torch.bool)
+        pairs = shipped.pairs(torch.eye(3, dtype=torch.float64)[None] * edge, centres, mask)
+        assert bool(pairs.counts[0, 0, 0].any()) is seen, edge
 
 
 # ---- noise of the centres (trap 5)
@@ -103,14 +115,18 @@ def test_targets_are_those_of_the_wrapped_normal_and_of_unit_variance_data() -> 
 
     def knows(z: Tensor, guess: Tensor, u_t: Tensor, e_t: Tensor, k_t: Tensor, t: Tensor, mask: Tensor) -> Denoised:
         sigma_u, sigma_e, sigma_k = model.sigmas(t)
-        move = displacement_by_images(u_t, batch.centres, sigma_u).float()
+        sides = [displacement_by_images(u_t, side * batch.centres, sigma_u).float() for side in (1, -1)]
+        steps = [(u_t - side * batch.centres).square().sum((1, 2)) for side in (1, -1)]
+        inverted = steps[1] < steps[0]  # half the MOFs are shown by their other hand
+        assert 0 < int(inverted.sum()) < len(inverted)
+        move = torch.where(inverted[:, None, None], sides[1], sides[0])
         amplitude = (sigma_u * wrapped_normal.score_scale(sigma_u))[:, None, None]
+        mean = (move * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
+        move, step = move - mean, torch.where(inverted[:, None, None], u_t + batch.centres, u_t - batch.centres)
         k_0 = (batch.k - guess) / model.config.cell_residual
         seen["largest"] = max(seen.get("largest", 0), float(sigma_u.max()))
-        seen["apart"] = float((move + (u_t - batch.centres)).abs()[mask].max())
-        # The noise does not move the MOF as a whole.
-        assert ((u_t - batch.centres) * mask[..., None]).sum(1).abs().max() < 1e-5
-        assert not (u_t - batch.centres)[~mask].any() and not e_t[~mask].any()
+        seen["apart"] = float((move + mean + step).abs()[mask].max())
+        assert not step[~mask].any() and not e_t[~mask].any()
         return Denoised(
             move / amplitude,
             gaussian.target(batch.embeddings, e_t, sigma_e[:, None, None]),
@@ -155,9 +171,9 @@ def test_displacements_do_not_move_the_mof_as_a_whole(model: MOFDiff) -> None:
 
 
 def test_displacements_are_fractional_with_the_length_of_the_cell_taken_out(model: MOFDiff) -> None:
-    """The network speaks of Cartesian vectors; a cell twice as large moves blocks by the same fractions."""
-    caught: list[Tensor] = []
-    hook = model.denoiser.register_forward_hook(lambda module, arguments, output: caught.append(output[0]))
+    """Of Cartesian vectors and fractional ones; a cell twice as large moves blocks by the same fractions."""
+    caught: list[tuple[Tensor, ...]] = []
+    hook = model.denoiser.register_forward_hook(lambda module, arguments, output: caught.append(output[:2]))
     batch = batch_of(small_data(), [2, 5])
     try:
         out = model.denoise(
@@ -176,8 +192,8 @@ def test_displacements_are_fractional_with_the_length_of_the_cell_taken_out(mode
     length = torch.linalg.det(lattice)[:, None, None] ** (1 / 3)
     for b in range(2):
         used = batch.mask[b]
-        vectors = caught[0][b, used]
-        expected = (vectors - vectors.mean(0)) * length[b]
+        vectors = caught[0][0][b, used] * length[b] + caught[0][1][b, used] @ lattice[b]
+        expected = vectors - vectors.mean(0)
         torch.testing.assert_close(cartesian[b, used], expected, atol=1e-9, rtol=1e-9)
 
 
@@ -324,7 +340,11 @@ def test_bfloat16_leaves_cells_and_distances_alone(monkeypatch: pytest.MonkeyPat
         {"width": 0},
         {"prior_layers": -1},
         {"n_functions": 1},
-        {"cutoff": math.nan},
+        {"cutoff": (13.0, math.nan)},
+        {"cutoff": (13.0, 9.0)},
+        {"reach": 0.0},
+        {"embedding_power": math.nan},
+        {"embedding_noise": -0.1},
         {"cell_residual": 0.0},
         {"kl_weight": -0.1},
         {"property_weight": math.inf},

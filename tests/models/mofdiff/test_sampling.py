@@ -15,22 +15,32 @@ from torch import Tensor
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.errors import UsageError
 from crystaltool.lattice import k_to_matrix, matrix_to_k
+from crystaltool.models.mofdiff.draws import draw_item
 from crystaltool.models.mofdiff.model import Denoised, MOFDiff
+from crystaltool.models.mofdiff.reverse import LARGEST_LOG_CHANGE, RESULT_GRID, CoarseSample
+from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 from crystaltool.models.mofdiff.sampling import (
-    LARGEST_LOG_CHANGE,
-    RESULT_GRID,
+    FAR_ENOUGH,
     Decoded,
-    SamplerConfig,
-    Target,
-    draw_item,
-    parse_target,
+    best_attempts,
     sample_coarse,
     sample_mofdiff,
+    separation,
 )
+from crystaltool.models.mofdiff.targets import Target, parse_target
 from crystaltool.mof.blocks import MAX_BLOCKS, METAL, assert_block, assert_coarse
 from tests.models.mofdiff.tiny import SIZES, random_model, small_library
 
-FEW = SamplerConfig(calls=5, refine_calls=3, latent_steps=2, draws=5, candidates=3, candidate_temperature=30.0)
+FEW = SamplerConfig(
+    calls=5,
+    attempts=2,
+    kept=2,
+    refine_calls=3,
+    latent_steps=2,
+    draws=5,
+    candidates=3,
+    candidate_temperature=30.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +59,11 @@ def sampled(
 ) -> list[list[Decoded]]:
     indices = range(n) if isinstance(n, int) else n
     return list(sample_mofdiff(model, small_library(), indices, seed, config, batch_size, target))
+
+
+def flat(attempts: list[list[CoarseSample]]) -> list[CoarseSample]:
+    """All attempts at all items."""
+    return list(itertools.chain(*attempts))
 
 
 def assert_same_bits(first: list[list[Decoded]], second: list[list[Decoded]]) -> None:
@@ -87,7 +102,7 @@ def test_samples_are_mofs_of_library_blocks_that_balance(model: MOFDiff, eight: 
                 *(f"predicted_{name}" for name in SIZES.properties),
             }
             sizes.add(mof.n_blocks)
-        assert len({decoded.rows for decoded in item}) == len(item) <= FEW.candidates
+        assert len({(decoded.rows, decoded.mof.centres.tobytes()) for decoded in item}) == len(item) <= FEW.candidates
         assert len({decoded.mof.n_blocks for decoded in item}) <= 1
     assert len(sizes) > 3
 
@@ -103,12 +118,12 @@ def test_items_can_be_drawn_alone(model: MOFDiff, eight: list[list[Decoded]]) ->
 
 def test_batches_differ_by_far_less_than_the_grid(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bits rest on a margin: without the grid, batches agree to a thousandth of it."""
-    monkeypatch.setattr("crystaltool.models.mofdiff.sampling.RESULT_GRID", 1e-14)
-    together = sample_coarse(model, range(6), 0, FEW)[0]
+    monkeypatch.setattr("crystaltool.models.mofdiff.reverse.RESULT_GRID", 1e-14)
+    together = flat(sample_coarse(model, range(6), 0, FEW)[0])
     for index in (0, 4):
-        (alone,) = sample_coarse(model, [index], 0, FEW)[0]
+        alone = sample_coarse(model, [index], 0, FEW)[0][0][1]
         for name in ("lattice", "centres", "embeddings", "kinds", "connections"):
-            apart = getattr(alone, name) - getattr(together[index], name)
+            apart = getattr(alone, name) - getattr(together[2 * index + 1], name)
             apart = (apart + 0.5) % 1 - 0.5 if name == "centres" else apart
             assert np.abs(apart).max() < 1e-3 * RESULT_GRID, name
 
@@ -149,12 +164,53 @@ def test_numbers_of_blocks_are_those_of_the_head(model: MOFDiff) -> None:
             with torch.no_grad():
                 head.bias.copy_(saved)
                 head.bias[wanted] += 1e4
-            counts = [len(sample.centres) for sample in sample_coarse(model, range(5), 0, FEW)[0]]
+            counts = [len(sample.centres) for sample in flat(sample_coarse(model, range(5), 0, FEW)[0])]
             # A MOF of no or one block does not exist: drawn from what is left.
-            assert counts == [found] * 5 if found else min(counts) >= 2
+            assert counts == [found] * 10 if found else min(counts) >= 2
     finally:
         with torch.no_grad():
             head.bias.copy_(saved)
+
+
+# ---- attempts
+
+
+def coarse(lattice: np.ndarray, centres: np.ndarray) -> CoarseSample:
+    n = len(centres)
+    return CoarseSample(lattice, centres, np.zeros((n, 32)), np.zeros((n, 3)), np.zeros((n, 21)), {})
+
+
+def test_attempts_share_a_latent_and_nothing_else(model: MOFDiff) -> None:
+    samples, z = sample_coarse(model, range(3), 0, replace(FEW, attempts=3))
+    assert len(z) == len(samples) == 3
+    for item in samples:
+        assert len({len(sample.centres) for sample in item}) == 1
+        assert len({sample.predicted["co2_wc"] for sample in item}) == 1
+        assert len({sample.centres.tobytes() for sample in item}) == len({s.lattice.tobytes() for s in item}) == 3
+
+
+def test_the_first_attempt_is_what_one_attempt_gives(model: MOFDiff) -> None:
+    several, one = (flat(sample_coarse(model, range(2), 0, replace(FEW, attempts=n, kept=1))[0]) for n in (3, 1))
+    for first, second in zip(several[::3], one, strict=True):
+        assert first.centres.tobytes() == second.centres.tobytes()
+
+
+def test_separation_is_the_nearest_pair_over_all_images() -> None:
+    """By hand: 2 A across the face of a skew cell of 1,000 A^3, two blocks, cube root of 500 A^3."""
+    cell = np.array([[10.0, 0, 0], [30.0, 10.0, 0], [-20.0, 40.0, 10.0]])
+    found = separation(coarse(cell, np.array([[0.9, 0.2, 0.3], [0.1, 0.2, 0.3]])))
+    assert found == pytest.approx(2.0 / 500 ** (1 / 3))
+    twice = separation(coarse(2 * cell, np.array([[0.9, 0.2, 0.3], [0.1, 0.2, 0.3]])))
+    assert twice == pytest.approx(found)
+
+
+def test_attempts_with_blocks_far_apart_are_decoded_first() -> None:
+    cell = np.eye(3) * 10
+    samples = [coarse(cell, np.array([[0.0, 0, 0], [x, 0, 0]])) for x in (0.05, 0.42, 0.2, 0.5)]
+    assert [separation(s) for s in samples] == pytest.approx([0.063, 0.529, 0.252, 0.63], abs=1e-3)
+    assert FAR_ENOUGH < 0.529
+    chosen = [float(sample.centres[1, 0]) for sample in best_attempts(samples, 3)]
+    assert chosen == [0.42, 0.5, 0.2]  # far enough is as good as farther
 
 
 # ---- the reverse process
@@ -196,7 +252,7 @@ def test_an_exact_denoiser_is_followed_to_the_data(
     k[:, 5] += 2.5
     exact = Exact(model, centres, embeddings, k)
     monkeypatch.setattr(model, "denoise", exact)
-    found, _ = sample_coarse(model, range(4), 0, replace(FEW, calls=20, churn=churn))
+    found = flat(sample_coarse(model, range(4), 0, replace(FEW, calls=20, churn=churn, attempts=1, kept=1))[0])
     assert exact.calls == 20
     for row, sample in enumerate(found):
         n = len(sample.centres)
@@ -225,7 +281,7 @@ def test_a_network_that_asks_for_impossible_cells_gets_possible_ones(model: MOFD
             for change in (1e6, -1e6):
                 with torch.no_grad():
                     head.bias.copy_(saved + change)
-                for sample in sample_coarse(model, range(3), 0, replace(FEW, calls=4))[0]:
+                for sample in flat(sample_coarse(model, range(3), 0, replace(FEW, calls=4))[0]):
                     usual = model.absolute_k(torch.zeros(1, 6), torch.tensor([len(sample.centres)]))[0]
                     k = matrix_to_k(sample.lattice)
                     assert np.abs(k - usual.numpy()).max() < LARGEST_LOG_CHANGE + 1e-5
@@ -248,7 +304,7 @@ def test_the_bounds_of_cells_leave_those_of_the_data_alone() -> None:
 def test_the_latent_is_the_best_of_its_draws(model: MOFDiff, target: Target) -> None:
     column = SIZES.properties.index(target.name)
     samples, z = sample_coarse(model, range(4), 0, FEW, target)
-    for index, sample in enumerate(samples):
+    for index, (sample, _) in enumerate(samples):
         noise = torch.from_numpy(draw_item(model, FEW, 0, index, FEW.draws).latent)
         with torch.no_grad():
             latents = model.draw_latent(noise, FEW.latent_steps)
@@ -264,7 +320,7 @@ def test_more_draws_come_nearer(model: MOFDiff) -> None:
         np.mean(
             [
                 sample.predicted["co2_wc"]
-                for sample in sample_coarse(model, range(6), 0, replace(FEW, calls=2, draws=draws), target)[0]
+                for sample, _ in sample_coarse(model, range(6), 0, replace(FEW, calls=2, draws=draws), target)[0]
             ]
         )
         for draws, target in ((1, None), (4, Target("co2_wc", None)), (40, Target("co2_wc", None)))
@@ -274,7 +330,7 @@ def test_more_draws_come_nearer(model: MOFDiff) -> None:
 
 def test_predicted_values_travel_with_each_structure(model: MOFDiff) -> None:
     (samples, _), target = sample_coarse(model, range(3), 0, FEW, Target("density", 1.0)), Target("density", 1.0)
-    for sample, item in zip(samples, sampled(model, 3, target=target), strict=True):
+    for (sample, _), item in zip(samples, sampled(model, 3, target=target), strict=True):
         for decoded in item:
             assert decoded.mof.properties["predicted_density"] == sample.predicted["density"]
             assert decoded.mof.properties["predicted_co2_wc"] == sample.predicted["co2_wc"]
@@ -301,6 +357,9 @@ def test_targets_as_text() -> None:
         {"refine_calls": -1},
         {"refine_time": 0.0},
         {"candidates": 0},
+        {"attempts": 0},
+        {"kept": 0},
+        {"kept": 7},
         {"draws": 0},
         {"latent_steps": 0},
         {"spread": 0.0},

@@ -12,8 +12,9 @@ import torch
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, blocks_digest, write_embeddings
 from crystaltool.models.block_encoder.library import Library, build_library, write_library
 from crystaltool.models.block_encoder.model import EMBEDDING_SIZE
+from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.fit import MOFDiffFitConfig, fit_mofdiff
-from crystaltool.models.mofdiff.model import MOFDiff, MOFDiffConfig
+from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseBatch, CoarseData, prepare, to_batch
 from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF, Connections
 from crystaltool.mof.fragment import fragment
@@ -30,7 +31,7 @@ SIZES = MOFDiffConfig(
     encoder_layers=2,
     prior_width=16,
     prior_layers=2,
-    cutoff=9.0,
+    cutoff=(9.0, 12.0),
     n_functions=8,
     properties=("co2_wc", "density"),
 )
@@ -45,7 +46,7 @@ n_layers = 2
 encoder_layers = 2
 prior_width = 16
 prior_layers = 2
-cutoff = 9.0
+cutoff = [9.0, 12.0]
 n_functions = 8
 properties = ["co2_wc", "density"]
 """

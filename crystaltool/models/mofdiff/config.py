@@ -1,0 +1,78 @@
+"""Sizes, noise levels and weights of the losses of MOFDiff."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from crystaltool.errors import UsageError
+
+
+@dataclass(frozen=True)
+class MOFDiffConfig:
+    """Sizes and noise levels.
+
+    Args:
+        n_embedding, n_latent: dimensions of a block's embedding and of z.
+        width, pair_width, n_layers: of the denoiser. encoder_layers: of the encoder.
+        prior_width, prior_layers: of the latent prior.
+        cutoff: reach of both networks in Angstrom, least and most; between them it is `reach` times the cube root of
+            the volume a block. n_functions: radial functions.
+        n_waves: harmonics along each axis in which the denoiser sees where blocks lie from each other.
+        coordinate_sigma: fractional; embedding_sigma, cell_sigma: of unit-variance data; smallest and largest.
+        embedding_power: sigma of the embeddings is that of time to this power: above 1, what a block is settles before
+            where it stands.
+        embedding_noise: deviation of noise on the embeddings that the encoder sees in training.
+        cell_residual: deviation of k around the head's guess that counts as one.
+        kl_weight, property_weight, head_weight, centre_weight: in the loss; head_weight is that of kinds and connection
+            counts.
+        settling: times between which blocks find their places; every other one that training draws lies there.
+        properties: names, in the order of the head.
+
+    Raises:
+        UsageError: on a number outside its range.
+    """
+
+    n_embedding: int = 32
+    n_latent: int = 128
+    width: int = 160
+    pair_width: int = 64
+    n_layers: int = 4
+    encoder_layers: int = 3
+    prior_width: int = 384
+    prior_layers: int = 4
+    cutoff: tuple[float, float] = (13.0, 19.8)
+    reach: float = 2.4
+    n_functions: int = 30
+    n_waves: int = 6
+    coordinate_sigma: tuple[float, float] = (0.004, 0.5)
+    embedding_sigma: tuple[float, float] = (0.05, 20.0)
+    embedding_power: float = 2.0
+    embedding_noise: float = 0.3
+    cell_sigma: tuple[float, float] = (0.05, 3.0)
+    cell_residual: float = 0.1
+    kl_weight: float = 0.01
+    property_weight: float = 2.0
+    head_weight: float = 0.3
+    centre_weight: float = 2.0
+    settling: tuple[float, float] = (0.45, 0.9)
+    properties: tuple[str, ...] = ("co2_wc", "co2_015", "pld", "lcd", "density")
+
+    def __post_init__(self) -> None:
+        sizes = ("n_embedding", "n_latent", "width", "pair_width", "n_layers", "encoder_layers", "n_waves")
+        for name in (*sizes, "prior_width", "prior_layers"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.n_functions < 2:
+            raise UsageError(f"n_functions is {self.n_functions}, expected at least 2")
+        for name in ("reach", "embedding_power", "cell_residual"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
+        for name in ("kl_weight", "property_weight", "head_weight", "centre_weight", "embedding_noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 0")
+        for name in ("coordinate_sigma", "embedding_sigma", "cell_sigma", "cutoff", "settling"):
+            ends = getattr(self, name)
+            numbers = len(ends) == 2 and all(isinstance(x, (int, float)) for x in ends)
+            if not numbers or not 0 < ends[0] < ends[1] < math.inf:
+                raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest, above 0")
