@@ -21,7 +21,7 @@ from crystaltool.mof.quotient import find_pieces
 
 _POLISH_STEPS, _REMATCH_ROUNDS, _CONTACT_STEPS, _CONTACT_ROUNDS = 8, 3, 8, 2
 _MOST_CONTACTS = 96
-_BRIEF_GENERATIONS, _SECOND_LOOKS = 2, 2
+_BRIEF_GENERATIONS, _SECOND_LOOKS = 2, 6
 _DIMENSIONS = 3
 _SAME = 1e-3
 """A^2: polished matchings whose sums of squares agree this well are taken for the same structure."""
@@ -101,7 +101,8 @@ def assemble_best(
 ) -> Assembly:
     """The best assembly of several decodings of one sample: all are looked at briefly, the most promising once more.
 
-    The best one is assembled at length; where none is good, the two that got furthest are, from new starts.
+    The best one is assembled at length; where none is good, those that got furthest are, from random orientations:
+    blocks that fit loosely need not suit the centres of their neighbours.
 
     Args:
         decodings: MOFs with the same places and other blocks. config, seed, device: as for `assemble_many`.
@@ -119,6 +120,8 @@ def assemble_best(
     chosen = order[:1] if found[order[0]].good else order[:_SECOND_LOOKS]
     if found[order[0]].good and brief == config:
         return found[order[0]]
+    if not found[order[0]].good:  # starts of another kind: orientations as they are drawn
+        config = replace(config, orientation_steps=0)
     again = assemble_many(
         [decodings[number] for number in chosen], config, seed, [(item, number, 1) for number in chosen], device
     )
