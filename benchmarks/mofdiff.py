@@ -7,7 +7,7 @@ Samples come in chunks of 25, each with a seed of its own; a run that was stoppe
 command. `--reference` is what `crystaltool fragment` made of the training data: novelty is counted against it, and
 the baseline takes its nets from it. The baseline draws a training MOF, keeps cell, centres and kinds, and puts a random
 library block with as many connection points in the place of each of its distinct blocks; assembly, relaxation and
-checks are the same.
+checks are the same. `--fillings N` lets it fill each net N times for `assemble` to choose from, as it may with MOFDiff.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--baseline", action="store_true")
+    parser.add_argument("--fillings", type=int, default=1, metavar="N", help="of each net of the baseline")
     parser.add_argument("--sample", default="", help="further options of `sample`, one text")
     parser.add_argument("--report-only", action="store_true", help="no new chunks, report those that are there")
     parser.add_argument("-o", "--output", type=Path)
@@ -104,13 +105,14 @@ def sample_baseline(options: argparse.Namespace, seed: int, target: Path) -> Non
     made = []
     for index in range(CHUNK):
         mof = replace(table[int(rng.integers(len(table)))], rotations=None, connections=None, properties={})
-        drawn: dict[str, int] = {}
-        blocks = []
-        for block in mof.blocks:
-            fits = np.flatnonzero((library.kinds == block.kind) & (library.n_connections == block.n_connections))
-            row = drawn.setdefault(block.identity, int(rng.choice(fits)) if len(fits) else -1)
-            blocks.append(block if row < 0 else library.block(row))
-        made.append(replace(mof, blocks=tuple(blocks), name=f"baseline-s{seed}-{index:06d}"))
+        for _ in range(options.fillings):
+            drawn: dict[str, int] = {}
+            blocks = []
+            for block in mof.blocks:
+                fits = np.flatnonzero((library.kinds == block.kind) & (library.n_connections == block.n_connections))
+                row = drawn.setdefault(block.identity, int(rng.choice(fits)) if len(fits) else -1)
+                blocks.append(block if row < 0 else library.block(row))
+            made.append(replace(mof, blocks=tuple(blocks), name=f"baseline-s{seed}-{index:06d}"))
     write_mofs(target, tabulate(made))
 
 

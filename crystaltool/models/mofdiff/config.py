@@ -76,3 +76,5 @@ class MOFDiffConfig:
             numbers = len(ends) == 2 and all(isinstance(x, (int, float)) for x in ends)
             if not numbers or not 0 < ends[0] < ends[1] < math.inf:
                 raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest, above 0")
+        if self.settling[1] > 1:
+            raise UsageError(f"settling is {list(self.settling)}, expected two times between 0 and 1")

@@ -1,10 +1,11 @@
 """MOFDiff: a latent z of the whole MOF, heads on it, and a denoiser of block embeddings, centres and cell given z.
 
 Fu et al., ICLR 2024 (arXiv 2310.10732), section 4, with these changes: both networks see distances in Angstrom out to
-`cutoff` (longer than any bond between blocks); embeddings are whitened per dimension; coordinate noise ends at half a
-cell and its target is the mean displacement of the wrapped normal; time enters as log sigma; the cell is denoised
-with the rest, from the head's guess; kinds and connection counts of the blocks are predicted beside the embeddings; z
-is drawn from a learned prior, a flow fitted to the encoder's posteriors, since these do not fill a normal one.
+`cutoff` (longer than any bond between blocks), the denoiser fractional differences too, and the encoder composition and
+density; embeddings are whitened per dimension; coordinate noise ends at half a cell and its target is the mean
+displacement of the wrapped normal; time enters as log sigma; the cell is denoised with the rest, from the head's guess;
+kinds and connection counts of the blocks are predicted beside the embeddings; z is drawn from a learned prior, a flow
+fitted to the encoder's posteriors, since these do not fill a normal one.
 """
 
 from __future__ import annotations

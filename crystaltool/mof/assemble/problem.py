@@ -41,10 +41,6 @@ class Side:
         """The MOFs of the given rows."""
         return Side(*(tensor[index] for tensor in self._tensors))
 
-    def to(self, dtype: torch.dtype) -> Side:
-        """In another precision."""
-        return Side(*(tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in self._tensors))
-
     @property
     def _tensors(self) -> tuple[torch.Tensor, ...]:
         return self.points, self.directions, self.block, self.member, self.centres
@@ -69,10 +65,6 @@ class Problem:
         """The MOFs of the given rows, repeats allowed."""
         return Problem(self.lattice[index], self.metal.select(index), self.other.select(index), self.present[index])
 
-    def to(self, dtype: torch.dtype) -> Problem:
-        """In another precision."""
-        return Problem(self.lattice.to(dtype), self.metal.to(dtype), self.other.to(dtype), self.present)
-
 
 @dataclass(frozen=True)
 class Pose:
@@ -94,10 +86,6 @@ class Pose:
         """The MOFs of the given rows."""
         return Pose(*(tensor[index] for tensor in self._tensors))
 
-    def to(self, dtype: torch.dtype) -> Pose:
-        """In another precision."""
-        return Pose(*(tensor.to(dtype) for tensor in self._tensors))
-
     def where(self, mask: Bool[torch.Tensor, "B"], other: Pose) -> Pose:
         """This pose where the mask holds, the other elsewhere."""
         pairs = zip(self._tensors, other._tensors, strict=True)
@@ -116,11 +104,6 @@ class Pose:
     @property
     def _tensors(self) -> tuple[torch.Tensor, ...]:
         return self.metal_rotations, self.metal_centres, self.other_rotations, self.other_centres, self.lattice
-
-
-def stack(poses: Sequence[Pose]) -> Pose:
-    """Poses one after the other."""
-    return Pose(*(torch.cat(tensors) for tensors in zip(*(pose._tensors for pose in poses), strict=True)))
 
 
 def of_points(

@@ -342,6 +342,7 @@ def test_bfloat16_leaves_cells_and_distances_alone(monkeypatch: pytest.MonkeyPat
         {"n_functions": 1},
         {"cutoff": (13.0, math.nan)},
         {"cutoff": (13.0, 9.0)},
+        {"settling": (0.5, 1.1)},
         {"reach": 0.0},
         {"embedding_power": math.nan},
         {"embedding_noise": -0.1},
