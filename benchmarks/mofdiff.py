@@ -133,6 +133,8 @@ def report(options: argparse.Namespace) -> str:
     checked = subprocess.run(
         [*TOOL, "check", "--json", "--reference", str(options.reference), str(together)], capture_output=True, text=True
     )
+    if checked.returncode not in (0, 1):
+        raise SystemExit(f"crystaltool check: exit {checked.returncode}\n{checked.stderr}")
     verdicts = [json.loads(line) for line in checked.stdout.splitlines()]
     compare = ("novel", "unique")
     failed: Counter[str] = Counter()

@@ -71,7 +71,10 @@ def eqeq_charges(crystal: Crystal, total_charge: float = 0.0) -> Float[np.ndarra
     """
     n = crystal.n_atoms
     electronegativity, hardness = atom_parameters(crystal.numbers)
-    coulomb = ewald_matrix(crystal) + overlap_matrix(crystal, hardness)
+    with np.errstate(divide="ignore", invalid="ignore"):  # 1 / R of atoms in one place
+        coulomb = ewald_matrix(crystal) + overlap_matrix(crystal, hardness)
+    if not np.isfinite(coulomb).all():
+        raise NoChargesError("charges run away: atoms lie in one place")
     matrix = SCREENING * COULOMB * coulomb
     matrix[np.arange(n), np.arange(n)] += hardness
     matrix += float(np.abs(matrix).max())  # a charge of the whole cell is fixed: what it costs does not matter

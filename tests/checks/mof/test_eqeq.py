@@ -133,6 +133,15 @@ def test_squeezed_structures_have_no_charges() -> None:
         eqeq_charges(damaged)
 
 
+@pytest.mark.filterwarnings("error")
+def test_atoms_in_one_place_have_no_charges() -> None:
+    """1 / R is infinite: no number that is none comes out, and no warning."""
+    coords = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.6, 0.5, 0.5]])
+    crystal = Crystal(np.eye(3) * 9.0, coords, np.array([6, 8, 30]))
+    with pytest.raises(NoChargesError, match="one place"):
+        eqeq_charges(crystal)
+
+
 def test_an_element_without_ionisation_energies_is_named() -> None:
     crystal = Crystal(np.eye(3) * 9, np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([6, 118]), "")
     with pytest.raises(InputError, match="Og"):
