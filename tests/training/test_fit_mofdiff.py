@@ -262,7 +262,7 @@ def digest(table: MOFTable) -> str:
         ("model = 3", "expected a table"),
         ("[model]\nlayers = 3", "has no key 'layers'"),
         ("[model]\nwidth = true", "expected int"),
-        ("[model]\ncutoff = 'far'", "expected float"),
+        ("[model]\nreach = 'far'", "expected float"),
         ("[model]\ncutoff = -3.0", "cutoff is -3.0"),
         ("[model]\nproperties = 'density'", "properties"),
         ("[loop]\nlog_every = 0", "log_every is 0"),
