@@ -105,14 +105,15 @@ def sample_baseline(options: argparse.Namespace, seed: int, target: Path) -> Non
     made = []
     for index in range(CHUNK):
         mof = replace(table[int(rng.integers(len(table)))], rotations=None, connections=None, properties={})
-        for _ in range(options.fillings):
+        for number in range(options.fillings):
             drawn: dict[str, int] = {}
             blocks = []
             for block in mof.blocks:
                 fits = np.flatnonzero((library.kinds == block.kind) & (library.n_connections == block.n_connections))
                 row = drawn.setdefault(block.identity, int(rng.choice(fits)) if len(fits) else -1)
                 blocks.append(block if row < 0 else library.block(row))
-            made.append(replace(mof, blocks=tuple(blocks), name=f"baseline-s{seed}-{index:06d}"))
+            name, filling = f"baseline-s{seed}-{index:06d}", {"candidate": float(number)}
+            made.append(replace(mof, blocks=tuple(blocks), name=name, properties=filling))
     write_mofs(target, tabulate(made))
 
 
