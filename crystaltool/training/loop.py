@@ -140,8 +140,8 @@ def train(
         while step < config.steps and not finished:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            torch.manual_seed(_seed(config.seed, step, world.rank, 0))
-            generator = torch.Generator(device).manual_seed(_seed(config.seed, step, world.rank, 1))
+            torch.manual_seed(step_seed(config.seed, step, world.rank, 0))
+            generator = torch.Generator(device).manual_seed(step_seed(config.seed, step, world.rank, 1))
             module.train()
             value, extra = loss(step, generator)
             optimizer.zero_grad(set_to_none=True)
@@ -198,9 +198,9 @@ class _Meter:
         return {"since": self.since, "sums": {name: float(total) for name, total in self.sums.items()}}
 
 
-def _seed(*words: int) -> int:
-    """One 63-bit seed from several numbers."""
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def step_seed(seed: int, step: int, rank: int, stream: int) -> int:
+    """63-bit seed of a step on one process: stream 0 is torch's own (dropout), 1 the generator that losses get."""
+    return int(np.random.SeedSequence((seed, step, rank, stream)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:

@@ -18,13 +18,17 @@ from crystaltool.errors import CheckpointError, InputError, UsageError
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, write_embeddings
 from crystaltool.models.mofdiff.checkpoint import load_mofdiff
 from crystaltool.models.mofdiff.fit import MOFDiffFitConfig, fit_mofdiff, main, read_config, select, split_rows
+from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.mof.table import MOFTable, tabulate, write_mofs
 from crystaltool.training.checkpoint import load_state, read_safetensors
+from crystaltool.training.loop import step_seed
+from crystaltool.training.order import epoch_batches
 from tests.conftest import ROOT, tool_environment
 from tests.models.mofdiff.tiny import (
     ENCODER_SHA256,
     SIZES,
     TOML,
+    batch_of,
     embeddings_of,
     short_run,
     small_data,
@@ -55,6 +59,12 @@ sys.exit(fit.main(sys.argv[1:]))
 
 CONFIG = replace(short_run(3), batch_size=5)
 """Fourteen MOFs to train on, three steps an epoch: nine steps, saved every four, logged each."""
+
+LOOP = TOML + "[loop]\nlearning_rate = 3e-3\nwarmup = 10\nlog_every = 1\nsave_every = 4\n"
+"""All but the table [fit] of `CONFIG`."""
+
+SEVENS = replace(CONFIG, epochs=2, batch_size=7)
+"""Four steps, each of as many MOFs as two processes cannot share evenly."""
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +121,7 @@ def test_statistics_are_of_the_mofs_that_are_trained_on(whole: Path) -> None:
 def test_a_killed_run_resumed_equals_an_unbroken_one(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
     """SIGKILL after step 5, whose line is logged but not saved, on a host with torch, numpy and h5py alone."""
     toml = tmp_path / "fit.toml"
-    toml.write_text(
-        TOML
-        + "[loop]\nlearning_rate = 3e-3\nwarmup = 10\nlog_every = 1\nsave_every = 4\n"
-        + "[fit]\nepochs = 3\nbatch_size = 5\n"
-    )
+    toml.write_text(LOOP + "[fit]\nepochs = 3\nbatch_size = 5\n")
     assert read_config(toml.read_text()) == CONFIG
     folder = tmp_path / "killed"
     options = ["--embeddings", data[1], "-o", folder, "--config", toml, "--device", "cpu", "--threads", "1"]
@@ -134,6 +140,54 @@ def test_a_killed_run_resumed_equals_an_unbroken_one(data: tuple[Path, Path], wh
     fit(data, folder, CONFIG, resume=True)
     assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def first_step(rank: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradient of one process's part of `SEVENS`' first batch, worked out without the loop."""
+    table = small_data()
+    rows = np.flatnonzero(small_table().properties["split"] == 0)
+    torch.manual_seed(SEVENS.loop.seed)
+    model = MOFDiff(SIZES, select(table, rows))
+    first = rows[epoch_batches(table.n_places[rows], SEVENS.batch_size, SEVENS.loop.seed, 0)[0]]
+    part = first[rank::size]
+    generator = torch.Generator().manual_seed(step_seed(SEVENS.loop.seed, 0, rank, 1))
+    loss, _ = model(batch_of(table, part.tolist(), torch.float32), generator)
+    loss = loss * len(part) * size / len(first)
+    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
+    return loss.detach(), torch.cat([gradient.reshape(-1) for gradient in gradients])
+
+
+def test_two_processes_share_a_batch_and_average_their_gradients(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Four and three MOFs of seven, each with its own noise; the logged norm is that of the averaged gradient."""
+    toml, folder, alone = (tmp_path / name for name in ("fit.toml", "run", "alone"))
+    toml.write_text(LOOP + "[fit]\nepochs = 2\nbatch_size = 7\n")
+    assert read_config(toml.read_text()) == SEVENS
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = ["--config", toml, "--device", "cpu", "--threads", "1"]
+    command = ["-m", "crystaltool.models.mofdiff.fit", data[0], "--embeddings", data[1], "-o", folder, *options]
+    done = subprocess.run(
+        [sys.executable, *torchrun, *map(str, command)],
+        cwd=ROOT,
+        env=tool_environment(GLOO_SOCKET_IFNAME="lo"),
+        text=True,
+        capture_output=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    fit(data, alone, SEVENS)
+    rows = lines(folder)
+    assert [row["step"] for row in rows] == [row["step"] for row in lines(alone)] == [1, 2, 3, 4]
+    assert [done.stderr.count(f"{step}/4 ") for step in range(1, 5)] == [1, 1, 1, 1]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in alone.iterdir())
+    assert json.loads((folder / "config.json").read_text())["processes"] == 2
+    load_mofdiff(folder)
+    losses, gradients = zip(*(first_step(rank, 2) for rank in (0, 1)), strict=True)
+    assert rows[0]["loss"] == pytest.approx(float(losses[0]), rel=1e-4)
+    assert rows[0]["gradient_norm"] == pytest.approx(float(sum(gradients).norm()) / 2, rel=1e-4)
+    # The same oracle says what one process makes of the whole batch.
+    loss, gradient = first_step(0, 1)
+    assert lines(alone)[0]["loss"] == pytest.approx(float(loss), rel=1e-4)
+    assert lines(alone)[0]["gradient_norm"] == pytest.approx(float(gradient.norm()), rel=1e-4)
 
 
 def test_other_runs_are_not_taken_up(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
