@@ -31,7 +31,7 @@ ROOMS = (
     "batch",
     "diffusion",
     "nn",
-    "training",  # above models: the loop and its files know no model, a model brings its own fit
+    "training",  # above models: the loop, its files and the run around it know no model, a model brings its task
     "models",
     "evaluation",
     "cli",

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from crystaltool.errors import UsageError
+from crystaltool.errors import CheckpointError, UsageError
+from crystaltool.training.run import RunConfig
+
+Run = TypeVar("Run", bound=RunConfig)
 
 TABLES = ("model", "loop", "fit")
-
-
-def read_text(path: Path) -> str:
-    """The text of a configuration file.
-
-    Raises:
-        UsageError: if it is not text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"configuration {path} is not UTF-8 text") from None
 
 
 def parse_tables(text: str) -> dict[str, dict[str, Any]]:
@@ -41,6 +34,30 @@ def parse_tables(text: str) -> dict[str, dict[str, Any]]:
         if not isinstance(value, dict):
             raise UsageError(f"configuration: {name} is {value!r}, expected a table [{name}]")
     return tree
+
+
+def read_run(default: Run, text: str) -> Run:
+    """A run from TOML with the tables [model], [loop] and [fit]; what is not given keeps its default.
+
+    Raises:
+        UsageError: on a table or key that does not exist, a value of another type, or one that is refused.
+    """
+    tree = parse_tables(text)
+    model = fill(default.model, tree.get("model", {}), "model")
+    loop = fill(default.loop, tree.get("loop", {}), "loop")
+    return fill(replace(default, model=model, loop=loop), tree.get("fit", {}), "fit")
+
+
+def load_run(default: Run, path: Path | None) -> Run:
+    """The run that a TOML file describes, the default one without a file.
+
+    Raises:
+        UsageError: as `read_run`, or the file is not text.
+    """
+    try:
+        return read_run(default, path.read_text(encoding="utf-8") if path else "")
+    except UnicodeDecodeError:
+        raise UsageError(f"configuration {path} is not UTF-8 text") from None
 
 
 def fill(default: Any, values: dict[str, Any], table: str) -> Any:
@@ -87,3 +104,13 @@ def from_json(default: Any, values: dict[str, Any]) -> Any:
             raise TypeError(f"{name} is {value!r}")
         changed[name] = value
     return replace(default, **changed)
+
+
+@contextmanager
+def stored_sizes(directory: Path, model: str) -> Generator[None, None, None]:
+    """While open, what a checkpoint's `config.json` lacks or has wrong becomes a CheckpointError of one line."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a {model} in it ({text})") from error

@@ -13,14 +13,16 @@ import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crystaltool.errors import CheckpointError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 FORMAT_VERSION = 1
 """Version of `config.json` and of the tensor names; raise it with every change and add a step to `UPGRADES`."""
@@ -160,6 +162,34 @@ def load_model(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Te
     for step in range(version, FORMAT_VERSION):
         config, tensors = UPGRADES[step](config, tensors)
     return config, tensors
+
+
+def fill_model(
+    directory: Path, make: Callable[[], Network], tensors: dict[str, Tensor], device: str, *, fits: bool
+) -> Network:
+    """A network with the weights of a checkpoint, in float64 and evaluation mode.
+
+    Args:
+        directory: of the checkpoint, for messages.
+        make: the network in the sizes that `config.json` gives.
+        tensors: its weights.
+        device: where to put it.
+        fits: whether these sizes are the weights'; if not, nothing is made: sizes may be hostile.
+
+    Raises:
+        CheckpointError: the tensors are not those of the network, or not finite.
+    """
+    misfit = CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json")
+    if not fits:
+        raise misfit
+    model = make()
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise misfit from None
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
+    return model.eval().requires_grad_(False).to(device, torch.float64)
 
 
 def sha256(path: Path) -> str:

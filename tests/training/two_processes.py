@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crystaltool.models.symmcd import fit, validation
+from crystaltool.training import run
 from crystaltool.training.distributed import World, join_world
 from tests.models.tiny import short_run
 
@@ -49,7 +50,7 @@ def main(data: Path, folder: Path) -> None:
     original = validation.validate_by_sampling
     validation.validate_by_sampling = lambda *arguments: (judged.append(1), original(*arguments))[1]
     config = short_run(2, validate_every=2, save_every=1)
-    fit.join_world = lambda device: world  # a process joins once
+    run.join_world = lambda device: world  # a process joins once
     fit.fit_symmcd(data, folder, replace(config, batch_size=5), device="cpu", threads=1)
     found["validations"] = len(judged)
     (folder / f"rank-{world.rank}.json").write_text(json.dumps(found))

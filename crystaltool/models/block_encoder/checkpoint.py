@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
-from crystaltool.models.configuration import from_json
-from crystaltool.training.checkpoint import load_model
+from crystaltool.models.configuration import from_json, stored_sizes
+from crystaltool.training.checkpoint import fill_model, load_model
 
 KIND = "blocks"
 
@@ -33,23 +31,10 @@ def load_block_encoder(directory: Path, device: str = "cpu") -> LoadedBlockEncod
         CheckpointError: missing, damaged, of another kind or format, or with tensors that do not fit its config.
     """
     config, tensors = load_model(directory, KIND)
-    try:
+    with stored_sizes(directory, "block encoder"):
         sizes = from_json(BlockEncoderConfig(), config["config"]["model"])
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a block encoder in it ({text})") from error
-    misfit = f"{directory}: the tensors of model.safetensors do not fit config.json"
-    if not _fits(sizes, tensors):  # before anything is made: sizes may be hostile
-        raise CheckpointError(misfit)
-    model = BlockEncoder(sizes)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError:
-        raise CheckpointError(misfit) from None
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
-    model.eval().requires_grad_(False)
-    return LoadedBlockEncoder(model.to(device, torch.float64), str(config["sha256"]), config)
+    model = fill_model(directory, lambda: BlockEncoder(sizes), tensors, device, fits=_fits(sizes, tensors))
+    return LoadedBlockEncoder(model, str(config["sha256"]), config)
 
 
 def _fits(sizes: BlockEncoderConfig, tensors: dict[str, Tensor]) -> bool:

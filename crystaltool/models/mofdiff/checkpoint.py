@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from crystaltool.errors import CheckpointError, UsageError
-from crystaltool.models.configuration import from_json
+from crystaltool.models.configuration import from_json, stored_sizes
 from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
-from crystaltool.training.checkpoint import load_model
+from crystaltool.training.checkpoint import fill_model, load_model
 
 KIND = "mofdiff"
 
@@ -39,25 +37,12 @@ def load_mofdiff(directory: Path, device: str = "cpu") -> LoadedMOFDiff:
         CheckpointError: missing, damaged, of another kind or format, or with tensors that do not fit its config.
     """
     config, tensors = load_model(directory, KIND)
-    try:
+    with stored_sizes(directory, "MOFDiff"):
         sizes = from_json(MOFDiffConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
         encoder = str(config["encoder_sha256"])
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a MOFDiff in it ({text})") from error
-    misfit = f"{directory}: the tensors of model.safetensors do not fit config.json"
-    if not _fits(sizes, tensors):  # before anything is made: sizes may be hostile
-        raise CheckpointError(misfit)
-    model = MOFDiff(sizes)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError:
-        raise CheckpointError(misfit) from None
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
-    model.eval().requires_grad_(False)
-    return LoadedMOFDiff(model.to(device, torch.float64), sampler, str(config["sha256"]), encoder, directory)
+    model = fill_model(directory, lambda: MOFDiff(sizes), tensors, device, fits=_fits(sizes, tensors))
+    return LoadedMOFDiff(model, sampler, str(config["sha256"]), encoder, directory)
 
 
 def _fits(sizes: MOFDiffConfig, tensors: dict[str, Tensor]) -> bool:

@@ -7,80 +7,57 @@ is `crystaltool train mofdiff` for hosts without the command line's libraries (t
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crystaltool.errors import CheckpointError, CrystaltoolError, InputError, UsageError
+from crystaltool.errors import InputError, UsageError
 from crystaltool.models.block_encoder.embedding_file import read_embeddings
-from crystaltool.models.configuration import fill, parse_tables, read_text
+from crystaltool.models.configuration import load_run, read_run
 from crystaltool.models.mofdiff.checkpoint import KIND, load_mofdiff
 from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseData, prepare, to_batch
 from crystaltool.mof.table import MOFTable, read_mofs
-from crystaltool.training.checkpoint import save_model
-from crystaltool.training.distributed import choose_device, join_world
-from crystaltool.training.loop import LoopConfig, Progress, threads_per_process, train
+from crystaltool.training.loop import LoopConfig
 from crystaltool.training.order import epoch_batches, n_batches
+from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
 
 SPLIT, TRAIN, VALIDATION = "split", 0, 1
 """A property of the MOFs: 0 is trained on, 1 is for validation, anything else is left alone; without it all train."""
 
 
 @dataclass(frozen=True)
-class MOFDiffFitConfig:
-    """A training run.
+class MOFDiffFitConfig(RunConfig):
+    """A training run of MOFDiff.
 
     Args:
-        model: sizes of the networks.
-        loop: how to train; its `steps` is worked out from `epochs`.
-        epochs: passes through the data.
-        batch_size: MOFs a step, over all processes.
         favour: a property; where it is 1 a MOF comes `favour_times` in an epoch. Empty: all MOFs alike.
         favour_times: see `favour`.
+
+    Raises:
+        UsageError: on a number below 1.
     """
 
     model: MOFDiffConfig
-    loop: LoopConfig
     epochs: int = 150
     batch_size: int = 128
     favour: str = ""
     favour_times: int = 2
 
-
-def load_config(path: Path | None) -> MOFDiffFitConfig:
-    """The run that a TOML file describes, the default one without a file.
-
-    Raises:
-        UsageError: as `read_config`, or the file is not text.
-    """
-    return read_config(read_text(path) if path else "")
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.favour_times < 1:
+            raise UsageError("epochs, batch_size and favour_times must be at least 1")
 
 
-def read_config(text: str) -> MOFDiffFitConfig:
-    """A run from TOML with the tables [model], [loop] and [fit]; what is not given keeps its default.
-
-    Raises:
-        UsageError: on a table or key that does not exist or a value of another type.
-    """
-    tree = parse_tables(text)
-    model = fill(MOFDiffConfig(), tree.get("model", {}), "model")
-    loop = fill(LoopConfig(steps=1), tree.get("loop", {}), "loop")
-    config = fill(MOFDiffFitConfig(model, loop), tree.get("fit", {}), "fit")
-    if config.epochs < 1 or config.batch_size < 1 or config.favour_times < 1:
-        raise UsageError("[fit] epochs, batch_size and favour_times must be at least 1")
-    return config
+DEFAULT = MOFDiffFitConfig(MOFDiffConfig(), LoopConfig(steps=1))
+read_config, load_config = partial(read_run, DEFAULT), partial(load_run, DEFAULT)
 
 
 def split_rows(table: MOFTable, favour: str, times: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,111 +78,58 @@ def split_rows(table: MOFTable, favour: str, times: int) -> tuple[np.ndarray, np
     return rows, np.flatnonzero(split == VALIDATION)
 
 
-def fit_mofdiff(
-    data: Path,
-    directory: Path,
-    config: MOFDiffFitConfig,
-    *,
-    embeddings: Path,
-    device: str = "auto",
-    resume: bool = False,
-    init: Path | None = None,
-    threads: int | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> None:
-    """Train and leave `model.safetensors`, `config.json`, `state.h5` and `metrics.jsonl` in the directory.
+class MOFDiffTask(Task[MOFDiffFitConfig]):
+    """MOFDiff on posed MOFs and the embeddings of their blocks."""
 
-    Args:
-        data: HDF5 file of posed MOFs, as `fragment` writes it.
-        directory: made if it does not exist.
-        config: the run.
-        embeddings: of the blocks of `data`, as `embed` writes them.
-        device: `auto`, `cpu` or `cuda:N`.
-        resume: go on from `state.h5` in the directory.
-        init: checkpoint whose weights to start from.
-        threads: CPU threads of this process.
-        on_progress: called at each log interval.
+    kind = KIND
+    keeps_best = False
 
-    Raises:
-        InputError, CheckpointError: bad data set; embeddings of other blocks; state or checkpoint of another kind.
-    """
-    torch.set_num_threads(threads_per_process(threads))
-    place = choose_device(device)
-    world = join_world(place)
-    table = read_mofs(data)
-    embedded = read_embeddings(embeddings)
-    prepared = prepare(table, embedded.of(table, str(embeddings)), config.model.properties)
-    if prepared.embeddings.shape[1] != config.model.n_embedding:
-        raise InputError(
-            f"{embeddings}: {prepared.embeddings.shape[1]} dimensions, the model has {config.model.n_embedding}"
-        )
-    pool, held_out = split_rows(table, config.favour, config.favour_times)
-    per_epoch = n_batches(len(pool), config.batch_size)
-    loop = replace(config.loop, steps=config.epochs * per_epoch)
-    torch.manual_seed(loop.seed)
-    model = MOFDiff(config.model, select(prepared, np.unique(pool)))
-    if init is not None and not resume:
-        brought = load_mofdiff(init)
-        if brought.model.config != config.model:
-            raise CheckpointError(f"{init}: its networks have other sizes than the configuration")
-        model.load_state_dict(brought.model.state_dict())
-    model.mixed_precision = loop.bfloat16
-    model.to(place)
-    directory.mkdir(parents=True, exist_ok=True)
-    starts = np.cumsum(prepared.n_places) - prepared.n_places
-    order: dict[int, list[np.ndarray]] = {}
-
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        epoch, place_in_epoch = divmod(step, per_epoch)
-        if epoch not in order:
-            order.clear()
-            order[epoch] = epoch_batches(prepared.n_places[pool], config.batch_size, loop.seed, epoch)
-        whole = pool[order[epoch][place_in_epoch]]
-        rows = world.share(whole)
-        batch = to_batch(prepared, rows if len(rows) else whole[:1], starts).to(place)
-        value, extra = model(batch, generator)
-        return value * world.weight(len(rows), len(whole)), extra
-
-    record = {
-        "model": KIND,
-        "config": json.loads(json.dumps(asdict(replace(config, loop=loop)))),
-        "data": data.name,
-        "encoder_sha256": embedded.weights_sha256,
-        "trained_on": {"mofs": len(np.unique(pool)), "rows_an_epoch": len(pool)},
-    }
-
-    def save(values: dict[str, Tensor], extra: dict[str, Any]) -> None:
-        save_model(directory, {**record, **extra}, {**model.state_dict(), **values})
-
-    def validate(values: dict[str, Tensor]) -> dict[str, float]:
-        averaged = MOFDiff(config.model)
-        averaged.load_state_dict({**model.state_dict(), **values})
-        return validation_loss(averaged.to(place).eval(), prepared, held_out, starts, config.batch_size)
-
-    started = time.monotonic()
-    try:
-        values = train(
-            model,
-            loss,
-            loop,
-            directory,
-            world,
-            resume=resume,
-            belongs_to={
-                "model": asdict(config.model),
-                "fit": {"batch_size": config.batch_size, "favour": config.favour, "times": config.favour_times},
-                "data": _digest(prepared),
-            },
-            validate=validate if loop.validate_every and len(held_out) else None,
-            on_best=None,
-            on_progress=on_progress,
-        )
-        if world.first:
-            save(
-                values, {"seconds": round(time.monotonic() - started, 1), "device": place.type, "processes": world.size}
+    def __init__(self, data: Path, embeddings: Path, config: MOFDiffFitConfig) -> None:
+        self.data, self.config = data, config
+        table = read_mofs(data)
+        embedded = read_embeddings(embeddings)
+        self.mofs = mofs = prepare(table, embedded.of(table, str(embeddings)), config.model.properties)
+        if mofs.embeddings.shape[1] != config.model.n_embedding:
+            raise InputError(
+                f"{embeddings}: {mofs.embeddings.shape[1]} dimensions, the model has {config.model.n_embedding}"
             )
-    finally:
-        world.close()
+        self.pool, self.held_out = split_rows(table, config.favour, config.favour_times)
+        self.validates = len(self.held_out) > 0
+        self.starts = np.cumsum(mofs.n_places) - mofs.n_places
+        self.n_batches = n_batches(len(self.pool), config.batch_size)
+        self.settings = {"batch_size": config.batch_size, "favour": config.favour, "times": config.favour_times}
+        self.digest = digest((mofs.k, mofs.n_places, mofs.properties, mofs.centres, mofs.embeddings))
+        trained_on = {"mofs": len(np.unique(self.pool)), "rows_an_epoch": len(self.pool)}
+        self.record = {"encoder_sha256": embedded.weights_sha256, "trained_on": trained_on}
+
+    def build(self) -> MOFDiff:
+        return MOFDiff(self.config.model, select(self.mofs, np.unique(self.pool)))
+
+    def load(self, directory: Path) -> MOFDiff:
+        return load_mofdiff(directory).model
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        sizes = self.mofs.n_places[self.pool]
+        order = epoch_batches(sizes, self.config.batch_size, self.config.loop.seed, epoch)
+        return [self.pool[rows] for rows in order]
+
+    def loss(
+        self, model: MOFDiff, rows: np.ndarray, generator: torch.Generator, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return model(to_batch(self.mofs, rows, self.starts).to(model.device), generator)
+
+    def validate(self, model: MOFDiff) -> dict[str, float]:
+        return validation_loss(model, self.mofs, self.held_out, self.starts, self.config.batch_size)
+
+
+def fit_mofdiff(
+    data: Path, directory: Path, config: MOFDiffFitConfig, *, embeddings: Path, **options: Unpack[RunOptions]
+) -> None:
+    """Train on posed MOFs, as `fragment` writes them, and the embeddings of their blocks, as `embed` does.
+
+    Directory and options as `run_task`.
+    """
+    run_task(partial(MOFDiffTask, data, embeddings, config), directory, **options)
 
 
 def select(data: CoarseData, rows: np.ndarray) -> CoarseData:
@@ -230,49 +154,10 @@ def validation_loss(
     return {"score": -sums["loss"], **sums}
 
 
-def _digest(data: CoarseData) -> str:
-    """Which data set this is, whatever its file is called."""
-    digest = hashlib.sha256()
-    for name in ("k", "n_places", "properties", "centres", "embeddings"):
-        digest.update(np.ascontiguousarray(getattr(data, name)).tobytes())
-    return digest.hexdigest()[:16]
-
-
 def main(arguments: list[str]) -> int:
     """Command line of `python -m crystaltool.models.mofdiff.fit`; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m crystaltool.models.mofdiff.fit", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--embeddings", type=Path, required=True)
-    parser.add_argument("-o", "--output-dir", type=Path, required=True)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--init", type=Path)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--resume", action="store_true")
-    options = parser.parse_args(arguments)
-
-    def show(progress: Progress) -> None:
-        numbers = " ".join(f"{name} {value:.4f}" for name, value in progress.metrics.items())
-        sys.stderr.write(f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}\n")
-
-    try:
-        fit_mofdiff(
-            options.data,
-            options.output_dir,
-            load_config(options.config),
-            embeddings=options.embeddings,
-            device=options.device,
-            resume=options.resume,
-            init=options.init,
-            threads=options.threads,
-            on_progress=show,
-        )
-    except (CrystaltoolError, OSError) as error:
-        sys.stderr.write(f"crystaltool train: ERROR, {error}\n")
-        return 2
-    return 0
+    module, description = "crystaltool.models.mofdiff.fit", __doc__.splitlines()[0]
+    return command(module, description, load_config, fit_mofdiff, arguments, inputs=("embeddings",))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from crystaltool.errors import CheckpointError, UsageError
-from crystaltool.models.configuration import from_json
+from crystaltool.models.configuration import from_json, stored_sizes
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.sampling import SamplerConfig
-from crystaltool.training.checkpoint import load_model
+from crystaltool.training.checkpoint import fill_model, load_model
 
 
 @dataclass(frozen=True)
@@ -31,23 +29,11 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
         CheckpointError: missing, damaged, of another kind or format, or with tensors that do not fit its config.
     """
     config, tensors = load_model(directory, "symmcd")
-    try:
+    with stored_sizes(directory, "SymmCD"):
         sizes = from_json(SymmCDConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{directory / 'config.json'}: no sizes of a SymmCD in it ({text})") from error
-    if not _fits(sizes, tensors):  # before anything is made: sizes may be hostile
-        raise CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json")
-    model = SymmCD(sizes)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError:
-        raise CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json") from None
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
-    model.eval().requires_grad_(False)
-    return LoadedSymmCD(model.to(device, torch.float64), sampler, str(config["sha256"]))
+    model = fill_model(directory, lambda: SymmCD(sizes), tensors, device, fits=_fits(sizes, tensors))
+    return LoadedSymmCD(model, sampler, str(config["sha256"]))
 
 
 def _fits(sizes: SymmCDConfig, tensors: dict[str, Tensor]) -> bool:

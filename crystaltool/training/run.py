@@ -1,0 +1,242 @@
+"""A run around any model: device, processes, batches, files, bare command. It knows none: each brings a `Task`."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import hashlib
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crystaltool.errors import CheckpointError, CrystaltoolError
+from crystaltool.training.checkpoint import save_model
+from crystaltool.training.distributed import choose_device, join_world
+from crystaltool.training.loop import LoopConfig, Progress, threads_per_process, train
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A training run; each model has its own, with defaults and further keys of the table [fit].
+
+    Args:
+        model: sizes of the networks.
+        loop: how to train; its `steps` is worked out from `epochs`.
+        epochs: passes through the data.
+        batch_size: rows of the data set a step, over all processes.
+    """
+
+    model: Any
+    loop: LoopConfig
+    epochs: int
+    batch_size: int
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+class Task(ABC, Generic[Config]):
+    """What a model brings to a run: its data, its loss on some of them, its judgement.
+
+    A subclass sets these when it is made from its data:
+        data: the file. config: the run.
+        n_batches: steps of an epoch.
+        settings: what of [fit] a resumed run must share; plain JSON values. digest: of the data, see `digest`.
+        record: what else `config.json` says.
+        validates: whether there is anything to validate on.
+    """
+
+    kind: ClassVar[str]
+    keeps_best: ClassVar[bool] = True
+    """Whether a run that validates leaves the weights of the best score; else those of the last step."""
+
+    data: Path
+    config: Config
+    n_batches: int
+    settings: dict[str, Any]
+    digest: str
+    record: dict[str, Any]
+    validates: bool = True
+
+    @abstractmethod
+    def build(self) -> Any:
+        """The model to train, with the statistics of the data; only what requires gradients is trained."""
+
+    @abstractmethod
+    def load(self, directory: Path) -> Any:
+        """The model of a checkpoint."""
+
+    @abstractmethod
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """Rows of every step of an epoch, a function of the seed and the epoch; first axes are shared by processes."""
+
+    @abstractmethod
+    def loss(
+        self, model: Any, rows: np.ndarray, generator: torch.Generator, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean loss over some rows and what to log; both generators are those of this step and process."""
+
+    @abstractmethod
+    def validate(self, model: Any) -> dict[str, float]:
+        """Metrics of averaged weights, `score` among them (higher is better)."""
+
+    def complete(self, model: Any) -> Any:
+        """Averaged weights with what follows from them but is not trained."""
+        return model
+
+    def measure(self, model: Any) -> dict[str, Any]:
+        """What `config.json` says of weights that no validation chose."""
+        return {}
+
+
+class RunOptions(TypedDict, total=False):
+    """Where and from what to train: the options of `run_task`."""
+
+    device: str
+    resume: bool
+    init: Path | None
+    threads: int | None
+    on_progress: Callable[[Progress], None]
+
+
+def run_task(
+    bring: Callable[[], Task],
+    directory: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    init: Path | None = None,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Train and leave `model.safetensors`, `config.json`, `state.h5` and `metrics.jsonl` in the directory.
+
+    Args:
+        bring: makes the task; reads the data.
+        directory: made if it does not exist.
+        device: `auto`, `cpu` or `cuda:N`.
+        resume: go on from `state.h5` in the directory.
+        init: checkpoint whose weights to start from.
+        threads: CPU threads of this process.
+        on_progress: called at each log interval.
+
+    Raises:
+        InputError, CheckpointError: bad data; state or checkpoint of another configuration or kind.
+    """
+    torch.set_num_threads(threads_per_process(threads))
+    place = choose_device(device)
+    world = join_world(place)
+    try:
+        task = bring()
+        config = replace(task.config, loop=replace(task.config.loop, steps=task.config.epochs * task.n_batches))
+        loop, batches = config.loop, functools.lru_cache(maxsize=1)(task.batches)
+        torch.manual_seed(loop.seed)
+        model = task.build()
+        if init is not None and not resume:
+            brought = task.load(init)
+            if brought.config != config.model:
+                raise CheckpointError(f"{init}: its networks have other sizes than the configuration")
+            model.load_state_dict(brought.state_dict())
+        model.mixed_precision = loop.bfloat16
+        model.to(place)
+        directory.mkdir(parents=True, exist_ok=True)
+
+        def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+            epoch, place_in_epoch = divmod(step, task.n_batches)
+            whole = batches(epoch)[place_in_epoch]
+            rows = world.share(whole)
+            rng = np.random.default_rng([loop.seed, step, world.rank])
+            value, extra = task.loss(model, rows if len(rows) else whole[:1], generator, rng)
+            return value * world.weight(len(rows), len(whole)), extra
+
+        def averaged(values: dict[str, Tensor]) -> nn.Module:
+            average = copy.deepcopy(model).eval()
+            average.mixed_precision = False
+            average.load_state_dict({**model.state_dict(), **values})
+            return task.complete(average)
+
+        def save(values: dict[str, Tensor], extra: dict[str, Any]) -> None:
+            best = averaged(values)
+            measured = {} if "validation" in extra else task.measure(best)
+            record = {"model": task.kind, "config": asdict(config), "data": task.data.name, **task.record}
+            tensors = {name: value.float() for name, value in best.state_dict().items()}
+            save_model(directory, {**record, **extra, **measured}, tensors)
+
+        validates = bool(loop.validate_every and task.validates)
+        started = time.monotonic()
+        values = train(
+            model,
+            loss,
+            loop,
+            directory,
+            world,
+            resume=resume,
+            belongs_to={"model": asdict(config.model), "fit": task.settings, "data": task.digest},
+            validate=(lambda values: task.validate(averaged(values))) if validates else None,
+            on_best=save if task.keeps_best else None,
+            on_progress=on_progress,
+        )
+        if world.first and not (validates and task.keeps_best):
+            seconds = round(time.monotonic() - started, 1)
+            save(values, {"seconds": seconds, "device": place.type, "processes": world.size})
+    finally:
+        world.close()
+
+
+def digest(arrays: Iterable[np.ndarray], names: Iterable[str] = ()) -> str:
+    """Which data set this is, whatever its file is called."""
+    found = hashlib.sha256("\n".join(names).encode())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
+
+
+def command(
+    module: str,
+    description: str,
+    load_config: Callable[[Path | None], RunConfig],
+    fit: Callable[..., None],
+    arguments: list[str],
+    inputs: tuple[str, ...] = (),
+) -> int:
+    """Command line of `python -m MODULE` for hosts without the libraries of `crystaltool train`; its exit code.
+
+    Args:
+        module: dotted name. description: for `--help`.
+        load_config: from the file of `--config`.
+        fit: called with data, directory, configuration and the options of `run_task`.
+        arguments: the command line.
+        inputs: names of further files that `fit` needs, each an option.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser.add_argument("data", type=Path)
+    for name in inputs:
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("-o", "--output-dir", type=Path, required=True)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--init", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--resume", action="store_true")
+    options = vars(parser.parse_args(arguments))
+
+    def show(progress: Progress) -> None:
+        numbers = " ".join(f"{name} {value:.4f}" for name, value in progress.metrics.items())
+        sys.stderr.write(f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}\n")
+
+    try:
+        config = load_config(options.pop("config"))
+        fit(options.pop("data"), options.pop("output_dir"), config, on_progress=show, **options)
+    except (CrystaltoolError, OSError) as error:
+        sys.stderr.write(f"crystaltool train: ERROR, {error}\n")
+        return 2
+    return 0
