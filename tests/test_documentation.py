@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
+
+import pytest
 
 from crystaltool import __version__
 from crystaltool.cli.main import SUBCOMMANDS
+from crystaltool.models.block_encoder import fit as blocks_fit
+from crystaltool.models.mofdiff import fit as mofdiff_fit
+from crystaltool.models.symmcd import fit as symmcd_fit
 from tests.conftest import ROOT, tool_environment
 
 
@@ -58,6 +65,21 @@ def test_constraints_cover_the_dependencies() -> None:
     wanted = {re.split(r"[<>=\[]", entry)[0].lower() for entry in project["dependencies"] + extras} - {"crystaltool"}
     pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert {name.replace("_", "-") for name in wanted} <= {name.replace("_", "-") for name in pinned}
+
+
+@pytest.mark.parametrize("model", ["symmcd", "blocks", "mofdiff"])
+def test_the_manual_of_train_states_every_key_of_a_configuration_and_its_default(model: str) -> None:
+    default = {"symmcd": symmcd_fit, "blocks": blocks_fit, "mofdiff": mofdiff_fit}[model].DEFAULT
+    text = " ".join((ROOT / "man" / "src" / "train.md").read_text().split())
+    items = text.split("- `[")[1:]
+    parts = {"model": default.model, "fit": default, "loop": default.loop}
+    for name, part in parts.items():
+        start = "loop]`:" if name == "loop" else f"{name}]` of {model}:"
+        item = next(item for item in items if item.startswith(start))
+        keys = {field.name for field in fields(part)} - ({"model", "loop"} if name == "fit" else {"steps"})
+        for key in keys:
+            value = json.dumps(getattr(part, key))
+            assert re.search(rf"`{key}` \({re.escape(value)}[ ,:)]", item), f"{name} {key} {value}"
 
 
 def test_every_man_page_is_installed() -> None:

@@ -56,7 +56,7 @@ def command(
             "--steps",
             min=3,
             metavar="T",
-            help="Network calls a structure (mofdiff: before refinement); default: the checkpoint's own.",
+            help="Network calls a structure (mofdiff: an attempt, before refinement); default: the checkpoint's own.",
         ),
     ] = None,
     attempts: Annotated[

@@ -63,19 +63,21 @@ def command(
     symmcd generates inorganic crystals; blocks embeds building blocks of metal-organic frameworks; mofdiff generates
     coarse-grained ones from these embeddings.
     Leaves weights to sample from (model.safetensors, config.json), the state to resume from (state.h5) and the metrics
-    (metrics.jsonl, one JSON object a line) in DIR. A run that was killed and resumed equals an unbroken one step by
-    step; SIGTERM saves and exits 0. Under torchrun the batch is divided among the processes.
+    (metrics.jsonl, one JSON object a line) in DIR; mofdiff learns properties first, state and metrics of that are in
+    DIR/properties. A run that was killed and resumed equals an unbroken one step by step; SIGTERM saves and exits 0.
+    Under torchrun the batch is divided among the processes.
     """
     from crystaltool.errors import UsageError
     from crystaltool.models.weights import find_checkpoint
 
     session = Session(context, quiet=quiet, verbose=verbose)
     state = output_dir / "state.h5"
+    begun = state.is_file() or any(output_dir.glob("*/state.h5"))  # of a part that is trained first
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
-    if resume and not state.is_file():
+    if resume and not begun:
         raise UsageError(f"--resume: {state} does not exist")
-    if state.exists() and not resume and not overwrite:
+    if begun and not resume and not overwrite:
         raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
     if (embeddings is None) == (model is Model.mofdiff):
         raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
@@ -87,6 +89,8 @@ def command(
 
         def show(progress: Progress) -> None:
             nonlocal done
+            if progress.step < done:  # another part of the training
+                done = 0
             display.advance(progress.step - done)
             done = progress.step
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())

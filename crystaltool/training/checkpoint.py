@@ -30,6 +30,9 @@ FORMAT_VERSION = 1
 UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, Tensor]], tuple[dict[str, Any], dict[str, Tensor]]]] = {}
 """Per version, the function that carries (config, tensors) to the next one; released functions are never edited."""
 
+STATE, WEIGHTS = "state.h5", "model.safetensors"
+"""Files of a run: to resume from, to ship."""
+
 MAX_HEADER_BYTES = 10_000_000
 MAX_CHECKPOINT_BYTES = 4_000_000_000
 
@@ -54,7 +57,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     header, blobs, offset = {}, [], 0
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
-        blob = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+        blob = tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
         header[name] = {
             "dtype": _NAMES[tensor.dtype],
             "shape": list(tensor.shape),
@@ -117,7 +120,7 @@ def _tensor(entry: dict[str, Any], body: memoryview) -> Tensor:
 def save_model(directory: Path, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write `model.safetensors`, then `config.json` with the format version and the weights' sha256."""
     directory.mkdir(parents=True, exist_ok=True)
-    weights = directory / "model.safetensors"
+    weights = directory / WEIGHTS
     replace_file(weights, lambda path: write_safetensors(path, tensors))
     full = {"crystaltool_format": FORMAT_VERSION, **config, "sha256": sha256(weights)}
     replace_file(directory / "config.json", lambda path: path.write_text(json.dumps(full, indent=1) + "\n"))
@@ -150,7 +153,7 @@ def load_model(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Te
         raise CheckpointError(f"{path}: format {version} is not known, this program reads 1-{FORMAT_VERSION}")
     if config.get("model") != kind:
         raise CheckpointError(f"{path}: holds a {config.get('model')!r} model, expected {kind!r}")
-    weights = directory / "model.safetensors"
+    weights = directory / WEIGHTS
     if not weights.is_file():
         raise CheckpointError(f"{weights}: no such file")
     found = sha256(weights)

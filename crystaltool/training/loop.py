@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from crystaltool.errors import CheckpointError, UsageError
-from crystaltool.training.checkpoint import load_state, replace_file, save_state
+from crystaltool.training.checkpoint import STATE, load_state, replace_file, save_state
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
 
@@ -93,6 +93,7 @@ def train(
     validate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None,
     on_best: Callable[[dict[str, Tensor], dict[str, Any]], None] | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, Tensor]:
     """Train `module` and return its averaged weights.
 
@@ -107,6 +108,7 @@ def train(
         validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step.
         on_best: called with averaged weights and a record where validation found a better score.
         on_progress: called at each log interval on the first process.
+        on_stop: called on every process after SIGTERM to one of them, also at the last step.
 
     Raises:
         CheckpointError: if the state to resume from belongs to another configuration, model or data set.
@@ -117,7 +119,7 @@ def train(
         trained.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
     )
     ema = Ema(module, config.ema_decay)
-    state_path, log_path = directory / "state.h5", directory / "metrics.jsonl"
+    state_path, log_path = directory / STATE, directory / "metrics.jsonl"
     record: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf, "since_best": 0, "config": asdict(config)}
     record |= {"belongs_to": json.loads(json.dumps(belongs_to)), "owed": False, "meter": {}}
     if resume:
@@ -174,6 +176,8 @@ def train(
                 _save(state_path, record, trained, optimizer, ema)
             if stop:
                 break
+        if world.any(stopping.raised):
+            on_stop()
     return ema.values
 
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from crystaltool.errors import CheckpointError, CrystaltoolError
-from crystaltool.training.checkpoint import save_model
-from crystaltool.training.distributed import choose_device, join_world
+from crystaltool.training.checkpoint import STATE, WEIGHTS, save_model, sha256
+from crystaltool.training.distributed import World, choose_device, join_world
 from crystaltool.training.loop import LoopConfig, Progress, threads_per_process, train
 
 
@@ -89,6 +89,26 @@ class Task(ABC, Generic[Config]):
     def validate(self, model: Any) -> dict[str, float]:
         """Metrics of averaged weights, `score` among them (higher is better)."""
 
+    def begin(
+        self,
+        model: Any,
+        directory: Path,
+        world: World,
+        *,
+        resume: bool,
+        belongs_to: dict[str, Any],
+        on_progress: Callable[[Progress], None],
+    ) -> bool | None:
+        """What is trained before the rest and then left as it is, with a state in a folder of the run.
+
+        Args:
+            model: on its device. directory: of the run. The others: as in `training.loop.train`.
+
+        Returns:
+            Whether the rest is to be resumed; None where SIGTERM ended this part.
+        """
+        return resume
+
     def complete(self, model: Any) -> Any:
         """Averaged weights with what follows from them but is not trained."""
         return model
@@ -125,7 +145,7 @@ def run_task(
         directory: made if it does not exist.
         device: `auto`, `cpu` or `cuda:N`.
         resume: go on from `state.h5` in the directory.
-        init: checkpoint whose weights to start from.
+        init: checkpoint whose weights to start from; the same one where a run that did is resumed.
         threads: CPU threads of this process.
         on_progress: called at each log interval.
 
@@ -141,14 +161,23 @@ def run_task(
         loop, batches = config.loop, functools.lru_cache(maxsize=1)(task.batches)
         torch.manual_seed(loop.seed)
         model = task.build()
-        if init is not None and not resume:
+        started_from = {}
+        if init is not None:
             brought = task.load(init)
             if brought.config != config.model:
-                raise CheckpointError(f"{init}: its networks have other sizes than the configuration")
+                raise CheckpointError(f"{init}: its networks have other sizes or settings than the configuration")
             model.load_state_dict(brought.state_dict())
+            started_from["init"] = sha256(init / WEIGHTS)
         model.mixed_precision = loop.bfloat16
         model.to(place)
         directory.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        belongs_to = {"model": asdict(config.model), "fit": task.settings, "data": task.digest, **started_from}
+        if world.first and not resume:
+            (directory / STATE).unlink(missing_ok=True)
+        resumed = task.begin(model, directory, world, resume=resume, belongs_to=belongs_to, on_progress=on_progress)
+        if resumed is None:
+            return
 
         def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
             epoch, place_in_epoch = divmod(step, task.n_batches)
@@ -172,15 +201,14 @@ def run_task(
             save_model(directory, {**record, **extra, **measured}, tensors)
 
         validates = bool(loop.validate_every and task.validates)
-        started = time.monotonic()
         values = train(
             model,
             loss,
             loop,
             directory,
             world,
-            resume=resume,
-            belongs_to={"model": asdict(config.model), "fit": task.settings, "data": task.digest},
+            resume=resumed,
+            belongs_to=belongs_to,
             validate=(lambda values: task.validate(averaged(values))) if validates else None,
             on_best=save if task.keeps_best else None,
             on_progress=on_progress,

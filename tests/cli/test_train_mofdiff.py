@@ -16,8 +16,8 @@ from tests.models.mofdiff.tiny import TOML, embeddings_of, small_table, write_da
 
 
 def toml(epochs: int) -> str:
-    """Fourteen rows in one batch: a step an epoch."""
-    return f"{TOML}\n[loop]\nlog_every = 1\nsave_every = 2\n\n[fit]\nepochs = {epochs}\n"
+    """Fourteen rows in one batch: a step an epoch, and one before for the properties."""
+    return f"{TOML}\n[loop]\nlog_every = 1\nsave_every = 2\n\n[fit]\nepochs = {epochs}\nproperty_epochs = 1\n"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,12 @@ def assert_one_line(done: Ended, words: str) -> None:
 def test_a_run_its_notes_and_a_second_one(train: Callable, tmp_path: Path) -> None:
     ended = train(toml(3), "-v")
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err.count("step ") == 3 and "step 3 of 3" in ended.err and "centre" in ended.err
+    assert (
+        ended.err.count("step ") == 4
+        and "step 1 of 1," in ended.err
+        and "step 3 of 3" in ended.err
+        and "centre" in ended.err
+    )
     assert steps(tmp_path / "run") == [1, 2, 3]
     load_mofdiff(tmp_path / "run")
     assert_one_line(train(toml(3)), "go on with --resume or start afresh with --overwrite")
@@ -69,6 +74,15 @@ def test_a_run_its_notes_and_a_second_one(train: Callable, tmp_path: Path) -> No
     assert train(toml(1), "-q", "--init", tmp_path / "first").code == 0
     wider = toml(1).replace("n_latent = 6", "n_latent = 7")
     assert_one_line(train(wider, "--init", tmp_path / "first", "--overwrite"), "other sizes")
+
+
+def test_a_run_that_ended_while_it_learnt_properties_is_a_run(train: Callable, tmp_path: Path) -> None:
+    """As after a kill: their state is there, that of the rest not yet."""
+    assert_one_line(train(toml(2), "--resume"), "state.h5 does not exist")
+    assert train(toml(2), "-q").code == 0
+    (tmp_path / "run" / "state.h5").unlink()
+    assert_one_line(train(toml(2)), "go on with --resume or start afresh with --overwrite")
+    assert train(toml(2), "-q", "--resume").code == 0 and steps(tmp_path / "run") == [1, 2]
 
 
 def test_embeddings_are_needed_and_only_here(

@@ -38,7 +38,7 @@ def encoder(batch: CoarseBatch) -> Output:
 def denoiser(batch: CoarseBatch) -> Output:
     """At times that differ from MOF to MOF, with a latent that does too."""
     t = torch.remainder(0.37 * batch.k.sum(1), 1.0)
-    z = batch.k @ torch.linspace(-1, 1, 6 * model().config.n_latent, dtype=torch.float64).view(6, -1)
+    z = batch.k @ torch.linspace(-1, 1, 6 * model().config.z_size, dtype=torch.float64).view(6, -1)
     k_t = 2.0 * torch.sin(batch.k)
     out = model().denoise(z, batch.k + 0.01, batch.centres, batch.embeddings, k_t, t, batch.mask)
     return {
@@ -161,7 +161,7 @@ def answers(lattice: Tensor, centres: Tensor, mask: Tensor, seed: int = 0) -> tu
     cutoff = torch.full((n,), config.cutoff[0], dtype=torch.float64)
     pairs = point_pairs(lattice, centres, mask, cutoff, config.n_functions, config.cutoff[1])
     sigma = torch.linspace(0.02, 0.4, n, dtype=torch.float64)
-    inputs = normal(n, m, 32), normal(n, config.n_latent), normal(n, N_CELL_FEATURES), sigma, mask, pairs
+    inputs = normal(n, m, 32), normal(n, config.z_size), normal(n, N_CELL_FEATURES), sigma, mask, pairs
     return network(*inputs, pair_waves(centres, config.n_waves))
 
 
@@ -220,8 +220,10 @@ def test_waves_are_of_where_places_lie_from_each_other() -> None:
 def test_gradients_are_finite_and_reach_every_weight() -> None:
     """Of every network, MOFs of two to nine blocks, half of them without labels."""
     network = random_model(1).float().train()
-    loss, _ = network(batch_of(small_data(), dtype=torch.float32), torch.Generator().manual_seed(0))
-    loss.backward()
+    batch = batch_of(small_data(), dtype=torch.float32)
+    loss, _ = network(batch, torch.Generator().manual_seed(0))
+    first, _ = network.property_step(batch, torch.arange(len(batch.k)) // 2 % 2, torch.Generator().manual_seed(0))
+    (loss + first).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.any(), name
@@ -243,7 +245,7 @@ def test_log_variance_stays_in_bounds(batch: CoarseBatch) -> None:
 
 def test_the_prior_sees_place_and_time() -> None:
     generator = torch.Generator().manual_seed(0)
-    z = torch.randn(5, model().config.n_latent, generator=generator, dtype=torch.float64)
+    z = torch.randn(5, model().config.z_size, generator=generator, dtype=torch.float64)
     early, late = torch.full((5,), 0.1, dtype=torch.float64), torch.full((5,), 0.9, dtype=torch.float64)
     first = model().prior(z, early)
     assert first.shape == z.shape and torch.isfinite(model().prior(z, torch.zeros_like(early))).all()

@@ -44,6 +44,9 @@ SIZES = SymmCDConfig(
 BLOCK_SIZES = BlockEncoderConfig(width=8, pair_width=4, n_layers=2, n_near_layers=1, n_functions=4, projection=8)
 COARSE_SIZES = MOFDiffConfig(
     n_latent=4,
+    property_members=2,
+    n_property_latent=2,
+    property_width=8,
     width=8,
     pair_width=4,
     n_layers=1,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +20,11 @@ from crystaltool.errors import CheckpointError, InputError, UsageError
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, write_embeddings
 from crystaltool.models.mofdiff.checkpoint import load_mofdiff
 from crystaltool.models.mofdiff.fit import MOFDiffFitConfig, fit_mofdiff, main, read_config, select, split_rows
+from crystaltool.models.mofdiff.fit_properties import labelled_rows
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.mof.table import MOFTable, tabulate, write_mofs
 from crystaltool.training.checkpoint import load_state, read_safetensors
-from crystaltool.training.loop import step_seed
+from crystaltool.training.loop import Progress, step_seed
 from crystaltool.training.order import epoch_batches
 from tests.conftest import ROOT, tool_environment
 from tests.models.mofdiff.tiny import (
@@ -49,7 +52,7 @@ original = fit.fit_mofdiff
 def struck(*arguments, on_progress, **options):
     def strike(progress):
         on_progress(progress)
-        if progress.step == 5:
+        if (progress.step, progress.steps) == (5, int(os.environ["STRIKE_AT_STEP_5_OF"])):
             os.kill(os.getpid(), signal.SIGKILL)
     original(*arguments, on_progress=strike, **options)
 fit.fit_mofdiff = struck
@@ -63,8 +66,11 @@ CONFIG = replace(short_run(3), batch_size=5)
 LOOP = TOML + "[loop]\nlearning_rate = 3e-3\nwarmup = 10\nlog_every = 1\nsave_every = 4\n"
 """All but the table [fit] of `CONFIG`."""
 
-SEVENS = replace(CONFIG, epochs=2, batch_size=7)
+SEVENS = replace(CONFIG, epochs=2, batch_size=7, property_epochs=0)
 """Four steps, each of as many MOFs as two processes cannot share evenly."""
+
+PROPERTIES_FIRST = replace(CONFIG, epochs=1, property_epochs=4)
+"""Seven of the MOFs have labels, two steps an epoch: eight steps for the properties, three for the rest."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +95,7 @@ def whole(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_a_run_leaves_weights_config_state_and_metrics(whole: Path) -> None:
-    names = ["config.json", "metrics.jsonl", "model.safetensors", "state.h5"]
+    names = ["config.json", "metrics.jsonl", "model.safetensors", "properties", "state.h5"]
     assert sorted(path.name for path in whole.iterdir()) == names
     assert [line["step"] for line in lines(whole)] == list(range(1, 10))
     parts = {"centre", "embedding", "cell", "k", "count", "metal", "property", "kind", "connection", "kl", "prior"}
@@ -118,28 +124,127 @@ def test_statistics_are_of_the_mofs_that_are_trained_on(whole: Path) -> None:
     assert len(select(data, rows)) == 14
 
 
-def test_a_killed_run_resumed_equals_an_unbroken_one(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
-    """SIGKILL after step 5, whose line is logged but not saved, on a host with torch, numpy and h5py alone."""
-    toml = tmp_path / "fit.toml"
-    toml.write_text(LOOP + "[fit]\nepochs = 3\nbatch_size = 5\n")
-    assert read_config(toml.read_text()) == CONFIG
-    folder = tmp_path / "killed"
+def killed(data: tuple[Path, Path], folder: Path, config: MOFDiffFitConfig, part: int) -> None:
+    """SIGKILL after step 5 of the part of `part` steps, on a host with torch, numpy and h5py alone."""
+    toml = folder.with_suffix(".toml")
+    fit_table = {name: getattr(config, name) for name in ("epochs", "batch_size", "property_epochs")}
+    toml.write_text(LOOP + "[fit]\n" + "".join(f"{name} = {value}\n" for name, value in fit_table.items()))
+    assert read_config(toml.read_text()) == config
     options = ["--embeddings", data[1], "-o", folder, "--config", toml, "--device", "cpu", "--threads", "1"]
     done = subprocess.run(
         [sys.executable, "-c", KILLED_ON_A_BARE_HOST, str(data[0]), *map(str, options)],
-        env=tool_environment(),
+        env=tool_environment(STRIKE_AT_STEP_5_OF=str(part)),
         text=True,
         capture_output=True,
         timeout=300,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert done.stdout == "" and "5/9" in done.stderr
+    assert done.stdout == "" and f"5/{part}" in done.stderr
+    assert not (folder / "model.safetensors").exists()
+
+
+def test_a_killed_run_resumed_equals_an_unbroken_one(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
+    """The line of step 5 is logged but not saved."""
+    folder = tmp_path / "killed"
+    killed(data, folder, CONFIG, 9)
     assert load_state(folder / "state.h5")[0]["step"] == 4
     assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5]
-    assert not (folder / "model.safetensors").exists()
     fit(data, folder, CONFIG, resume=True)
-    assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
-    assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    for name in ("metrics.jsonl", "model.safetensors"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_a_run_killed_while_it_learns_properties_goes_on_there(data: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, unbroken = tmp_path / "killed", tmp_path / "unbroken"
+    killed(data, folder, PROPERTIES_FIRST, 8)
+    assert load_state(folder / "properties" / "state.h5")[0]["step"] == 4 and not (folder / "state.h5").exists()
+    fit(data, folder, PROPERTIES_FIRST, resume=True)
+    fit(data, unbroken, PROPERTIES_FIRST)
+    for name in ("properties/metrics.jsonl", "metrics.jsonl", "model.safetensors"):
+        assert (folder / name).read_bytes() == (unbroken / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("step", [3, 8])
+def test_sigterm_while_it_learns_properties_ends_the_run(data: tuple[Path, Path], tmp_path: Path, step: int) -> None:
+    """At its last step too: the rest is for the run that is resumed."""
+
+    def terminate(progress: Progress) -> None:
+        if progress.step == step and progress.steps == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    fit(data, tmp_path, PROPERTIES_FIRST, on_progress=terminate)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["properties"]
+    assert load_state(tmp_path / "properties" / "state.h5")[0]["step"] in (step, step + 1)
+    fit(data, tmp_path, PROPERTIES_FIRST, resume=True)
+    load_mofdiff(tmp_path)
+
+
+def test_properties_are_learnt_first_and_then_left_alone(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Their encoder in the checkpoint is that of its own run; where no epochs are asked for, that of the start."""
+    long = replace(PROPERTIES_FIRST, property_epochs=60)
+    fit(data, tmp_path / "run", long)
+    learnt = [line["property"] for line in lines(tmp_path / "run" / "properties")]
+    assert np.mean(learnt[-10:]) < 0.5 * learnt[0]
+    average = load_state(tmp_path / "run" / "properties" / "state.h5")[1]["average"]
+    kept = {f"property_encoder.{name}": value for name, value in average.items()}
+    assert not any(name in kept for name in load_state(tmp_path / "run" / "state.h5")[1]["weights"])
+    stored = read_safetensors(tmp_path / "run" / "model.safetensors")
+    assert kept and all(torch.equal(stored[name], value) for name, value in kept.items())
+    fit(data, tmp_path / "none", replace(long, property_epochs=0), init=tmp_path / "run")
+    assert not (tmp_path / "none" / "properties").exists()
+    stored = read_safetensors(tmp_path / "none" / "model.safetensors")
+    assert all(torch.equal(stored[name], value) for name, value in kept.items())
+
+
+def test_a_resumed_run_starts_from_the_weights_it_began_with(
+    data: tuple[Path, Path], whole: Path, tmp_path: Path
+) -> None:
+    """Stopped before the rest began, which must not start from chance; without these weights it is refused."""
+
+    def terminate(progress: Progress) -> None:
+        if progress.step == 3 and progress.steps == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    fit(data, tmp_path / "run", PROPERTIES_FIRST, init=whole, on_progress=terminate)
+    with pytest.raises(CheckpointError, match="another model or data set"):
+        fit(data, tmp_path / "run", PROPERTIES_FIRST, resume=True)
+    fit(data, tmp_path / "run", PROPERTIES_FIRST, init=whole, resume=True)
+    fit(data, tmp_path / "unbroken", PROPERTIES_FIRST, init=whole)
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "unbroken"))
+    assert first == second
+
+
+def test_a_fresh_run_in_an_old_folder_forgets_the_old_one(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Stopped in its first part it would else be resumed with the rest of the former run."""
+
+    def terminate(progress: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    fit(data, tmp_path, PROPERTIES_FIRST)
+    fit(data, tmp_path, PROPERTIES_FIRST, on_progress=terminate)
+    assert not (tmp_path / "state.h5").exists()
+
+
+def test_a_run_without_labels(data: tuple[Path, Path], tmp_path: Path) -> None:
+    fit(data, tmp_path, replace(CONFIG, epochs=1, model=replace(SIZES, properties=())))
+    assert not (tmp_path / "properties").exists()
+    assert load_mofdiff(tmp_path).model.predict_properties(torch.zeros(2, SIZES.z_size).double()).shape == (2, 0)
+
+
+def test_every_member_learns_where_labels_come_at_a_stride(data: tuple[Path, Path], whole: Path) -> None:
+    """Those of the small MOFs are at odd rows."""
+    moments = load_state(whole / "properties" / "state.h5")[1]["exp_avg"]
+    assert all(moments[f"heads.{member}.0.weight"].any() for member in range(SIZES.property_members))
+
+
+def test_mofs_without_labels_do_not_teach_properties() -> None:
+    data = small_data()
+    rows = labelled_rows(data, np.arange(16))
+    assert rows.tolist() == list(range(1, 16, 2))  # the density, known of all, is no label to look for
+    same = replace(data, properties=data.properties[:, 1:])
+    assert labelled_rows(same, np.arange(16)).tolist() == list(range(16))
+    none = replace(data, properties=np.full((16, 1), np.nan))
+    assert len(labelled_rows(none, np.arange(16))) == 0
 
 
 def first_step(rank: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,14 +258,15 @@ def first_step(rank: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(step_seed(SEVENS.loop.seed, 0, rank, 1))
     loss, _ = model(batch_of(table, part.tolist(), torch.float32), generator)
     loss = loss * len(part) * size / len(first)
-    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
+    trained = [value for name, value in model.named_parameters() if not name.startswith("property_encoder.")]
+    gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
     return loss.detach(), torch.cat([gradient.reshape(-1) for gradient in gradients])
 
 
 def test_two_processes_share_a_batch_and_average_their_gradients(data: tuple[Path, Path], tmp_path: Path) -> None:
     """Four and three MOFs of seven, each with its own noise; the logged norm is that of the averaged gradient."""
     toml, folder, alone = (tmp_path / name for name in ("fit.toml", "run", "alone"))
-    toml.write_text(LOOP + "[fit]\nepochs = 2\nbatch_size = 7\n")
+    toml.write_text(LOOP + "[fit]\nepochs = 2\nbatch_size = 7\nproperty_epochs = 0\n")
     assert read_config(toml.read_text()) == SEVENS
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     options = ["--config", toml, "--device", "cpu", "--threads", "1"]
@@ -192,8 +298,8 @@ def test_two_processes_share_a_batch_and_average_their_gradients(data: tuple[Pat
 
 def test_other_runs_are_not_taken_up(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "state.h5").write_bytes((whole / "state.h5").read_bytes())
+    shutil.copytree(whole, folder)
+    (folder / "model.safetensors").unlink()
     (tmp_path / "other").mkdir()
     other = write_data(tmp_path / "other", tabulate([small_table()[i] for i in range(16)][::-1]))
     for config, chosen, words in (
@@ -248,7 +354,7 @@ def test_rows_of_an_epoch() -> None:
 
 
 def test_weights_of_another_run_to_start_from(data: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
-    still = replace(CONFIG, epochs=1, loop=replace(CONFIG.loop, learning_rate=1e-12))
+    still = replace(CONFIG, epochs=1, property_epochs=0, loop=replace(CONFIG.loop, learning_rate=1e-12))
     fit(data, tmp_path, still, init=whole)
     before, after = read_safetensors(whole / "model.safetensors"), read_safetensors(tmp_path / "model.safetensors")
     for name, value in before.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from crystaltool.models.configuration import from_json, stored_sizes
@@ -46,21 +47,19 @@ def load_mofdiff(directory: Path, device: str = "cpu") -> LoadedMOFDiff:
 
 
 def _fits(sizes: MOFDiffConfig, tensors: dict[str, Tensor]) -> bool:
-    """Whether the widths and depths of the configuration are those of the weights."""
-
-    def shape(name: str) -> tuple[int, ...]:
-        return tuple(tensors[name].shape) if name in tensors else ()
-
-    def depth(stem: str) -> int:
-        return len({name[len(stem) :].split(".")[0] for name in tensors if name.startswith(stem)})
-
-    return (
-        shape("denoiser.embedding_in.weight") == (sizes.width, sizes.n_embedding)
-        and shape("denoiser.trunk.pair_in.weight") == (sizes.pair_width, 2 * sizes.n_functions)
-        and shape("denoiser.trunk.wave_in.weight") == (sizes.pair_width, 6 * sizes.n_waves)
-        and shape("prior.first.weight") == (sizes.prior_width, sizes.n_latent)
-        and shape("property_mean") == (len(sizes.properties),)
-        and depth("denoiser.trunk.layers.") == sizes.n_layers
-        and depth("encoder.trunk.layers.") == sizes.encoder_layers
-        and depth("prior.layers.") == sizes.prior_layers
-    )
+    """Whether a network of these sizes has tensors of these names and shapes; takes no room for its weights."""
+    depths = {
+        "denoiser.trunk.layers.": sizes.n_layers,
+        "encoder.trunk.layers.": sizes.encoder_layers,
+        "property_encoder.members.": sizes.property_members,
+        "prior.layers.": sizes.prior_layers,
+    }
+    for stem, depth in depths.items():  # as many modules as there are names, and no more, are made
+        if len({name[len(stem) :].split(".")[0] for name in tensors if name.startswith(stem)}) != depth:
+            return False
+    try:
+        with torch.device("meta"):
+            expected = MOFDiff(sizes).state_dict()
+    except (RuntimeError, OverflowError, TypeError):  # numbers too large for a tensor
+        return False
+    return {name: value.shape for name, value in expected.items()} == {n: v.shape for n, v in tensors.items()}

@@ -13,7 +13,9 @@ class MOFDiffConfig:
     """Sizes and noise levels.
 
     Args:
-        n_embedding, n_latent: dimensions of a block's embedding and of z.
+        n_embedding, n_latent: dimensions of a block's embedding and of the part of z that the encoder of blocks gives.
+        property_members, n_property_latent: of the encoder of properties, and dimensions of z of each of them.
+        property_width: of a member.
         width, pair_width, n_layers: of the denoiser. encoder_layers: of the encoder.
         prior_width, prior_layers: of the latent prior.
         cutoff: reach of both networks in Angstrom, least and most; between them it is `reach` times the cube root of
@@ -22,7 +24,8 @@ class MOFDiffConfig:
         coordinate_sigma: fractional; embedding_sigma, cell_sigma: of unit-variance data; smallest and largest.
         embedding_power: sigma of the embeddings is that of time to this power: above 1, what a block is settles before
             where it stands.
-        embedding_noise: deviation of noise on the embeddings that the encoder sees in training.
+        embedding_noise: deviation of noise on the embeddings that the encoder sees in training; property_noise: of that
+            on all that the encoder of properties is told.
         cell_residual: deviation of k around the head's guess that counts as one.
         kl_weight, property_weight, head_weight, centre_weight: in the loss; head_weight is that of kinds and connection
             counts.
@@ -35,6 +38,9 @@ class MOFDiffConfig:
 
     n_embedding: int = 32
     n_latent: int = 128
+    property_members: int = 16
+    n_property_latent: int = 4
+    property_width: int = 256
     width: int = 160
     pair_width: int = 64
     n_layers: int = 4
@@ -49,10 +55,11 @@ class MOFDiffConfig:
     embedding_sigma: tuple[float, float] = (0.05, 20.0)
     embedding_power: float = 2.0
     embedding_noise: float = 0.3
+    property_noise: float = 0.2
     cell_sigma: tuple[float, float] = (0.05, 3.0)
     cell_residual: float = 0.1
     kl_weight: float = 0.01
-    property_weight: float = 2.0
+    property_weight: float = 40.0
     head_weight: float = 0.3
     centre_weight: float = 2.0
     settling: tuple[float, float] = (0.45, 0.9)
@@ -60,6 +67,7 @@ class MOFDiffConfig:
 
     def __post_init__(self) -> None:
         sizes = ("n_embedding", "n_latent", "width", "pair_width", "n_layers", "encoder_layers", "n_waves")
+        sizes += ("property_members", "n_property_latent", "property_width")
         for name in (*sizes, "prior_width", "prior_layers"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
@@ -68,7 +76,14 @@ class MOFDiffConfig:
         for name in ("reach", "embedding_power", "cell_residual"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
-        for name in ("kl_weight", "property_weight", "head_weight", "centre_weight", "embedding_noise"):
+        for name in (
+            "kl_weight",
+            "property_weight",
+            "head_weight",
+            "centre_weight",
+            "embedding_noise",
+            "property_noise",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least 0")
         for name in ("coordinate_sigma", "embedding_sigma", "cell_sigma", "cutoff", "settling"):
@@ -78,3 +93,8 @@ class MOFDiffConfig:
                 raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest, above 0")
         if self.settling[1] > 1:
             raise UsageError(f"settling is {list(self.settling)}, expected two times between 0 and 1")
+
+    @property
+    def z_size(self) -> int:
+        """Dimensions of z in all."""
+        return self.n_latent + self.property_members * self.n_property_latent

@@ -33,9 +33,9 @@ def draw_item(model: MOFDiff, config: SamplerConfig, seed: int, index: int, draw
     """The random numbers of an attempt at item `index`: of `draws` latents, of as many places as a MOF can have."""
     key = np.array([seed, index], dtype=np.uint64)
     rng = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, attempt, 0]))
-    n_latent, n_embedding = model.config.n_latent, model.config.n_embedding
+    z_size, n_embedding = model.config.z_size, model.config.n_embedding
     return ItemDraws(
-        latent=rng.standard_normal((draws, n_latent)),
+        latent=rng.standard_normal((draws, z_size)),
         n_blocks=float(rng.random()),
         centres=rng.random((MAX_BLOCKS, 3)),
         embeddings=rng.standard_normal((MAX_BLOCKS, n_embedding)),

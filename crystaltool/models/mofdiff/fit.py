@@ -7,11 +7,13 @@ is `crystaltool train mofdiff` for hosts without the command line's libraries (t
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -22,12 +24,18 @@ from crystaltool.models.block_encoder.embedding_file import read_embeddings
 from crystaltool.models.configuration import load_run, read_run
 from crystaltool.models.mofdiff.checkpoint import KIND, load_mofdiff
 from crystaltool.models.mofdiff.config import MOFDiffConfig
+from crystaltool.models.mofdiff.fit_properties import fit_properties, labelled_rows
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseData, prepare, to_batch
 from crystaltool.mof.table import MOFTable, read_mofs
-from crystaltool.training.loop import LoopConfig
+from crystaltool.training.checkpoint import STATE
+from crystaltool.training.distributed import World
+from crystaltool.training.loop import LoopConfig, Progress
 from crystaltool.training.order import epoch_batches, n_batches
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
+
+PROPERTIES = "properties"
+"""Folder of the run for the encoder of properties, which is trained first."""
 
 SPLIT, TRAIN, VALIDATION = "split", 0, 1
 """A property of the MOFs: 0 is trained on, 1 is for validation, anything else is left alone; without it all train."""
@@ -40,9 +48,11 @@ class MOFDiffFitConfig(RunConfig):
     Args:
         favour: a property; where it is 1 a MOF comes `favour_times` in an epoch. Empty: all MOFs alike.
         favour_times: see `favour`.
+        property_epochs: passes through the labelled MOFs before, in which the encoder of properties is trained; 0
+            leaves it as it is. property_learning_rate: its peak there.
 
     Raises:
-        UsageError: on a number below 1.
+        UsageError: on a number outside its range.
     """
 
     model: MOFDiffConfig
@@ -50,10 +60,14 @@ class MOFDiffFitConfig(RunConfig):
     batch_size: int = 128
     favour: str = ""
     favour_times: int = 2
+    property_epochs: int = 110
+    property_learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.favour_times < 1:
             raise UsageError("epochs, batch_size and favour_times must be at least 1")
+        if self.property_epochs < 0 or not 0 < self.property_learning_rate < math.inf:
+            raise UsageError("property_epochs must be at least 0, property_learning_rate a positive number")
 
 
 DEFAULT = MOFDiffFitConfig(MOFDiffConfig(), LoopConfig(steps=1))
@@ -98,7 +112,9 @@ class MOFDiffTask(Task[MOFDiffFitConfig]):
         self.starts = np.cumsum(mofs.n_places) - mofs.n_places
         self.n_batches = n_batches(len(self.pool), config.batch_size)
         self.settings = {"batch_size": config.batch_size, "favour": config.favour, "times": config.favour_times}
-        self.digest = digest((mofs.k, mofs.n_places, mofs.properties, mofs.centres, mofs.embeddings))
+        self.settings |= {"property_epochs": config.property_epochs, "property_rate": config.property_learning_rate}
+        seen = mofs.k, mofs.n_places, mofs.descriptors, mofs.properties, mofs.centres, mofs.embeddings
+        self.digest = digest((*seen, self.pool))
         trained_on = {"mofs": len(np.unique(self.pool)), "rows_an_epoch": len(self.pool)}
         self.record = {"encoder_sha256": embedded.weights_sha256, "trained_on": trained_on}
 
@@ -107,6 +123,37 @@ class MOFDiffTask(Task[MOFDiffFitConfig]):
 
     def load(self, directory: Path) -> MOFDiff:
         return load_mofdiff(directory).model
+
+    def begin(
+        self,
+        model: MOFDiff,
+        directory: Path,
+        world: World,
+        *,
+        resume: bool,
+        belongs_to: dict[str, Any],
+        on_progress: Callable[[Progress], None],
+    ) -> bool | None:
+        rows = labelled_rows(self.mofs, np.unique(self.pool))
+        config, folder = self.config, directory / PROPERTIES
+        if config.property_epochs == 0 or len(rows) == 0:
+            model.property_encoder.requires_grad_(False)
+            return resume
+        ended = fit_properties(
+            model,
+            self.mofs,
+            rows,
+            folder,
+            config.loop,
+            world,
+            epochs=config.property_epochs,
+            learning_rate=config.property_learning_rate,
+            batch_size=config.batch_size,
+            resume=resume,
+            belongs_to=belongs_to,
+            on_progress=on_progress,
+        )
+        return resume and (directory / STATE).exists() if ended else None
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         sizes = self.mofs.n_places[self.pool]
@@ -127,7 +174,7 @@ def fit_mofdiff(
 ) -> None:
     """Train on posed MOFs, as `fragment` writes them, and the embeddings of their blocks, as `embed` does.
 
-    Directory and options as `run_task`.
+    Directory and options as `run_task`; `properties/` there holds state and metrics of the encoder of properties.
     """
     run_task(partial(MOFDiffTask, data, embeddings, config), directory, **options)
 
@@ -142,7 +189,7 @@ def select(data: CoarseData, rows: np.ndarray) -> CoarseData:
 def validation_loss(
     model: MOFDiff, data: CoarseData, rows: np.ndarray, starts: np.ndarray, batch_size: int
 ) -> dict[str, float]:
-    """Losses on held-out MOFs with fixed noise; `score` is their negative sum without the KL term's share."""
+    """Losses on held-out MOFs with fixed noise; `score` is the negative loss."""
     order = rows[np.argsort(data.n_places[rows], kind="stable")]
     device = model.device
     sums: dict[str, float] = {}

@@ -4,6 +4,7 @@ Fu et al., ICLR 2024 (arXiv 2310.10732), section 4, with these changes: both net
 `cutoff` (longer than any bond between blocks), the denoiser fractional differences too, and the encoder composition and
 density; embeddings are whitened per dimension; coordinate noise ends at half a cell and its target is the mean
 displacement of the wrapped normal; time enters as log sigma; the cell is denoised with the rest, from the head's guess;
+properties are predicted from a part of z of its own, of encoders that see no embeddings (`nn/property_encoder.py`);
 kinds and connection counts of the blocks are predicted beside the embeddings; z is drawn from a learned prior, a flow
 fitted to the encoder's posteriors, since these do not fill a normal one.
 """
@@ -34,6 +35,7 @@ from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.coarse_network import CoarseDenoiser, CoarseEncoder, LatentVelocity, pair_waves
 from crystaltool.nn.layers import mlp
 from crystaltool.nn.periodic_pairs import OrbitPairs, point_pairs
+from crystaltool.nn.property_encoder import PropertyEncoder
 
 N_GLOBALS = 7 + N_DESCRIPTORS
 """What the encoder is told of the whole MOF: standardised k, log K, standardised descriptors."""
@@ -97,9 +99,16 @@ class MOFDiff(nn.Module):
             config.encoder_layers,
             config.n_functions,
         )
+        self.property_encoder = PropertyEncoder(
+            config.property_members,
+            config.n_property_latent,
+            n_properties,
+            N_GLOBALS,
+            config.property_width,
+        )
         self.denoiser = CoarseDenoiser(
             config.n_embedding,
-            config.n_latent,
+            config.z_size,
             N_KINDS,
             N_CONNECTION_CLASSES,
             *sizes,
@@ -107,11 +116,10 @@ class MOFDiff(nn.Module):
             config.n_functions,
             config.n_waves,
         )
-        self.prior = LatentVelocity(config.n_latent, config.prior_width, config.prior_layers)
-        self.k_head = mlp(config.n_latent, 256, 6)
-        self.n_blocks_head = mlp(config.n_latent, 256, MAX_BLOCKS + 1)
-        self.n_metals_head = mlp(config.n_latent, 256, MAX_BLOCKS + 1)
-        self.property_head = mlp(config.n_latent, 256, max(n_properties, 1))
+        self.prior = LatentVelocity(config.z_size, config.prior_width, config.prior_layers)
+        self.k_head = mlp(config.z_size, 256, 6)
+        self.n_blocks_head = mlp(config.z_size, 256, MAX_BLOCKS + 1)
+        self.n_metals_head = mlp(config.z_size, 256, MAX_BLOCKS + 1)
         k_mean, k_scale, p_mean, p_scale = np.zeros(6), np.ones(6), np.zeros(n_properties), np.ones(n_properties)
         d_mean, d_scale = np.zeros(N_DESCRIPTORS), np.ones(N_DESCRIPTORS)
         if data is not None:
@@ -171,32 +179,33 @@ class MOFDiff(nn.Module):
 
     def encode(self, batch: CoarseBatch) -> tuple[Tensor, Tensor]:
         """Mean and log variance of z; (B, Z) each."""
-        n_blocks = batch.mask.sum(1)
-        known = torch.cat(
-            [
-                self.relative_k(batch.k, n_blocks),
-                n_blocks.to(self.dtype).log()[:, None] / 2,
-                ((batch.descriptors - self.descriptor_mean) / self.descriptor_scale).clamp(
-                    -LARGEST_DESCRIPTOR, LARGEST_DESCRIPTOR
-                ),
-            ],
-            dim=1,
-        )
+        known = self._known(batch)
         pairs = self.pairs(symmetric_lattice(batch.k), batch.centres, batch.mask)
         features = torch.cat([batch.embeddings, batch.features], dim=-1)
         with self.networks():
-            mean, log_variance = self.encoder(features, known, batch.mask, pairs)
-        return mean.to(self.dtype), log_variance.to(self.dtype)
+            parts = self.encoder(features, known, batch.mask, pairs), self.property_encoder(known)
+        mean, log_variance = (torch.cat(both, dim=-1).to(self.dtype) for both in zip(*parts, strict=True))
+        return mean, log_variance
+
+    def _known(self, batch: CoarseBatch) -> Tensor:
+        """What the encoders are told of the whole MOF; (B, N_GLOBALS)."""
+        n_blocks = batch.mask.sum(1)
+        descriptors = (batch.descriptors - self.descriptor_mean) / self.descriptor_scale
+        return torch.cat(
+            [
+                self.relative_k(batch.k, n_blocks),
+                n_blocks.to(self.dtype).log()[:, None] / 2,
+                descriptors.clamp(-LARGEST_DESCRIPTOR, LARGEST_DESCRIPTOR),
+            ],
+            dim=1,
+        )
 
     def heads(self, z: Tensor) -> Heads:
         """What z says of the whole MOF."""
         with self.networks():
-            outputs = [
-                head(z).to(self.dtype)
-                for head in (self.k_head, self.n_blocks_head, self.n_metals_head, self.property_head)
-            ]
-        outputs[3] = outputs[3][:, : len(self.config.properties)]
-        return Heads(*outputs)
+            k, n_blocks, n_metals = (head(z) for head in (self.k_head, self.n_blocks_head, self.n_metals_head))
+            properties = self.property_encoder.predict(z[:, self.config.n_latent :]).mean(1)
+        return Heads(*(output.to(self.dtype) for output in (k, n_blocks, n_metals, properties)))
 
     def predict_properties(self, z: Tensor) -> Tensor:
         """Properties in their own units; (B, P)."""
@@ -255,7 +264,7 @@ class MOFDiff(nn.Module):
     # --- training --------------------------------------------------------------------------------------------------
 
     def forward(self, batch: CoarseBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch and its parts.
+        """Loss of a batch and its parts; "property", the error of predicted properties, is told but no part of it.
 
         Each denoising loss is about 1 for a network that knows nothing.
         """
@@ -267,7 +276,7 @@ class MOFDiff(nn.Module):
         seen = batch.embeddings + self.config.embedding_noise * normal(batch.embeddings)
         mean, log_variance = self.encode(replace(batch, embeddings=seen))
         z = mean + (0.5 * log_variance).exp() * normal(mean)
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        kl = _divergence(mean, log_variance)
         heads = self.heads(z)
         n_blocks = mask.sum(1)
         relative = self.relative_k(batch.k, n_blocks)
@@ -313,7 +322,6 @@ class MOFDiff(nn.Module):
             + cell_loss
             + k_loss
             + 0.3 * (count_loss + metal_loss)
-            + self.config.property_weight * property_loss
             + self.config.head_weight * (kind_loss + connection_loss)
             + self.config.kl_weight * kl
             + prior_loss
@@ -333,12 +341,44 @@ class MOFDiff(nn.Module):
         }
         return loss, {name: value.detach() for name, value in log.items()}
 
+    def property_step(
+        self, batch: CoarseBatch, left_out: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of the encoder of properties, and its parts.
+
+        Args:
+            batch: MOFs. left_out: member that does not learn from each of them, so that members err apart; (B,).
+            generator: of the noise.
+        """
+        known, config = self._known(batch), self.config
+
+        def normal(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator, device=self.device)
+
+        known = known + config.property_noise * normal(known)
+        with self.networks():
+            parts = self.property_encoder(known)
+            mean, log_variance = (part.to(self.dtype) for part in parts)
+            z = mean + (0.5 * log_variance).exp() * normal(mean)
+            each = self.property_encoder.predict(z).to(self.dtype)
+        learns = left_out[:, None] != torch.arange(config.property_members, device=self.device)
+        known_properties = batch.properties[:, None].where(learns[..., None], torch.nan)
+        property_loss = self._property_loss(each, known_properties)
+        kl = _divergence(mean, log_variance) / config.property_members
+        loss = config.property_weight * property_loss + config.kl_weight * kl
+        return loss, {"property": property_loss.detach(), "kl": kl.detach()}
+
     def _property_loss(self, predicted: Tensor, known: Tensor) -> Tensor:
         """Squared error over the labels that are there; 0 without any."""
         target = (transform(known) - self.property_mean) / self.property_scale
         labelled = torch.isfinite(target)
         miss = torch.where(labelled, predicted - target.nan_to_num(), torch.zeros_like(predicted))
         return miss.square().sum() / labelled.sum().clamp(min=1)
+
+
+def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Mean Kullback-Leibler divergence from a normal distribution of unit variance, in nats."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
 
 
 def _centred(moves: Tensor, mask: Tensor) -> Tensor:

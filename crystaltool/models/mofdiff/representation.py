@@ -11,7 +11,7 @@ from torch import Tensor
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError
 from crystaltool.lattice import matrix_to_k, reduced_basis
-from crystaltool.mof.blocks import KINDS, MAX_BLOCKS, MAX_CONNECTIONS, METAL
+from crystaltool.mof.blocks import KINDS, MAX_BLOCKS, MAX_CONNECTIONS, METAL, ORGANIC
 from crystaltool.mof.table import MOFTable
 from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM
 
@@ -20,8 +20,9 @@ N_CONNECTION_CLASSES = MAX_CONNECTIONS + 1
 N_BLOCK_FEATURES = N_KINDS + 4
 """What is known of a block beside its embedding: kind, atoms, mass, connection points, diameter."""
 N_ELEMENTS = len(ATOMIC_MASS) - 1
-N_DESCRIPTORS = N_ELEMENTS + 8
-"""What is known of a whole MOF: element fractions, cell, volume an atom, density."""
+N_SIZES = 3
+N_DESCRIPTORS = N_ELEMENTS + 12 + (4 * N_KINDS + 3) + 2 * 2 * N_SIZES
+"""What is known of a whole MOF: element fractions, cell, volume an atom, density, numbers and sizes of its blocks."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,11 @@ def prepare(table: MOFTable, embeddings: Float[np.ndarray, "n_blocks e"], names:
 
 
 def describe_mofs(table: MOFTable, cells: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n d"]:
-    """Composition, density and cell of every MOF of a table: what its uptake of gas depends on before anything else.
+    """Composition, density, cell and blocks of every MOF of a table: what its uptake of gas depends on.
 
     Element fractions x by atomic number as log(1 + 20 x), logarithms of the lengths, cosines of the angles, logarithms
-    of the volume an atom (A^3) and of the density (g/cm3).
+    of the volume an atom (A^3), of the density (g/cm3), of the volume a block and of the spacings of (100), (010) and
+    (001), ascending; then `count_blocks`; then log(1 + x) of the largest and the mean size of nodes and of linkers.
     """
     a = table.arrays
     by_block = np.zeros((table.n_blocks, N_ELEMENTS))
@@ -163,6 +165,15 @@ def describe_mofs(table: MOFTable, cells: Float[np.ndarray, "n 3 3"]) -> Float[n
     unit = cells / lengths[:, :, None]
     cosines = [(unit[:, i] * unit[:, j]).sum(1) for i, j in ((1, 2), (0, 2), (0, 1))]
     density = counts @ ATOMIC_MASS[1:] / volumes * G_PER_MOL_PER_CUBIC_ANGSTROM
+    spacings = np.sort(1 / np.linalg.norm(np.linalg.inv(cells), axis=1), axis=1)
+    owners, kinds = np.repeat(np.arange(len(table)), a["mofs/n_blocks"]), a["blocks/kind"][a["places/block"]]
+    sizes, measured = measure_blocks(table)[a["places/block"]], []
+    for kind in (METAL, ORGANIC):
+        here, largest, mean = kinds == kind, np.zeros((len(table), N_SIZES)), np.zeros((len(table), N_SIZES))
+        np.maximum.at(largest, owners[here], sizes[here])
+        np.add.at(mean, owners[here], sizes[here])
+        mean /= np.bincount(owners[here], minlength=len(table)).clip(min=1)[:, None]
+        measured += [np.log1p(largest), np.log1p(mean)]
     return np.column_stack(
         [
             np.log1p(20 * counts / n_atoms[:, None]),
@@ -170,8 +181,42 @@ def describe_mofs(table: MOFTable, cells: Float[np.ndarray, "n 3 3"]) -> Float[n
             *cosines,
             np.log(volumes / n_atoms),
             np.log(density),
+            np.log(volumes / a["mofs/n_blocks"]),
+            np.log(spacings),
+            count_blocks(table),
+            *measured,
         ]
     )
+
+
+def measure_blocks(table: MOFTable) -> Float[np.ndarray, "n 3"]:
+    """Sizes of every block of a table in Angstrom: root mean square distance of its atoms from the mean of its
+    connection points, distance of the farthest atom, distance of the farthest connection point.
+    """
+    a = table.arrays
+    n_atoms, blocks = a["blocks/n_atoms"].astype(np.float64), np.arange(table.n_blocks)
+    square = np.square(a["blocks/cart_coords"].astype(np.float64)).sum(1)
+    ends = np.square(a["blocks/connection_coords"].astype(np.float64)).sum(1)
+    owners, sizes = np.repeat(blocks, a["blocks/n_atoms"]), np.zeros((table.n_blocks, N_SIZES))
+    sizes[:, 0] = np.bincount(owners, weights=square, minlength=table.n_blocks) / n_atoms
+    np.maximum.at(sizes[:, 1], owners, square)
+    np.maximum.at(sizes[:, 2], np.repeat(blocks, a["blocks/n_connections"]), ends)
+    return np.sqrt(sizes)
+
+
+def count_blocks(table: MOFTable) -> Float[np.ndarray, "n c"]:
+    """log(1 + x) of blocks, their atoms, bonds and connection points by kind, of atoms, the largest block and nets."""
+    a = table.arrays
+    blocks = a["places/block"]
+    owners = np.repeat(np.arange(len(table)), a["mofs/n_blocks"])
+    kinds = np.eye(N_KINDS)[a["blocks/kind"][blocks]]
+    sizes = [np.ones(len(blocks)), *(a[f"blocks/n_{what}"][blocks] for what in ("atoms", "bonds", "connections"))]
+    sums = np.zeros((len(table), 4 * N_KINDS))
+    np.add.at(sums, owners, np.concatenate([kinds * size[:, None] for size in sizes], axis=1))
+    largest, nets = np.zeros(len(table)), np.zeros(len(table))
+    np.maximum.at(largest, owners, a["blocks/n_atoms"][blocks])
+    np.maximum.at(nets, owners, a["places/nets"] + 1)
+    return np.log1p(np.column_stack([sums, sums[:, N_KINDS : 2 * N_KINDS].sum(1), largest, nets]))
 
 
 def describe_blocks(table: MOFTable) -> Float[np.ndarray, "n f"]:
@@ -180,8 +225,7 @@ def describe_blocks(table: MOFTable) -> Float[np.ndarray, "n f"]:
     n_atoms = a["blocks/n_atoms"].astype(np.float64)
     owner = np.repeat(np.arange(table.n_blocks), a["blocks/n_atoms"])
     mass = np.bincount(owner, weights=ATOMIC_MASS[a["blocks/numbers"]], minlength=table.n_blocks)
-    square = np.square(a["blocks/cart_coords"].astype(np.float64)).sum(1)
-    radius = np.sqrt(np.bincount(owner, weights=square, minlength=table.n_blocks) / n_atoms)
+    radius = measure_blocks(table)[:, 0]
     features = np.column_stack(
         [
             np.eye(N_KINDS)[a["blocks/kind"]],

@@ -138,7 +138,7 @@ def test_targets_are_those_of_the_wrapped_normal_and_of_unit_variance_data() -> 
     found = watched_loss(model, batch, knows)
     for name in ("centre", "embedding", "cell", "kind", "connection"):
         assert float(found[name]) < 1e-4, name
-    assert seen["largest"] > 0.3 and seen["apart"] > 0.3
+    assert seen["largest"] > 0.25 and seen["apart"] > 0.25
 
 
 def test_a_blind_denoiser_has_a_loss_of_about_one() -> None:
@@ -163,7 +163,7 @@ def test_a_blind_denoiser_has_a_loss_of_about_one() -> None:
 def test_displacements_do_not_move_the_mof_as_a_whole(model: MOFDiff) -> None:
     batch = batch_of(small_data())
     n = len(batch.k)
-    z = torch.zeros(n, SIZES.n_latent, dtype=torch.float64)
+    z = torch.zeros(n, SIZES.z_size, dtype=torch.float64)
     t = torch.linspace(0, 1, n, dtype=torch.float64)
     out = model.denoise(z, batch.k, batch.centres, batch.embeddings, torch.zeros_like(batch.k), t, batch.mask)
     assert out.move.abs().max() > 1e-2 and not out.move[~batch.mask].any()
@@ -177,7 +177,7 @@ def test_displacements_are_fractional_with_the_length_of_the_cell_taken_out(mode
     batch = batch_of(small_data(), [2, 5])
     try:
         out = model.denoise(
-            torch.zeros(2, SIZES.n_latent, dtype=torch.float64),
+            torch.zeros(2, SIZES.z_size, dtype=torch.float64),
             batch.k,
             batch.centres,
             batch.embeddings,
@@ -278,7 +278,7 @@ def test_properties_are_predicted_in_their_own_units(model: MOFDiff) -> None:
     np.testing.assert_allclose(transform(values.numpy()), transform(values).numpy())
     assert float(restore(torch.tensor(-3.0))) == 0  # no uptake is negative
     assert bool(torch.isnan(transform(torch.tensor(math.nan))))
-    z = torch.randn(5, SIZES.n_latent, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(5, SIZES.z_size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = (model.heads(z).properties * model.property_scale + model.property_mean).expm1().clamp(min=0)
     torch.testing.assert_close(model.predict_properties(z), expected)
 
@@ -309,7 +309,7 @@ def test_the_prior_does_not_pull_at_the_encoder() -> None:
         model(batch, torch.Generator().manual_seed(0))
     finally:
         model_module.flow.interpolate = original  # ty: ignore[invalid-assignment]
-    assert len(caught) == 1 and not caught[0].requires_grad and caught[0].shape == (16, SIZES.n_latent)
+    assert len(caught) == 1 and not caught[0].requires_grad and caught[0].shape == (16, SIZES.z_size)
 
 
 def test_bfloat16_leaves_cells_and_distances_alone(monkeypatch: pytest.MonkeyPatch) -> None:

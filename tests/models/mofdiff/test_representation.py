@@ -19,7 +19,7 @@ from crystaltool.models.mofdiff.representation import (
     prepare,
     to_batch,
 )
-from crystaltool.mof.blocks import METAL, CoarseMOF
+from crystaltool.mof.blocks import METAL, ORGANIC, CoarseMOF
 from crystaltool.mof.table import MOFTable, tabulate
 from crystaltool.units import ATOMIC_MASS
 from tests.models.mofdiff.tiny import embeddings_of, net, real_mofs, small_data, small_table
@@ -132,8 +132,28 @@ def test_what_stands_in_the_table_arrives_place_by_place() -> None:
         assert data.connections[rows].tolist() == [block.n_connections for block in mof.blocks]
         mass = sum(ATOMIC_MASS[block.numbers].sum() for block in mof.blocks)
         volume = np.linalg.det(mof.lattice)
-        assert np.exp(data.descriptors[index, -1]) == pytest.approx(mass / volume / 0.602214076, rel=1e-6)
-        assert np.exp(data.descriptors[index, -2]) == pytest.approx(volume / mof.n_atoms, rel=1e-9)
+        described = data.descriptors[index, N_ELEMENTS:]
+        assert np.exp(described[6]) == pytest.approx(volume / mof.n_atoms, rel=1e-9)
+        assert np.exp(described[7]) == pytest.approx(mass / volume / 0.602214076, rel=1e-6)
+        assert np.exp(described[8]) == pytest.approx(volume / mof.n_blocks, rel=1e-9)
+        cell = canonical_cell(mof.lattice) @ mof.lattice
+        apart = sorted(volume / np.linalg.norm(np.cross(*np.delete(cell, axis, axis=0))) for axis in range(3))
+        np.testing.assert_allclose(np.exp(described[9:12]), apart, rtol=1e-9)
+        counted = np.expm1(described[12:])
+        for kind in range(3):
+            blocks = [block for block in mof.blocks if block.kind == kind]
+            sizes = [(1, block.n_atoms, len(block.bonds), block.n_connections) for block in blocks]
+            assert counted[kind:12:3] == pytest.approx(np.sum(sizes or [[0] * 4], axis=0), abs=1e-9)
+        largest = max(block.n_atoms for block in mof.blocks)
+        assert counted[12:15] == pytest.approx([mof.n_atoms, largest, 1], abs=1e-9)
+        for kind, found in ((METAL, counted[15:21]), (ORGANIC, counted[21:27])):
+            of_kind = [block for block in mof.blocks if block.kind == kind]
+            atoms = [np.linalg.norm(block.cart_coords, axis=1) for block in of_kind]
+            ends = [np.linalg.norm(block.connection_coords, axis=1).max() for block in of_kind]
+            sizes = np.array([(np.sqrt((r**2).mean()), r.max(), end) for r, end in zip(atoms, ends, strict=True)])
+            expected = [*sizes.max(0), *sizes.mean(0)] if of_kind else [0] * 6
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+        assert len(counted) == 27
         fractions = np.expm1(data.descriptors[index, :N_ELEMENTS]) / 20
         numbers = np.concatenate([block.numbers for block in mof.blocks])
         np.testing.assert_allclose(fractions, np.bincount(numbers, minlength=119)[1:] / len(numbers), atol=1e-12)
@@ -146,7 +166,7 @@ def test_what_stands_in_the_table_arrives_place_by_place() -> None:
 def test_density_of_a_real_mof() -> None:
     """MOF-5 of the literature: 0.59 g/cm3 guest-free (Li et al., Nature 402 (1999) 276)."""
     assert real_mofs()[0].name == "MOF-5"
-    assert np.exp(small_data().descriptors[0, -1]) == pytest.approx(0.59, abs=0.02)
+    assert np.exp(small_data().descriptors[0, N_ELEMENTS + 7]) == pytest.approx(0.59, abs=0.02)
 
 
 def test_properties_that_are_not_known_are_nan() -> None:

@@ -25,6 +25,9 @@ from tests.mof.structures import curated
 
 SIZES = MOFDiffConfig(
     n_latent=6,
+    property_members=2,
+    n_property_latent=2,
+    property_width=8,
     width=16,
     pair_width=8,
     n_layers=2,
@@ -40,6 +43,9 @@ SIZES = MOFDiffConfig(
 TOML = """
 [model]
 n_latent = 6
+property_members = 2
+n_property_latent = 2
+property_width = 8
 width = 16
 pair_width = 8
 n_layers = 2
@@ -216,9 +222,9 @@ def write_data(folder: Path, table: MOFTable | None = None) -> tuple[Path, Path]
 
 
 def short_run(epochs: int, **changes) -> MOFDiffFitConfig:
-    """`epochs` passes of one step each over `small_table`."""
+    """`epochs` passes of one step each over `small_table`, one over its labels before."""
     loop = replace(LoopConfig(steps=1, learning_rate=3e-3, warmup=10, log_every=1, save_every=4), **changes)
-    return MOFDiffFitConfig(SIZES, loop, epochs=epochs, batch_size=64)
+    return MOFDiffFitConfig(SIZES, loop, epochs=epochs, batch_size=64, property_epochs=1)
 
 
 def trained_folder(directory: Path, epochs: int = 2) -> Path:
