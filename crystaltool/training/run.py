@@ -44,12 +44,42 @@ class RunConfig:
 Config = TypeVar("Config", bound=RunConfig)
 
 
-class Task(ABC, Generic[Config]):
+class Part(ABC):
+    """Something to train on batches of rows. A subclass sets `n_batches`, the steps of an epoch."""
+
+    n_batches: int
+
+    @abstractmethod
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """Rows of every step of an epoch, a function of the seed and the epoch; first axes are shared by processes."""
+
+    @abstractmethod
+    def loss(
+        self, model: Any, rows: np.ndarray, generator: torch.Generator, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean loss over some rows and what to log; both generators are those of this step and process."""
+
+
+class FirstPart(Part):
+    """What is trained before the rest of a model and then left as it is.
+
+    A subclass sets these:
+        folder: of the run, for its state and metrics. loop: how to train.
+    """
+
+    folder: str
+    loop: LoopConfig
+
+    @abstractmethod
+    def module(self, model: Any) -> nn.Module:
+        """What of the model it trains."""
+
+
+class Task(Part, Generic[Config]):
     """What a model brings to a run: its data, its loss on some of them, its judgement.
 
     A subclass sets these when it is made from its data:
-        data: the file. config: the run.
-        n_batches: steps of an epoch.
+        data: the file. config: the run. first: what is trained before, if anything.
         settings: what of [fit] a resumed run must share; plain JSON values. digest: of the data, see `digest`.
         record: what else `config.json` says.
         validates: whether there is anything to validate on.
@@ -61,7 +91,7 @@ class Task(ABC, Generic[Config]):
 
     data: Path
     config: Config
-    n_batches: int
+    first: FirstPart | None = None
     settings: dict[str, Any]
     digest: str
     record: dict[str, Any]
@@ -76,38 +106,8 @@ class Task(ABC, Generic[Config]):
         """The model of a checkpoint."""
 
     @abstractmethod
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        """Rows of every step of an epoch, a function of the seed and the epoch; first axes are shared by processes."""
-
-    @abstractmethod
-    def loss(
-        self, model: Any, rows: np.ndarray, generator: torch.Generator, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean loss over some rows and what to log; both generators are those of this step and process."""
-
-    @abstractmethod
     def validate(self, model: Any) -> dict[str, float]:
         """Metrics of averaged weights, `score` among them (higher is better)."""
-
-    def begin(
-        self,
-        model: Any,
-        directory: Path,
-        world: World,
-        *,
-        resume: bool,
-        belongs_to: dict[str, Any],
-        on_progress: Callable[[Progress], None],
-    ) -> bool | None:
-        """What is trained before the rest and then left as it is, with a state in a folder of the run.
-
-        Args:
-            model: on its device. directory: of the run. The others: as in `training.loop.train`.
-
-        Returns:
-            Whether the rest is to be resumed; None where SIGTERM ended this part.
-        """
-        return resume
 
     def complete(self, model: Any) -> Any:
         """Averaged weights with what follows from them but is not trained."""
@@ -158,7 +158,7 @@ def run_task(
     try:
         task = bring()
         config = replace(task.config, loop=replace(task.config.loop, steps=task.config.epochs * task.n_batches))
-        loop, batches = config.loop, functools.lru_cache(maxsize=1)(task.batches)
+        loop = config.loop
         torch.manual_seed(loop.seed)
         model = task.build()
         started_from = {}
@@ -175,17 +175,10 @@ def run_task(
         belongs_to = {"model": asdict(config.model), "fit": task.settings, "data": task.digest, **started_from}
         if world.first and not resume:
             (directory / STATE).unlink(missing_ok=True)
-        resumed = task.begin(model, directory, world, resume=resume, belongs_to=belongs_to, on_progress=on_progress)
-        if resumed is None:
-            return
-
-        def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-            epoch, place_in_epoch = divmod(step, task.n_batches)
-            whole = batches(epoch)[place_in_epoch]
-            rows = world.share(whole)
-            rng = np.random.default_rng([loop.seed, step, world.rank])
-            value, extra = task.loss(model, rows if len(rows) else whole[:1], generator, rng)
-            return value * world.weight(len(rows), len(whole)), extra
+        if task.first is not None:
+            if not _train_first(task.first, model, directory, world, resume, belongs_to, on_progress):
+                return
+            resume = resume and (directory / STATE).exists()
 
         def averaged(values: dict[str, Tensor]) -> nn.Module:
             average = copy.deepcopy(model).eval()
@@ -203,11 +196,11 @@ def run_task(
         validates = bool(loop.validate_every and task.validates)
         values = train(
             model,
-            loss,
+            _loss_of(task, model, loop, world),
             loop,
             directory,
             world,
-            resume=resumed,
+            resume=resume,
             belongs_to=belongs_to,
             validate=(lambda values: task.validate(averaged(values))) if validates else None,
             on_best=save if task.keeps_best else None,
@@ -218,6 +211,49 @@ def run_task(
             save(values, {"seconds": seconds, "device": place.type, "processes": world.size})
     finally:
         world.close()
+
+
+def _loss_of(part: Part, model: Any, loop: LoopConfig, world: World) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+    """Loss of each step over this process's share of its batch, weighted so that the mean over processes is right."""
+    batches = functools.lru_cache(maxsize=1)(part.batches)
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        epoch, place_in_epoch = divmod(step, part.n_batches)
+        whole = batches(epoch)[place_in_epoch]
+        rows = world.share(whole)
+        rng = np.random.default_rng([loop.seed, step, world.rank])
+        value, extra = part.loss(model, rows if len(rows) else whole[:1], generator, rng)
+        return value * world.weight(len(rows), len(whole)), extra
+
+    return loss
+
+
+def _train_first(
+    part: FirstPart,
+    model: Any,
+    directory: Path,
+    world: World,
+    resume: bool,
+    belongs_to: dict[str, Any],
+    on_progress: Callable[[Progress], None],
+) -> bool:
+    """Train a first part and freeze it; False after SIGTERM."""
+    folder, module, stopped = directory / part.folder, part.module(model), []
+    folder.mkdir(parents=True, exist_ok=True)
+    values = train(
+        module,
+        _loss_of(part, model, part.loop, world),
+        part.loop,
+        folder,
+        world,
+        resume=resume,
+        belongs_to=belongs_to,
+        on_progress=on_progress,
+        on_stop=lambda: stopped.append(True),
+    )
+    module.load_state_dict({**module.state_dict(), **values})
+    module.requires_grad_(False)
+    return not stopped
 
 
 def digest(arrays: Iterable[np.ndarray], names: Iterable[str] = ()) -> str:

@@ -263,16 +263,13 @@ def first_step(rank: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     return loss.detach(), torch.cat([gradient.reshape(-1) for gradient in gradients])
 
 
-def test_two_processes_share_a_batch_and_average_their_gradients(data: tuple[Path, Path], tmp_path: Path) -> None:
-    """Four and three MOFs of seven, each with its own noise; the logged norm is that of the averaged gradient."""
-    toml, folder, alone = (tmp_path / name for name in ("fit.toml", "run", "alone"))
-    toml.write_text(LOOP + "[fit]\nepochs = 2\nbatch_size = 7\nproperty_epochs = 0\n")
-    assert read_config(toml.read_text()) == SEVENS
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+def torchrun(data: tuple[Path, Path], folder: Path, toml: Path) -> subprocess.CompletedProcess[str]:
+    """A run of two gloo processes."""
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     options = ["--config", toml, "--device", "cpu", "--threads", "1"]
     command = ["-m", "crystaltool.models.mofdiff.fit", data[0], "--embeddings", data[1], "-o", folder, *options]
     done = subprocess.run(
-        [sys.executable, *torchrun, *map(str, command)],
+        [sys.executable, *start, *map(str, command)],
         cwd=ROOT,
         env=tool_environment(GLOO_SOCKET_IFNAME="lo"),
         text=True,
@@ -280,6 +277,28 @@ def test_two_processes_share_a_batch_and_average_their_gradients(data: tuple[Pat
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_two_processes_learn_properties_together(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """One writes, and what was learnt first is in the checkpoint as it was."""
+    toml, folder = tmp_path / "fit.toml", tmp_path / "run"
+    toml.write_text(LOOP + "[fit]\nepochs = 1\nbatch_size = 5\nproperty_epochs = 4\n")
+    assert read_config(toml.read_text()) == PROPERTIES_FIRST
+    torchrun(data, folder, toml)
+    assert [line["step"] for line in lines(folder / "properties")] == list(range(1, 9))
+    assert [line["step"] for line in lines(folder)] == [1, 2, 3]
+    average = load_state(folder / "properties" / "state.h5")[1]["average"]
+    stored = read_safetensors(folder / "model.safetensors")
+    assert all(torch.equal(stored[f"property_encoder.{name}"], value) for name, value in average.items())
+
+
+def test_two_processes_share_a_batch_and_average_their_gradients(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Four and three MOFs of seven, each with its own noise; the logged norm is that of the averaged gradient."""
+    toml, folder, alone = (tmp_path / name for name in ("fit.toml", "run", "alone"))
+    toml.write_text(LOOP + "[fit]\nepochs = 2\nbatch_size = 7\nproperty_epochs = 0\n")
+    assert read_config(toml.read_text()) == SEVENS
+    done = torchrun(data, folder, toml)
     fit(data, alone, SEVENS)
     rows = lines(folder)
     assert [row["step"] for row in rows] == [row["step"] for row in lines(alone)] == [1, 2, 3, 4]

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -24,18 +23,13 @@ from crystaltool.models.block_encoder.embedding_file import read_embeddings
 from crystaltool.models.configuration import load_run, read_run
 from crystaltool.models.mofdiff.checkpoint import KIND, load_mofdiff
 from crystaltool.models.mofdiff.config import MOFDiffConfig
-from crystaltool.models.mofdiff.fit_properties import fit_properties, labelled_rows
+from crystaltool.models.mofdiff.fit_properties import PropertyPart, labelled_rows
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseData, prepare, to_batch
 from crystaltool.mof.table import MOFTable, read_mofs
-from crystaltool.training.checkpoint import STATE
-from crystaltool.training.distributed import World
-from crystaltool.training.loop import LoopConfig, Progress
+from crystaltool.training.loop import LoopConfig
 from crystaltool.training.order import epoch_batches, n_batches
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
-
-PROPERTIES = "properties"
-"""Folder of the run for the encoder of properties, which is trained first."""
 
 SPLIT, TRAIN, VALIDATION = "split", 0, 1
 """A property of the MOFs: 0 is trained on, 1 is for validation, anything else is left alone; without it all train."""
@@ -118,42 +112,18 @@ class MOFDiffTask(Task[MOFDiffFitConfig]):
         trained_on = {"mofs": len(np.unique(self.pool)), "rows_an_epoch": len(self.pool)}
         self.record = {"encoder_sha256": embedded.weights_sha256, "trained_on": trained_on}
 
+        labelled = labelled_rows(mofs, np.unique(self.pool))
+        if config.property_epochs and len(labelled):
+            rate = config.property_learning_rate
+            self.first = PropertyPart(mofs, labelled, config.loop, config.property_epochs, rate, config.batch_size)
+
     def build(self) -> MOFDiff:
-        return MOFDiff(self.config.model, select(self.mofs, np.unique(self.pool)))
+        model = MOFDiff(self.config.model, select(self.mofs, np.unique(self.pool)))
+        model.property_encoder.requires_grad_(self.first is not None)
+        return model
 
     def load(self, directory: Path) -> MOFDiff:
         return load_mofdiff(directory).model
-
-    def begin(
-        self,
-        model: MOFDiff,
-        directory: Path,
-        world: World,
-        *,
-        resume: bool,
-        belongs_to: dict[str, Any],
-        on_progress: Callable[[Progress], None],
-    ) -> bool | None:
-        rows = labelled_rows(self.mofs, np.unique(self.pool))
-        config, folder = self.config, directory / PROPERTIES
-        if config.property_epochs == 0 or len(rows) == 0:
-            model.property_encoder.requires_grad_(False)
-            return resume
-        ended = fit_properties(
-            model,
-            self.mofs,
-            rows,
-            folder,
-            config.loop,
-            world,
-            epochs=config.property_epochs,
-            learning_rate=config.property_learning_rate,
-            batch_size=config.batch_size,
-            resume=resume,
-            belongs_to=belongs_to,
-            on_progress=on_progress,
-        )
-        return resume and (directory / STATE).exists() if ended else None
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         sizes = self.mofs.n_places[self.pool]
