@@ -111,6 +111,6 @@ def stored_sizes(directory: Path, model: str) -> Generator[None, None, None]:
     """While open, what a checkpoint's `config.json` lacks or has wrong becomes a CheckpointError of one line."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, UsageError) as error:
         text = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{directory / 'config.json'}: no sizes of a {model} in it ({text})") from error

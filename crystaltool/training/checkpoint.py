@@ -11,14 +11,17 @@ import json
 import math
 import os
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import get_ident
 from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from crystaltool.errors import CheckpointError
 
@@ -167,32 +170,50 @@ def load_model(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Te
     return config, tensors
 
 
-def fill_model(
-    directory: Path, make: Callable[[], Network], tensors: dict[str, Tensor], device: str, *, fits: bool
-) -> Network:
+def fill_model(directory: Path, make: Callable[[], Network], tensors: dict[str, Tensor], device: str) -> Network:
     """A network with the weights of a checkpoint, in float64 and evaluation mode.
 
     Args:
         directory: of the checkpoint, for messages.
-        make: the network in the sizes that `config.json` gives.
+        make: the network in the sizes that `config.json` gives, which may be hostile; also called on the device "meta".
         tensors: its weights.
         device: where to put it.
-        fits: whether these sizes are the weights'; if not, nothing is made: sizes may be hostile.
 
     Raises:
         CheckpointError: the tensors are not those of the network, or not finite.
     """
-    misfit = CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json")
-    if not fits:
-        raise misfit
-    model = make()
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError:
-        raise misfit from None
+    if not _fits(make, tensors):
+        raise CheckpointError(f"{directory}: the tensors of model.safetensors do not fit config.json")
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise CheckpointError(f"{directory}: model.safetensors holds numbers that are not finite")
+    model = make()
+    model.load_state_dict(tensors)
     return model.eval().requires_grad_(False).to(device, torch.float64)
+
+
+def _fits(make: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> bool:
+    """Whether a network has tensors of these names and shapes; takes no room for its weights.
+
+    It is made on the device "meta", and only as far as every parameter finds a tensor of its shape that no other one
+    has taken: the time that absurd sizes take is bounded by what the file holds.
+    """
+    left, here = Counter(tensor.shape for tensor in tensors.values()), get_ident()
+
+    def take(_module: nn.Module, _name: str, parameter: Tensor) -> None:
+        if get_ident() == here:  # the hook sees the networks of all threads
+            left[parameter.shape] -= 1
+            if left[parameter.shape] < 0:
+                raise OverflowError("no tensor left of this shape")
+
+    hook = register_module_parameter_registration_hook(take)
+    try:
+        with torch.device("meta"):
+            expected = make().state_dict()
+    except (RuntimeError, OverflowError, TypeError):  # the latter two also of numbers too large for a tensor
+        return False
+    finally:
+        hook.remove()
+    return {name: value.shape for name, value in expected.items()} == {n: v.shape for n, v in tensors.items()}
 
 
 def sha256(path: Path) -> str:

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from crystaltool.errors import CheckpointError
+from crystaltool.models.symmcd import checkpoint as symmcd
 from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.weights import find_checkpoint
 from crystaltool.training import checkpoint as files
 from crystaltool.training.checkpoint import FORMAT_VERSION, load_model, read_safetensors, save_model
-from tests.models.tiny import SIZES, trained_folder
+from tests.models.tiny import SIZES, only_shapes, trained_folder
 from tests.old_checkpoints.build import COMPUTED, MODELS, OLD, computed, unpack
 
 
@@ -83,11 +84,16 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
         (lambda c: c["config"]["model"].update(site_width="16"), "no sizes of a SymmCD"),
         (lambda c: c["config"]["model"].update(site_heads=3), "no sizes of a SymmCD"),
         (lambda c: c["config"]["model"].update(cutoff=-1), "no sizes of a SymmCD"),
+        (lambda c: c["config"]["model"].update(cutoff=10**400), "no sizes of a SymmCD"),
         (lambda c: c["config"]["model"].update(cell_sigma=["a", "b"]), "no sizes of a SymmCD"),
         (lambda c: c["config"]["model"].update(cell_sigma=[0.1]), "no sizes of a SymmCD"),
         (lambda c: c["config"]["model"].update(site_width=32), "do not fit"),
         (lambda c: c["config"]["model"].update(site_width=10**8, site_heads=1), "do not fit"),
+        (lambda c: c["config"]["model"].update(site_layers=10**9), "do not fit"),
         (lambda c: c["config"]["model"].update(geometry_layers=10**9), "do not fit"),
+        (lambda c: c["config"]["model"].update(geometry_width=10**30), "do not fit"),
+        (lambda c: c["config"]["model"].update(pair_width=10**9), "do not fit"),
+        (lambda c: c["config"]["model"].update(n_functions=10**9), "do not fit"),
         (lambda c: c.update(sampler={"calls": "many"}), "no sizes of a SymmCD"),
         (lambda c: c.update(sampler=[]), "no sizes of a SymmCD"),
     ],
@@ -133,6 +139,22 @@ def test_weights_too_few_or_too_many_are_refused(folder: Path) -> None:
     resave(folder, lambda tensors: tensors.pop("extra"))
     load_symmcd(folder)
     resave(folder, lambda tensors: tensors.pop("sites.norm.weight"))
+    assert_refused(folder, "do not fit")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "tensors"),
+    [
+        ({"site_width": 10**6, "site_heads": 1}, {"sites.norm.weight": torch.ones(10**6)}),
+        ({"geometry_layers": 10**4}, {f"geometry.layers.{layer}.norm": torch.ones(0) for layer in range(10**4)}),
+    ],
+)
+def test_sizes_that_some_tensors_pretend_to_have_are_not_tried(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict, tensors: dict
+) -> None:
+    resave(folder, lambda stored: stored.update(tensors))
+    rewrite(folder, lambda config: config["config"]["model"].update(sizes))
+    monkeypatch.setattr(symmcd, "SymmCD", only_shapes(symmcd.SymmCD))
     assert_refused(folder, "do not fit")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from crystaltool.asymunit import AsymUnit, AsymUnitTable, reduce, tabulate
 from crystaltool.batch import Batch
@@ -110,3 +112,13 @@ def trained_folder(directory: Path, steps: int = 3) -> Path:
     data = write_table(directory / "data.h5", small_table())
     fit_symmcd(data, directory / "run", short_run(steps), device="cpu", threads=1)
     return directory / "run"
+
+
+def only_shapes(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """`make`, which may be called on the device "meta" alone: no weight takes room."""
+
+    def checked(*arguments) -> nn.Module:
+        assert torch.get_default_device().type == "meta", "the network is made in full"
+        return make(*arguments)
+
+    return checked

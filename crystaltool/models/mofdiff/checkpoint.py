@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from crystaltool.models.configuration import from_json, stored_sizes
 from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.model import MOFDiff
@@ -42,24 +39,5 @@ def load_mofdiff(directory: Path, device: str = "cpu") -> LoadedMOFDiff:
         sizes = from_json(MOFDiffConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
         encoder = str(config["encoder_sha256"])
-    model = fill_model(directory, lambda: MOFDiff(sizes), tensors, device, fits=_fits(sizes, tensors))
+    model = fill_model(directory, lambda: MOFDiff(sizes), tensors, device)
     return LoadedMOFDiff(model, sampler, str(config["sha256"]), encoder, directory)
-
-
-def _fits(sizes: MOFDiffConfig, tensors: dict[str, Tensor]) -> bool:
-    """Whether a network of these sizes has tensors of these names and shapes; takes no room for its weights."""
-    depths = {
-        "denoiser.trunk.layers.": sizes.n_layers,
-        "encoder.trunk.layers.": sizes.encoder_layers,
-        "property_encoder.members.": sizes.property_members,
-        "prior.layers.": sizes.prior_layers,
-    }
-    for stem, depth in depths.items():  # as many modules as there are names, and no more, are made
-        if len({name[len(stem) :].split(".")[0] for name in tensors if name.startswith(stem)}) != depth:
-            return False
-    try:
-        with torch.device("meta"):
-            expected = MOFDiff(sizes).state_dict()
-    except (RuntimeError, OverflowError, TypeError):  # numbers too large for a tensor
-        return False
-    return {name: value.shape for name, value in expected.items()} == {n: v.shape for n, v in tensors.items()}

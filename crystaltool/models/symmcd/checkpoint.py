@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from crystaltool.models.configuration import from_json, stored_sizes
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.sampling import SamplerConfig
@@ -32,23 +30,5 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
     with stored_sizes(directory, "SymmCD"):
         sizes = from_json(SymmCDConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
-    model = fill_model(directory, lambda: SymmCD(sizes), tensors, device, fits=_fits(sizes, tensors))
+    model = fill_model(directory, lambda: SymmCD(sizes), tensors, device)
     return LoadedSymmCD(model, sampler, str(config["sha256"]))
-
-
-def _fits(sizes: SymmCDConfig, tensors: dict[str, Tensor]) -> bool:
-    """Whether the widths and depths of the configuration are those of the weights."""
-
-    def shape(name: str) -> tuple[int, ...]:
-        return tuple(tensors[name].shape) if name in tensors else ()
-
-    def depth(stem: str) -> int:
-        return len({name[len(stem) :].split(".")[0] for name in tensors if name.startswith(stem)})
-
-    return (
-        shape("sites.norm.weight") == (sizes.site_width,)
-        and shape("geometry.cell_in.bias") == (sizes.geometry_width,)
-        and shape("geometry.pair_in.weight") == (sizes.pair_width, 2 * sizes.n_functions)
-        and depth("sites.layers.") == sizes.site_layers
-        and depth("geometry.layers.") == sizes.geometry_layers
-    )

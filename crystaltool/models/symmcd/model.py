@@ -103,8 +103,10 @@ class SymmCD(nn.Module):
         super().__init__()
         self.config = config
         self.mixed_precision = False
-        symmetry = symmetry_tensors()
-        groups = torch.repeat_interleave(torch.arange(N_GROUPS), symmetry.candidate_mask.sum(1))
+        with torch.device("cpu"):  # numbers, even where a network is made on the device "meta" for its shapes
+            symmetry = symmetry_tensors()
+            groups = torch.repeat_interleave(torch.arange(N_GROUPS), symmetry.candidate_mask.sum(1))
+            factor, inverse = noise_factors(symmetry)
         centring = symmetry.centring_order[groups]
         geometry = position_features(
             symmetry.multiplicity, centring, symmetry.freedom, symmetry.rotation, symmetry.translation
@@ -124,7 +126,6 @@ class SymmCD(nn.Module):
             config.geometry_layers,
             config.n_functions,
         )
-        factor, inverse = noise_factors(symmetry)
         self.register_buffer("noise_factor", factor, persistent=False)
         self.register_buffer("noise_inverse", inverse, persistent=False)
         self.register_buffer("primitive_atoms", symmetry.multiplicity / centring, persistent=False)

@@ -14,6 +14,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from crystaltool.errors import CheckpointError
+from crystaltool.models.block_encoder import checkpoint
 from crystaltool.models.block_encoder.checkpoint import LoadedBlockEncoder, load_block_encoder
 from crystaltool.models.block_encoder.data import block_points
 from crystaltool.models.block_encoder.embedding import embed_points
@@ -22,6 +23,7 @@ from crystaltool.models.weights import find_checkpoint
 from crystaltool.mof.table import MOFTable, read_mofs
 from crystaltool.training.checkpoint import load_model, save_model
 from tests.models.block_encoder.blocks import REAL_BLOCKS, SIZES, batch_of, trained_folder
+from tests.models.tiny import only_shapes
 
 INVARIANT = 1e-5
 """What the embedding is promised to keep under rotation, translation and another order of the atoms."""
@@ -67,6 +69,8 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
         (lambda c: c["config"]["model"].update(n_near_layers=1), "do not fit"),
         (lambda c: c["config"]["model"].update(projection=10**9), "do not fit"),
         (lambda c: c["config"]["model"].update(n_functions=9), "do not fit"),
+        (lambda c: c["config"]["model"].update(pair_width=10**9), "do not fit"),
+        (lambda c: c["config"]["model"].update(width=10**30), "do not fit"),
     ],
 )
 def test_a_config_of_something_else_is_refused(folder: Path, change: Callable, words: str) -> None:
@@ -91,6 +95,23 @@ def test_weights_of_another_shape_are_refused(folder: Path, change: Callable, wo
     change(tensors)
     save_model(folder, {name: value for name, value in config.items() if name != "sha256"}, tensors)
     assert_refused(folder, words)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "tensors"),
+    [
+        ({"projection": 10**6}, {"project.0.bias": torch.ones(10**6)}),
+        ({"n_layers": 10**4}, {f"network.layers.{layer}.norm": torch.ones(0) for layer in range(10**4)}),
+    ],
+)
+def test_sizes_that_some_tensors_pretend_to_have_are_not_tried(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict, tensors: dict
+) -> None:
+    config, stored = load_model(folder, "blocks")
+    config["config"]["model"].update(sizes)
+    save_model(folder, {name: value for name, value in config.items() if name != "sha256"}, stored | tensors)
+    monkeypatch.setattr(checkpoint, "BlockEncoder", only_shapes(checkpoint.BlockEncoder))
+    assert_refused(folder, "do not fit")
 
 
 # ---- the shipped weights
