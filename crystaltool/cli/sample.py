@@ -56,7 +56,8 @@ def command(
             "--steps",
             min=3,
             metavar="T",
-            help="Network calls a structure (mofdiff: an attempt, before refinement); default: the checkpoint's own.",
+            help="Network calls a structure (mofdiff: as many for its blocks and for the places of each decoding);"
+            " default: the checkpoint's own.",
         ),
     ] = None,
     attempts: Annotated[
@@ -65,8 +66,8 @@ def command(
             "--attempts",
             min=1,
             metavar="N",
-            help="Draw a structure up to N times (symmcd: until no atoms are within 0.5 A; mofdiff: N times, to go on"
-            " with those whose blocks lie farthest apart); 1 gives raw samples; default: the checkpoint's own.",
+            help="Draw a structure up to N times, until no atoms are within 0.5 A; 1 gives raw samples; default: the"
+            " checkpoint's own. symmcd only.",
         ),
     ] = None,
     target: Annotated[
@@ -125,7 +126,7 @@ def command(
     checkpoint = find_checkpoint(model)
     coarse = checkpoint_kind(checkpoint) == "mofdiff"
     others = (
-        {"--sg": sg, "--output-dir": output_dir, "--resume": resume or None}
+        {"--sg": sg, "--attempts": attempts, "--output-dir": output_dir, "--resume": resume or None}
         if coarse
         else {"--target": target, "--draws": draws, "--candidates": candidates, "--library": library}
     )
@@ -141,7 +142,7 @@ def command(
         from crystaltool.cli import sample_mofdiff
 
         wanted = sample_mofdiff.Settings(
-            str(checkpoint), library, seed, steps, attempts, candidates, draws, target, str(choose_device(device))
+            str(checkpoint), library, seed, steps, candidates, draws, target, str(choose_device(device))
         )
         sample_mofdiff.sample(session, wanted, n, batch_size, jobs, output, overwrite)
         session.finish()

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker must know: checkpoint, library, seed, network calls, attempts, decodings, target and device."""
+    """What a worker must know: checkpoint, library, seed, network calls, decodings, latents, target and device."""
 
     checkpoint: str
     library: str | None
     seed: int
     steps: int | None
-    attempts: int | None
     candidates: int | None
     draws: int | None
     target: str | None
@@ -55,7 +54,9 @@ def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: 
                     raise items
                 for name, decodings in items:
                     if not decodings:
-                        session.warn(f"{name}: no choice of blocks balances metal and other connection points")
+                        session.warn(
+                            f"{name}: no choice of blocks with C and H balances metal and other connection points"
+                        )
                     for mof, chosen in decodings:
                         for block, row in zip(mof.blocks, chosen, strict=True):
                             if row not in rows:
@@ -96,10 +97,8 @@ def sample_items(
 
     loaded, library = load(settings)
     changes = {"calls": settings.steps, "candidates": settings.candidates, "draws": settings.draws}
-    if settings.attempts is not None:
-        changes |= {"attempts": settings.attempts, "kept": min(loaded.sampler.kept, settings.attempts)}
     config = replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
-    batch_size = max(1, len(indices) // config.attempts)  # each attempt is a row of the networks' batch
+    batch_size = max(1, len(indices) // config.placings)  # each placing is a row of the networks' batch
     target = _target(loaded, settings)
     decodings = sample_mofdiff(loaded.model, library, indices, settings.seed, config, batch_size, target)
     return [

@@ -63,6 +63,12 @@ class Library:
         """Connection points of each block."""
         return self.blocks.arrays["blocks/n_connections"].astype(np.int64)
 
+    def containing(self, number: int) -> Bool[np.ndarray, "n_blocks"]:
+        """Which blocks have atoms of an element, given by its atomic number."""
+        counts, numbers = self.blocks.arrays["blocks/n_atoms"], self.blocks.arrays["blocks/numbers"]
+        owner = np.repeat(np.arange(len(counts)), counts)
+        return np.bincount(owner[numbers == number], minlength=len(counts)) > 0
+
     @classmethod
     def load(cls, path: str | Path | SeekableReader, weights_sha256: str | None = None) -> Library:
         """Read a library.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crystaltool.arrays import Float, Int
+from crystaltool.arrays import Bool, Float, Int
 from crystaltool.mof.blocks import MAX_CONNECTIONS, METAL
 
 NO_SCORE = -1e9
@@ -56,6 +56,7 @@ def decode(
     n: int,
     rng: np.random.Generator,
     temperature: float,
+    needed: Sequence[Bool[np.ndarray, "n"]] = (),
 ) -> Iterator[Choice]:
     """At most `n` different decodings: one for each penalty, then ones drawn by perturbing the scores.
 
@@ -66,6 +67,7 @@ def decode(
         n: how many.
         rng: perturbs: one Gumbel number a library block (Papandreou and Yuille, ICCV 2011).
         temperature: of the perturbation.
+        needed: sets of library blocks; a choice without a block of each is passed over.
     """
     signed = np.where(library_kinds == METAL, library_connections, -library_connections)
     seen: set[tuple[int, ...]] = set()
@@ -86,7 +88,7 @@ def decode(
         rows = np.zeros(len(scores), dtype=np.int64)
         for group, row in zip(groups, chosen.tolist(), strict=True):
             rows[group] = row
-        if tuple(rows.tolist()) not in seen:
+        if tuple(rows.tolist()) not in seen and all(members[rows].any() for members in needed):
             seen.add(tuple(rows.tolist()))
             yield Choice(rows, float(scores[np.arange(len(rows)), rows].sum()))
 

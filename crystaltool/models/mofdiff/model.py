@@ -179,7 +179,7 @@ class MOFDiff(nn.Module):
 
     def encode(self, batch: CoarseBatch) -> tuple[Tensor, Tensor]:
         """Mean and log variance of z; (B, Z) each."""
-        known = self._known(batch)
+        known = self._known(batch.k, batch.mask.sum(1), batch.descriptors)
         pairs = self.pairs(symmetric_lattice(batch.k), batch.centres, batch.mask)
         features = torch.cat([batch.embeddings, batch.features], dim=-1)
         with self.networks():
@@ -187,13 +187,12 @@ class MOFDiff(nn.Module):
         mean, log_variance = (torch.cat(both, dim=-1).to(self.dtype) for both in zip(*parts, strict=True))
         return mean, log_variance
 
-    def _known(self, batch: CoarseBatch) -> Tensor:
-        """What the encoders are told of the whole MOF; (B, N_GLOBALS)."""
-        n_blocks = batch.mask.sum(1)
-        descriptors = (batch.descriptors - self.descriptor_mean) / self.descriptor_scale
+    def _known(self, k: Tensor, n_blocks: Tensor, descriptors: Tensor) -> Tensor:
+        """What the encoders are told of whole MOFs; (B, N_GLOBALS)."""
+        descriptors = (descriptors - self.descriptor_mean) / self.descriptor_scale
         return torch.cat(
             [
-                self.relative_k(batch.k, n_blocks),
+                self.relative_k(k, n_blocks),
                 n_blocks.to(self.dtype).log()[:, None] / 2,
                 descriptors.clamp(-LARGEST_DESCRIPTOR, LARGEST_DESCRIPTOR),
             ],
@@ -207,9 +206,19 @@ class MOFDiff(nn.Module):
             properties = self.property_encoder.predict(z[:, self.config.n_latent :]).mean(1)
         return Heads(*(output.to(self.dtype) for output in (k, n_blocks, n_metals, properties)))
 
-    def predict_properties(self, z: Tensor) -> Tensor:
-        """Properties in their own units; (B, P)."""
-        return restore(self.heads(z).properties * self.property_scale + self.property_mean)
+    def promised_properties(self, z: Tensor) -> Tensor:
+        """Properties that a latent stands for, in their own units; (B, P)."""
+        return self._restored(self.heads(z).properties)
+
+    def predict_properties(self, k: Tensor, n_blocks: Tensor, descriptors: Tensor) -> Tensor:
+        """Properties of given MOFs from all that the encoder of properties is told, in their own units; (B, P)."""
+        with self.networks():
+            mean, _ = self.property_encoder(self._known(k, n_blocks, descriptors))
+            properties = self.property_encoder.predict(mean).mean(1)
+        return self._restored(properties.to(self.dtype))
+
+    def _restored(self, properties: Tensor) -> Tensor:
+        return restore(properties * self.property_scale + self.property_mean)
 
     def draw_latent(self, noise: Tensor, steps: int) -> Tensor:
         """z of the learned prior from normal noise; (n, Z)."""
@@ -350,7 +359,7 @@ class MOFDiff(nn.Module):
             batch: MOFs. left_out: member that does not learn from each of them, so that members err apart; (B,).
             generator: of the noise.
         """
-        known, config = self._known(batch), self.config
+        known, config = self._known(batch.k, batch.mask.sum(1), batch.descriptors), self.config
 
         def normal(like: Tensor) -> Tensor:
             return torch.randn(like.shape, generator=generator, device=self.device)

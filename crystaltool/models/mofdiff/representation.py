@@ -124,20 +124,16 @@ def prepare(table: MOFTable, embeddings: Float[np.ndarray, "n_blocks e"], names:
             f" the limit is {MAX_CONNECTIONS}"
         )
     places = a["places/block"]
-    n_places = a["mofs/n_blocks"].astype(np.int64)
-    ks, centres = np.zeros((len(table), 6)), np.array(a["places/centres"], dtype=np.float64)
-    cells = np.zeros((len(table), 3, 3))
+    centres = np.array(a["places/centres"], dtype=np.float64)
     for index, lattice in enumerate(a["mofs/lattice"]):
-        change = canonical_cell(lattice)
-        cells[index] = change @ lattice
-        ks[index] = matrix_to_k(cells[index])
         rows = table.span("place", index)
-        centres[rows] = centres[rows] @ np.linalg.inv(change)
+        centres[rows] = centres[rows] @ np.linalg.inv(canonical_cell(lattice))
+    k, n_places, descriptors = describe_whole(table)
     missing = np.full(len(table), np.nan)
     return CoarseData(
-        k=ks,
+        k=k,
         n_places=n_places,
-        descriptors=describe_mofs(table, cells),
+        descriptors=descriptors,
         properties=np.array([table.properties.get(name, missing) for name in names]).reshape(len(names), len(table)).T,
         centres=centres % 1.0,
         embeddings=embeddings[places].astype(np.float64),
@@ -145,6 +141,15 @@ def prepare(table: MOFTable, embeddings: Float[np.ndarray, "n_blocks e"], names:
         connections=a["blocks/n_connections"][places].astype(np.int64),
         features=describe_blocks(table)[places],
     )
+
+
+def describe_whole(
+    table: MOFTable,
+) -> tuple[Float[np.ndarray, "n 6"], Int[np.ndarray, "n"], Float[np.ndarray, "n d"]]:
+    """What encoders are told of whole MOFs: k of their canonical cells, numbers of blocks, and `describe_mofs`."""
+    cells = np.stack([canonical_cell(lattice) @ lattice for lattice in table.arrays["mofs/lattice"]])
+    k = np.stack([matrix_to_k(cell) for cell in cells])
+    return k, table.arrays["mofs/n_blocks"].astype(np.int64), describe_mofs(table, cells)
 
 
 def describe_mofs(table: MOFTable, cells: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n d"]:

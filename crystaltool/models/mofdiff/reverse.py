@@ -12,7 +12,9 @@ from torch import Tensor
 
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.lattice import k_to_matrix
+from crystaltool.models.mofdiff.draws import Noise
 from crystaltool.models.mofdiff.model import Denoised, MOFDiff
+from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 
 RESULT_GRID = 1e-6
 """Centres, k, predicted properties and scores are rounded to this; float64 batches differ by 1e-13."""
@@ -29,7 +31,6 @@ class CoarseSample:
     Args:
         lattice: (3, 3), a along x. centres: fractional; (K, 3). embeddings: (K, E).
         kinds, connections: log probabilities; (K, n_kinds), (K, n_classes).
-        predicted: properties by name.
     """
 
     lattice: np.ndarray
@@ -37,7 +38,6 @@ class CoarseSample:
     embeddings: np.ndarray
     kinds: np.ndarray
     connections: np.ndarray
-    predicted: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,11 @@ class State:
     u: Tensor
     e: Tensor
     k: Tensor
-    out: Denoised | None = None
+    out: Denoised
 
 
 def stacked(model: MOFDiff, values: Sequence[np.ndarray]) -> Tensor:
     return torch.as_tensor(np.stack(values)).to(model.device, model.dtype)
-
-
-def times_of(model: MOFDiff, calls: int, first: float, power: float) -> Tensor:
-    even = torch.linspace(1.0, 0.0, calls, device=model.device, dtype=model.dtype)
-    return first * even**power
 
 
 def places_of(model: MOFDiff, z: Tensor, n_blocks: Tensor) -> Places:
@@ -84,59 +79,60 @@ def places_of(model: MOFDiff, z: Tensor, n_blocks: Tensor) -> Places:
 
 
 def reverse(
-    model: MOFDiff,
-    places: Places,
-    state: State,
-    times: Tensor,
-    churn: tuple[Tensor, Tensor, Tensor],
-    amount: float,
-    clean: Tensor | None = None,
+    model: MOFDiff, places: Places, noise: Sequence[Noise], config: SamplerConfig, clean: Tensor | None = None
 ) -> State:
-    """The stochastic sampler of Karras et al. (arXiv 2206.00364, algorithm 2) over the given times.
+    """The stochastic sampler of Karras et al. (arXiv 2206.00364, algorithm 2) over even times from 1 to the last.
 
     Args:
-        state: at the noise of the first time.
-        times: falling to 0.
-        churn: normal numbers of every call for centres, embeddings and cell.
-        amount: noise put back, as a share of sigma.
-        clean: embeddings to hold, noised to each level; None denoises them too.
+        places: n MOFs of at most K blocks. noise: of each.
+        clean: embeddings to hold, noised to each level; (n, K, E). None denoises them too.
     """
-    u, e, k, out = state.u, state.e, state.k, None
-    sigmas = torch.stack(model.sigmas(times))  # centres, embeddings, cell
-    inside, residual = places.mask[..., None], model.config.cell_residual
     n, width = places.mask.shape
-    calls = len(times)
-    for call in range(calls):
+    inside, residual = places.mask[..., None], model.config.cell_residual
+
+    def numbers(name: str) -> Tensor:
+        return stacked(model, [getattr(one, name) for one in noise])
+
+    times = torch.linspace(1.0, config.last_time, config.calls, device=model.device, dtype=model.dtype)
+    sigmas = torch.stack(model.sigmas(times))  # centres, embeddings, cell
+    u = numbers("centres")[:, :width]
+    e = numbers("embeddings")[:, :width] * sigmas[1, 0] * inside
+    k = numbers("k") * sigmas[2, 0]
+    churn_u, churn_e, churn_k = (
+        numbers(name).transpose(0, 1) for name in ("churn_centres", "churn_embeddings", "churn_k")
+    )
+    churn_u, churn_e = churn_u[:, :, :width], churn_e[:, :, :width]
+    out = None
+    for call in range(config.calls):
         now, t = sigmas[:, call], times[call]
-        if 0 < call < calls - 2 and amount > 0:
+        if 0 < call < config.calls - 2 and config.churn > 0:
             # one time stands for all three noise levels, so it is the time that goes back
-            t = _earlier(t, amount, model)
+            t = _earlier(t, config.churn, model)
             raised = torch.stack(model.sigmas(t[None]))[:, 0].minimum(sigmas[:, 0])
             added = (raised**2 - now**2).clamp(min=0).sqrt()
-            u = u + added[0] * churn[0][:, call, :width]
-            e = e + added[1] * churn[1][:, call, :width] * inside
-            k = k + added[2] * churn[2][:, call]
+            u = u + added[0] * churn_u[call]
+            e = e + added[1] * churn_e[call] * inside
+            k = k + added[2] * churn_k[call]
             now = raised
         if clean is not None:
-            e = (clean + now[1] * churn[1][:, call, :width]) * inside
+            e = (clean + now[1] * churn_e[call]) * inside
         out = model.denoise(places.z, places.guess, u, e, k, t.expand(n), places.mask)
         e_0 = gaussian.denoise(e, now[1], out.embeddings) * inside
         k_0 = places.guess + residual * gaussian.denoise(k, now[2], out.k)
         k_0 = (k_0.clamp(places.least_k, places.most_k) - places.guess) / residual
-        following = torch.zeros_like(now) if call == calls - 1 else sigmas[:, call + 1]
+        following = torch.zeros_like(now) if call == config.calls - 1 else sigmas[:, call + 1]
         ratio = following / now
         u = u + (1 - ratio[0]) * now[0] * wrapped_normal.score_scale(now[:1]) * out.move
         e = e_0 + (e - e_0) * ratio[1]
         k = k_0 + (k - k_0) * ratio[2]
+    assert out is not None
     return State(u, e, k, out)
 
 
 def results_of(model: MOFDiff, places: Places, state: State) -> list[CoarseSample]:
-    assert state.out is not None
     # A drop of RESULT_GRID beside 0 or 1 is 0: the grid is the same from both sides.
     u = (state.u / RESULT_GRID).round() % round(1 / RESULT_GRID) * RESULT_GRID
     k = ((places.guess + model.config.cell_residual * state.k) / RESULT_GRID).round() * RESULT_GRID
-    properties = (model.predict_properties(places.z) / RESULT_GRID).round() * RESULT_GRID
     kinds, connections = state.out.kinds.log_softmax(-1), state.out.connections.log_softmax(-1)
     results = []
     for row, n_blocks in enumerate(places.n_blocks.tolist()):
@@ -148,7 +144,6 @@ def results_of(model: MOFDiff, places: Places, state: State) -> list[CoarseSampl
                 embeddings=state.e[row, inside].double().cpu().numpy(),
                 kinds=kinds[row, inside].double().cpu().numpy(),
                 connections=connections[row, inside].double().cpu().numpy(),
-                predicted=dict(zip(model.config.properties, properties[row].tolist(), strict=True)),
             )
         )
     return results

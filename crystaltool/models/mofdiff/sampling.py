@@ -1,4 +1,4 @@
-"""New coarse-grained MOFs from a trained MOFDiff: latent, heads, denoiser, decoding.
+"""New coarse-grained MOFs from a trained MOFDiff: a latent, its blocks, their decodings, and places for each of these.
 
 Item i draws from (seed, i) alone, and what the networks say in float64 is rounded to a grid far coarser than the
 rounding errors of a batch, so results do not depend on batch size.
@@ -6,29 +6,26 @@ rounding errors of a batch, so results do not depend on batch size.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crystaltool.lattice import matrix_to_k, reduced_basis
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.decoding import Choice, decode, place_scores
-from crystaltool.models.mofdiff.draws import ItemDraws, draw_item, item_name
+from crystaltool.models.mofdiff.draws import ItemDraws, Noise, draw_item, draw_noise, item_name
 from crystaltool.models.mofdiff.model import MOFDiff
+from crystaltool.models.mofdiff.properties import nearest_to_target, predict_mofs
 from crystaltool.models.mofdiff.reverse import (
     RESULT_GRID,
     CoarseSample,
-    State,
     places_of,
     results_of,
     reverse,
     stacked,
-    times_of,
 )
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 from crystaltool.models.mofdiff.targets import Target, choose_latent
@@ -37,107 +34,45 @@ from crystaltool.mof.blocks import MAX_BLOCKS, CoarseMOF
 SMALLEST_MOF = 2
 """Blocks: a node and a linker."""
 
-FAR_ENOUGH = 0.5
-"""Attempts whose blocks are this far apart, in cube roots of the volume a block, are equally good."""
+NEEDED = (1, 6)
+"""Atomic numbers that every MOF has, where the library has them; metals come with the balance of connection points."""
 
 
 @torch.no_grad()
-def sample_coarse(
-    model: MOFDiff, indices: Sequence[int], seed: int, config: SamplerConfig, target: Target | None = None
-) -> tuple[list[list[CoarseSample]], Tensor]:
-    """Every attempt at the given items as one batch, before decoding, and the latents of the items (n, Z)."""
-    n_draws = config.draws if target else 1
-    firsts = [draw_item(model, config, seed, index, n_draws) for index in indices]
-    tensor = functools.partial(stacked, model)
-    noise = tensor([draw.latent for draw in firsts]) * config.latent_temperature
-    z = model.draw_latent(noise.flatten(0, 1), config.latent_steps).view_as(noise)
+def find_blocks(
+    model: MOFDiff,
+    draws: Sequence[ItemDraws],
+    noise: Sequence[Noise],
+    config: SamplerConfig,
+    target: Target | None = None,
+) -> tuple[list[CoarseSample], Tensor]:
+    """Items as one batch, denoised from nothing but a latent, and these latents (n, Z)."""
+    latents = stacked(model, [draw.latent for draw in draws]) * config.latent_temperature
+    z = model.draw_latent(latents.flatten(0, 1), config.latent_steps).view_as(latents)
     z = choose_latent(model, z, target)
     allowed = model.heads(z).n_blocks.clone()
     allowed[:, :SMALLEST_MOF] = -math.inf
     cumulative = torch.softmax(allowed, dim=1).cumsum(1)
-    n_blocks = (cumulative <= tensor([np.array(draw.n_blocks) for draw in firsts])[:, None]).sum(1)
-    n_blocks = n_blocks.clamp(max=MAX_BLOCKS)
-    times = times_of(model, config.calls, 1.0, config.time_power)
-    sigmas = torch.stack(model.sigmas(times[:1]))
-    draws = [
-        draw if attempt == 0 else draw_item(model, config, seed, index, n_draws, attempt)
-        for index, draw in zip(indices, firsts, strict=True)
-        for attempt in range(config.attempts)
-    ]
-    places = places_of(model, z.repeat_interleave(config.attempts, dim=0), n_blocks.repeat_interleave(config.attempts))
-    width = places.mask.shape[1]
-    state = State(
-        tensor([draw.centres[:width] for draw in draws]),
-        tensor([draw.embeddings[:width] for draw in draws]) * sigmas[1, 0] * places.mask[..., None],
-        tensor([draw.k for draw in draws]) * sigmas[2, 0],
-    )
-    churn = (
-        tensor([draw.churn_centres for draw in draws]),
-        tensor([draw.churn_embeddings for draw in draws]),
-        tensor([draw.churn_k for draw in draws]),
-    )
-    found = results_of(model, places, reverse(model, places, state, times, churn, config.churn))
-    return [found[start : start + config.attempts] for start in range(0, len(found), config.attempts)], z
-
-
-def separation(sample: CoarseSample) -> float:
-    """Smallest distance of two blocks over the cube root of the volume a block.
-
-    In the MOFs of QMOF 5 % are below 0.3 and half below 0.65; blocks that the network left in one place are near 0.
-    """
-    lattice = reduced_basis(sample.lattice) @ sample.lattice
-    centres = sample.centres @ sample.lattice @ np.linalg.inv(lattice)
-    first, second = np.triu_indices(len(centres), 1)
-    apart = centres[first] - centres[second]
-    apart = (apart - np.round(apart))[:, None] + np.indices((3, 3, 3)).reshape(3, -1).T - 1
-    nearest = np.linalg.norm(apart @ lattice, axis=-1).min()
-    return float(nearest / (abs(np.linalg.det(lattice)) / len(centres)) ** (1 / 3))
-
-
-def best_attempts(samples: Sequence[CoarseSample], n: int) -> list[CoarseSample]:
-    """The `n` attempts whose blocks lie farthest apart, best first; beyond `FAR_ENOUGH` the earlier one is better."""
-    apart = [min(FAR_ENOUGH, round(separation(sample) / RESULT_GRID) * RESULT_GRID) for sample in samples]
-    return [samples[row] for row in np.argsort([-value for value in apart], kind="stable")[:n]]
+    n_blocks = (cumulative <= stacked(model, [np.array(draw.n_blocks) for draw in draws])[:, None]).sum(1)
+    places = places_of(model, z, n_blocks.clamp(max=MAX_BLOCKS))
+    return results_of(model, places, reverse(model, places, noise, config)), z
 
 
 @torch.no_grad()
-def refine_coarse(
-    model: MOFDiff,
-    samples: Sequence[CoarseSample],
-    z: Tensor,
-    embeddings: Sequence[np.ndarray],
-    draws: Sequence[ItemDraws],
-    config: SamplerConfig,
+def place_blocks(
+    model: MOFDiff, z: Tensor, embeddings: Sequence[np.ndarray], noise: Sequence[Noise], config: SamplerConfig
 ) -> list[CoarseSample]:
-    """Centres and cells that go with given blocks: noise of `refine_time` put on, and taken off with these embeddings.
+    """Centres and cells for given blocks, denoised from nothing with these embeddings held.
 
     Args:
-        samples: as `sample_coarse` gives them. z: their latents; (n, Z).
-        embeddings: of the blocks decoded for each; (K, E).
-        draws: random numbers of each sample's item.
-        config: how.
+        z: latents; (n, Z).
+        embeddings: of the blocks of each MOF; (K, E).
+        noise: of each. config: how.
     """
-    places = places_of(model, z, torch.tensor([len(sample.centres) for sample in samples], device=model.device))
+    places = places_of(model, z, torch.tensor([len(e) for e in embeddings], device=model.device))
     width = places.mask.shape[1]
-
-    def padded(values: Sequence[np.ndarray]) -> Tensor:
-        return stacked(model, [np.pad(value, ((0, width - len(value)), (0, 0))) for value in values])
-
-    times = times_of(model, config.refine_calls, config.refine_time, config.time_power)
-    sigmas = torch.stack(model.sigmas(times[:1]))
-    k_0 = (stacked(model, [matrix_to_k(sample.lattice) for sample in samples]) - places.guess) / (
-        model.config.cell_residual
-    )
-    noise = [stacked(model, [getattr(d, name) for d in draws]) for name in ("refine_centres", "refine_k")]
-    clean = padded(embeddings)
-    state = State(
-        padded([sample.centres for sample in samples]) + sigmas[0, 0] * noise[0][:, 0, :width],
-        clean,
-        k_0 + sigmas[2, 0] * noise[1][:, 0],
-    )
-    churn_e = stacked(model, [d.refine_embeddings for d in draws])
-    churn = (noise[0][:, 1:], churn_e, noise[1][:, 1:])
-    return results_of(model, places, reverse(model, places, state, times, churn, config.churn, clean))
+    clean = stacked(model, [np.pad(e, ((0, width - len(e)), (0, 0))) for e in embeddings])
+    return results_of(model, places, reverse(model, places, noise, config, clean))
 
 
 @dataclass(frozen=True)
@@ -149,46 +84,23 @@ class Decoded:
 
 
 def decode_sample(
-    sample: CoarseSample, library: Library, config: SamplerConfig, rng: np.random.Generator
+    sample: CoarseSample, library: Library, config: SamplerConfig, rng: np.random.Generator, n: int
 ) -> list[Choice]:
-    """The decodings of a sample, best first; none if no choice balances."""
+    """At most `n` decodings of a sample, best first; none if no choice balances and is organic."""
     kinds, connections = library.kinds, library.n_connections
     scores = place_scores(
         sample.embeddings, sample.kinds, sample.connections, library.embeddings, kinds, connections, config.spread
     )
     scores = np.round(scores / RESULT_GRID) * RESULT_GRID
-    found = decode(scores, kinds, connections, config.penalties, config.candidates, rng, config.candidate_temperature)
-    return list(found)
+    needed = [members for members in map(library.containing, NEEDED) if members.any()]
+    temperature = config.candidate_temperature
+    return list(decode(scores, kinds, connections, config.penalties, n, rng, temperature, needed))
 
 
-def decode_attempts(
-    samples: Sequence[CoarseSample], library: Library, config: SamplerConfig, rng: np.random.Generator
-) -> list[tuple[CoarseSample, Choice]]:
-    """At most `config.candidates` decodings of the best attempts, the best one of each first, then the next of each."""
-    kept = best_attempts(samples, config.kept)
-    found = [decode_sample(sample, library, config, rng) for sample in kept]
-    turns = [
-        (kept[row], choices[turn])
-        for turn in range(config.candidates)
-        for row, choices in enumerate(found)
-        if turn < len(choices)
-    ]
-    return turns[: config.candidates]
-
-
-def to_coarse(sample: CoarseSample, library: Library, choice: Choice, name: str, number: int) -> CoarseMOF:
-    """A decoding as a coarse-grained MOF whose predicted properties travel with it."""
-    return CoarseMOF(
-        lattice=sample.lattice,
-        blocks=tuple(library.block(int(row)) for row in choice.rows),
-        centres=sample.centres,
-        name=name,
-        properties={
-            "candidate": float(number),
-            "decoding_score": choice.score,
-            **{f"predicted_{key}": value for key, value in sample.predicted.items()},
-        },
-    )
+def to_coarse(sample: CoarseSample, library: Library, choice: Choice) -> CoarseMOF:
+    """A decoding in the places and the cell of a sample."""
+    blocks = tuple(library.block(int(row)) for row in choice.rows)
+    return CoarseMOF(lattice=sample.lattice, blocks=blocks, centres=sample.centres)
 
 
 def sample_mofdiff(
@@ -200,7 +112,7 @@ def sample_mofdiff(
     batch_size: int,
     target: Target | None = None,
 ) -> Iterator[list[Decoded]]:
-    """The decodings of every item, in order; an empty list where none balances.
+    """The decodings of every item, in order; an empty list where no choice balances and is organic.
 
     Args:
         model: in float64 and evaluation mode for reproducible results.
@@ -211,20 +123,33 @@ def sample_mofdiff(
     """
     for start in range(0, len(indices), batch_size):
         part = indices[start : start + batch_size]
-        attempts, z = sample_coarse(model, part, seed, config, target)
-        draws = [draw_item(model, config, seed, index, config.draws if target else 1) for index in part]
-        decoded = [
-            (row, sample, choice)
-            for row, found in enumerate(attempts)
-            for sample, choice in decode_attempts(found, library, config, draws[row].decoding)
-        ]
-        refined = [sample for _, sample, _ in decoded]
-        if config.refine_calls and decoded:
-            owners = [row for row, _, _ in decoded]
-            vectors = [library.embeddings[choice.rows].astype(np.float64) for _, _, choice in decoded]
-            refined = refine_coarse(model, refined, z[owners], vectors, [draws[row] for row in owners], config)
-        items: list[list[Decoded]] = [[] for _ in part]
-        for (row, _, choice), sample in zip(decoded, refined, strict=True):
-            mof = to_coarse(sample, library, choice, item_name(seed, part[row]), len(items[row]))
-            items[row].append(Decoded(mof, tuple(choice.rows.tolist())))
-        yield from items
+        draws = [draw_item(model, seed, index, config.draws if target else 1) for index in part]
+        noise = [draw_noise(model, config, seed, index, 0) for index in part]
+        found, z = find_blocks(model, draws, noise, config, target)
+        choices = []
+        for sample, draw in zip(found, draws, strict=True):
+            n = config.candidates * (config.surplus if target else 1)
+            some = decode_sample(sample, library, config, draw.decoding, n)
+            if target and some:
+                mofs = [to_coarse(sample, library, choice) for choice in some]
+                some = [some[row] for row in nearest_to_target(model, mofs, target, config.candidates)]
+            choices.append(some)
+        turns = [(row, number) for row, some in enumerate(choices) for number in range(min(len(some), config.placings))]
+        placed: dict[tuple[int, int], CoarseSample] = {}
+        if turns:
+            vectors = [library.embeddings[choices[row][number].rows].astype(np.float64) for row, number in turns]
+            noise = [draw_noise(model, config, seed, part[row], 1 + number) for row, number in turns]
+            samples = place_blocks(model, z[[row for row, _ in turns]], vectors, noise, config)
+            placed = dict(zip(turns, samples, strict=True))
+        for row, some in enumerate(choices):
+            mofs = [to_coarse(placed[row, k % config.placings], library, choice) for k, choice in enumerate(some)]
+            predicted = predict_mofs(model, mofs)
+            yield [
+                Decoded(_named(mof, item_name(seed, part[row]), number, choice, values), tuple(choice.rows.tolist()))
+                for number, (mof, choice, values) in enumerate(zip(mofs, some, predicted, strict=True))
+            ]
+
+
+def _named(mof: CoarseMOF, name: str, number: int, choice: Choice, predicted: dict[str, float]) -> CoarseMOF:
+    properties = {"candidate": float(number), "decoding_score": choice.score}
+    return replace(mof, name=name, properties=properties | {f"predicted_{key}": v for key, v in predicted.items()})

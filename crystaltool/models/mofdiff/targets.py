@@ -22,6 +22,10 @@ class Target:
     name: str
     value: float | None
 
+    def merit(self, predicted: Tensor) -> Tensor:
+        """How good predicted values of the property are, the higher the better; of the same shape."""
+        return predicted if self.value is None else -(predicted - self.value).abs()
+
 
 def parse_target(text: str, names: Sequence[str]) -> Target:
     """`co2_wc=3.0` or `co2_wc=max`.
@@ -44,10 +48,9 @@ def parse_target(text: str, names: Sequence[str]) -> Target:
 
 
 def choose_latent(model: MOFDiff, z: Tensor, target: Target | None) -> Tensor:
-    """Of several latents of each item the one whose predicted property is best; (n, draws, Z) -> (n, Z)."""
+    """Of several latents of each item the one whose promised property is best; (n, draws, Z) -> (n, Z)."""
     if target is None:
         return z[:, 0]
     column = model.config.properties.index(target.name)
-    predicted = model.predict_properties(z.flatten(0, 1))[:, column].view(z.shape[:2])
-    merit = predicted if target.value is None else -(predicted - target.value).abs()
-    return z[torch.arange(len(z), device=z.device), merit.argmax(1)]
+    promised = model.promised_properties(z.flatten(0, 1))[:, column].view(z.shape[:2])
+    return z[torch.arange(len(z), device=z.device), target.merit(promised).argmax(1)]

@@ -160,6 +160,13 @@ def test_a_library_comes_back_and_is_a_file_of_blocks(library: Library, path: Pa
 # ---- what it finds
 
 
+def test_blocks_with_an_element(library: Library) -> None:
+    for number in (1, 6, 8, 92):
+        expected = [number in library.block(row).numbers for row in range(len(library))]
+        assert library.containing(number).tolist() == expected
+    assert library.containing(6).any() and not library.containing(92).any()
+
+
 def test_nearest_is_that_of_a_full_sort(library: Library) -> None:
     queries = np.random.default_rng(0).standard_normal((50, 32)).astype(np.float32) + library.embeddings[:50]
     distances = np.linalg.norm(queries[:, None] - library.embeddings[None], axis=2)

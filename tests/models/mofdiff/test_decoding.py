@@ -115,6 +115,17 @@ def test_decodings_differ_balance_and_start_with_the_best() -> None:
     assert most == 5
 
 
+def test_choices_without_a_needed_block_are_passed_over() -> None:
+    kinds, connections = np.array([METAL, ORGANIC, ORGANIC, ORGANIC]), np.array([2, 2, 2, 2])
+    scores = np.array([[9.0, 0, 0, 0], [0, 8.0, 7.0, 6.0]])
+    rng, without = np.random.default_rng(0), np.array([True, True, False, False])
+    free = list(decode(scores, kinds, connections, APART, 4, rng, 30.0))
+    kept = list(decode(scores, kinds, connections, APART, 4, rng, 30.0, [~without]))
+    assert free[0].rows.tolist() == [0, 1] and {choice.rows[1] for choice in free} == {1, 2, 3}
+    assert {choice.rows[1] for choice in kept} == {2, 3}
+    assert list(decode(scores, kinds, connections, APART, 4, rng, 30.0, [~without, np.zeros(4, dtype=bool)])) == []
+
+
 def test_random_numbers_alone_decide_which_follow() -> None:
     rng = np.random.default_rng(3)
     kinds, connections = a_library(rng, 15)

@@ -15,32 +15,17 @@ from torch import Tensor
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.errors import UsageError
 from crystaltool.lattice import k_to_matrix, matrix_to_k
-from crystaltool.models.mofdiff.draws import draw_item
+from crystaltool.models.mofdiff.draws import draw_item, draw_noise
 from crystaltool.models.mofdiff.model import Denoised, MOFDiff
+from crystaltool.models.mofdiff.properties import predict_mofs
 from crystaltool.models.mofdiff.reverse import LARGEST_LOG_CHANGE, RESULT_GRID, CoarseSample
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
-from crystaltool.models.mofdiff.sampling import (
-    FAR_ENOUGH,
-    Decoded,
-    best_attempts,
-    sample_coarse,
-    sample_mofdiff,
-    separation,
-)
+from crystaltool.models.mofdiff.sampling import Decoded, find_blocks, place_blocks, sample_mofdiff
 from crystaltool.models.mofdiff.targets import Target, parse_target
 from crystaltool.mof.blocks import MAX_BLOCKS, METAL, assert_block, assert_coarse
 from tests.models.mofdiff.tiny import SIZES, random_model, small_library
 
-FEW = SamplerConfig(
-    calls=5,
-    attempts=2,
-    kept=2,
-    refine_calls=3,
-    latent_steps=2,
-    draws=5,
-    candidates=3,
-    candidate_temperature=30.0,
-)
+FEW = SamplerConfig(calls=5, latent_steps=2, draws=5, candidates=5, candidate_temperature=30.0, placings=3)
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +46,12 @@ def sampled(
     return list(sample_mofdiff(model, small_library(), indices, seed, config, batch_size, target))
 
 
-def flat(attempts: list[list[CoarseSample]]) -> list[CoarseSample]:
-    """All attempts at all items."""
-    return list(itertools.chain(*attempts))
+def found_blocks(
+    model: MOFDiff, indices: Sequence[int], config: SamplerConfig = FEW, target: Target | None = None
+) -> tuple[list[CoarseSample], Tensor]:
+    """What `find_blocks` makes of some items of seed 0."""
+    draws = [draw_item(model, 0, index, config.draws if target else 1) for index in indices]
+    return find_blocks(model, draws, [draw_noise(model, config, 0, index, 0) for index in indices], config, target)
 
 
 def assert_same_bits(first: list[list[Decoded]], second: list[list[Decoded]]) -> None:
@@ -119,11 +107,11 @@ def test_items_can_be_drawn_alone(model: MOFDiff, eight: list[list[Decoded]]) ->
 def test_batches_differ_by_far_less_than_the_grid(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bits rest on a margin: without the grid, batches agree to a thousandth of it."""
     monkeypatch.setattr("crystaltool.models.mofdiff.reverse.RESULT_GRID", 1e-14)
-    together = flat(sample_coarse(model, range(6), 0, FEW)[0])
+    together = found_blocks(model, range(6))[0]
     for index in (0, 4):
-        alone = sample_coarse(model, [index], 0, FEW)[0][0][1]
+        alone = found_blocks(model, [index])[0][0]
         for name in ("lattice", "centres", "embeddings", "kinds", "connections"):
-            apart = getattr(alone, name) - getattr(together[2 * index + 1], name)
+            apart = getattr(alone, name) - getattr(together[index], name)
             apart = (apart + 0.5) % 1 - 0.5 if name == "centres" else apart
             assert np.abs(apart).max() < 1e-3 * RESULT_GRID, name
 
@@ -138,21 +126,21 @@ def test_seeds_and_items_differ_and_repeat(model: MOFDiff) -> None:
 # ---- random numbers
 
 
-def test_random_numbers_belong_to_seed_and_item(model: MOFDiff) -> None:
-    first, again = draw_item(model, FEW, 3, 7, 1), draw_item(model, FEW, 3, 7, 1)
+def test_random_numbers_belong_to_seed_item_and_trajectory(model: MOFDiff) -> None:
+    first, again = draw_noise(model, FEW, 3, 7, 1), draw_noise(model, FEW, 3, 7, 1)
     for field in fields(first):
-        if field.name != "decoding":
-            np.testing.assert_array_equal(getattr(first, field.name), getattr(again, field.name))
-    assert first.decoding.random() == again.decoding.random()
-    others = [draw_item(model, FEW, *key, 1) for key in ((3, 8), (4, 7), (7, 3), (2**63 - 1, 0))]
-    assert len({draw.n_blocks for draw in [first, *others]}) == 5
-    assert len({draw.k[0] for draw in [first, *others]}) == 5
-    assert len({draw.decoding.random() for draw in [first, *others]}) == 5
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(again, field.name))
+    keys = ((3, 7, 0), (3, 7, 2), (3, 8, 1), (4, 7, 1), (7, 3, 1), (2**63 - 1, 0, 1))
+    others = [draw_noise(model, FEW, *key) for key in keys]
+    for field in fields(first):
+        assert len({getattr(noise, field.name).tobytes() for noise in [first, *others]}) == 7
+    items = [draw_item(model, *key[:2], 1) for key in keys[1:]]
+    assert len({item.n_blocks for item in items}) == len({item.decoding.random() for item in items}) == 5
 
 
 def test_decodings_are_drawn_alike_whatever_came_before(model: MOFDiff) -> None:
-    """Calls and latents may differ in number; the random numbers of decoding stay."""
-    draws = [draw_item(model, replace(FEW, calls=calls), 0, 1, n) for calls, n in ((2, 1), (50, 64))]
+    """Latents may differ in number; the random numbers of decoding stay."""
+    draws = [draw_item(model, 0, 1, n) for n in (1, 64)]
     assert draws[0].decoding.random() == draws[1].decoding.random()
 
 
@@ -164,53 +152,33 @@ def test_numbers_of_blocks_are_those_of_the_head(model: MOFDiff) -> None:
             with torch.no_grad():
                 head.bias.copy_(saved)
                 head.bias[wanted] += 1e4
-            counts = [len(sample.centres) for sample in flat(sample_coarse(model, range(5), 0, FEW)[0])]
+            counts = [len(sample.centres) for sample in found_blocks(model, range(5))[0]]
             # A MOF of no or one block does not exist: drawn from what is left.
-            assert counts == [found] * 10 if found else min(counts) >= 2
+            assert counts == [found] * 5 if found else min(counts) >= 2
     finally:
         with torch.no_grad():
             head.bias.copy_(saved)
 
 
-# ---- attempts
+# ---- places
 
 
-def coarse(lattice: np.ndarray, centres: np.ndarray) -> CoarseSample:
-    n = len(centres)
-    return CoarseSample(lattice, centres, np.zeros((n, 32)), np.zeros((n, 3)), np.zeros((n, 21)), {})
+def test_placings_are_the_decodings_own_and_go_round(model: MOFDiff, eight: list[list[Decoded]]) -> None:
+    """Even decodings to the same blocks are placed each by itself: the noise is theirs."""
+    assert max(map(len, eight)) == FEW.candidates > FEW.placings
+    for item in eight:
+        cells, centres = ([getattr(found.mof, name).tobytes() for found in item] for name in ("lattice", "centres"))
+        for places in (cells, centres):
+            assert len(set(places)) == min(len(item), FEW.placings)
+            assert places == [places[number % FEW.placings] for number in range(len(item))]
+    (_, z), rows = found_blocks(model, [0]), np.zeros((4, SIZES.n_embedding))
+    same = place_blocks(model, z[[0, 0]], [rows, rows], [draw_noise(model, FEW, 0, 0, n) for n in (1, 2)], FEW)
+    assert same[0].centres.tobytes() != same[1].centres.tobytes()
 
 
-def test_attempts_share_a_latent_and_nothing_else(model: MOFDiff) -> None:
-    samples, z = sample_coarse(model, range(3), 0, replace(FEW, attempts=3))
-    assert len(z) == len(samples) == 3
-    for item in samples:
-        assert len({len(sample.centres) for sample in item}) == 1
-        assert len({sample.predicted["co2_wc"] for sample in item}) == 1
-        assert len({sample.centres.tobytes() for sample in item}) == len({s.lattice.tobytes() for s in item}) == 3
-
-
-def test_the_first_attempt_is_what_one_attempt_gives(model: MOFDiff) -> None:
-    several, one = (flat(sample_coarse(model, range(2), 0, replace(FEW, attempts=n, kept=1))[0]) for n in (3, 1))
-    for first, second in zip(several[::3], one, strict=True):
-        assert first.centres.tobytes() == second.centres.tobytes()
-
-
-def test_separation_is_the_nearest_pair_over_all_images() -> None:
-    """By hand: 2 A across the face of a skew cell of 1,000 A^3, two blocks, cube root of 500 A^3."""
-    cell = np.array([[10.0, 0, 0], [30.0, 10.0, 0], [-20.0, 40.0, 10.0]])
-    found = separation(coarse(cell, np.array([[0.9, 0.2, 0.3], [0.1, 0.2, 0.3]])))
-    assert found == pytest.approx(2.0 / 500 ** (1 / 3))
-    twice = separation(coarse(2 * cell, np.array([[0.9, 0.2, 0.3], [0.1, 0.2, 0.3]])))
-    assert twice == pytest.approx(found)
-
-
-def test_attempts_with_blocks_far_apart_are_decoded_first() -> None:
-    cell = np.eye(3) * 10
-    samples = [coarse(cell, np.array([[0.0, 0, 0], [x, 0, 0]])) for x in (0.05, 0.42, 0.2, 0.5)]
-    assert [separation(s) for s in samples] == pytest.approx([0.063, 0.529, 0.252, 0.63], abs=1e-3)
-    assert FAR_ENOUGH < 0.529
-    chosen = [float(sample.centres[1, 0]) for sample in best_attempts(samples, 3)]
-    assert chosen == [0.42, 0.5, 0.2]  # far enough is as good as farther
+def test_the_first_decodings_do_not_depend_on_how_many_follow(model: MOFDiff, eight: list[list[Decoded]]) -> None:
+    for one, several in zip(sampled(model, 8, config=replace(FEW, candidates=1)), eight, strict=True):
+        assert_same_bits([one], [several[:1]])
 
 
 # ---- the reverse process
@@ -241,10 +209,9 @@ class Exact:
         )
 
 
-@pytest.mark.parametrize("churn", [0.0, 0.3])
-def test_an_exact_denoiser_is_followed_to_the_data(
-    model: MOFDiff, monkeypatch: pytest.MonkeyPatch, churn: float
-) -> None:
+@pytest.fixture
+def exact(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> Exact:
+    """In the place of the model's own `denoise`."""
     generator = torch.Generator().manual_seed(0)
     centres = torch.rand(4, MAX_BLOCKS, 3, generator=generator, dtype=torch.float64)
     embeddings = torch.randn(4, MAX_BLOCKS, SIZES.n_embedding, generator=generator, dtype=torch.float64)
@@ -252,25 +219,57 @@ def test_an_exact_denoiser_is_followed_to_the_data(
     k[:, 5] += 2.5
     exact = Exact(model, centres, embeddings, k)
     monkeypatch.setattr(model, "denoise", exact)
-    found = flat(sample_coarse(model, range(4), 0, replace(FEW, calls=20, churn=churn, attempts=1, kept=1))[0])
+    return exact
+
+
+@pytest.mark.parametrize("churn", [0.0, 0.3])
+@pytest.mark.parametrize("last", [0.0, 0.25])
+def test_an_exact_denoiser_is_followed_to_the_data(model: MOFDiff, exact: Exact, churn: float, last: float) -> None:
+    config = replace(FEW, calls=20, churn=churn, last_time=last)
+    found, z = found_blocks(model, range(4), config)
     assert exact.calls == 20
-    for row, sample in enumerate(found):
+    held = [np.zeros((len(sample.centres), SIZES.n_embedding)) for sample in found]
+    placed = place_blocks(model, z, held, [draw_noise(model, config, 0, index, 1) for index in range(4)], config)
+    assert exact.calls == 40
+    for row, (sample, other) in enumerate(zip(found, placed, strict=True)):
         n = len(sample.centres)
-        apart = (sample.centres - centres[row, :n].numpy() + 0.5) % 1 - 0.5
-        assert np.abs(apart).max() < 2 * RESULT_GRID
-        np.testing.assert_allclose(sample.embeddings, embeddings[row, :n].numpy(), atol=1e-8)
-        np.testing.assert_allclose(matrix_to_k(sample.lattice), k[row].numpy(), atol=2 * RESULT_GRID)
+        for centres in (sample.centres, other.centres):
+            apart = (centres - exact.centres[row, :n].numpy() + 0.5) % 1 - 0.5
+            assert np.abs(apart).max() < 2 * RESULT_GRID
+        np.testing.assert_allclose(sample.embeddings, exact.embeddings[row, :n].numpy(), atol=1e-8)
+        for lattice in (sample.lattice, other.lattice):
+            np.testing.assert_allclose(matrix_to_k(lattice), exact.k[row].numpy(), atol=2 * RESULT_GRID)
+
+
+def test_given_embeddings_are_held(model: MOFDiff, exact: Exact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the network sees of them is themselves with the noise of each time, whatever it says."""
+    seen = []
+
+    def watched(*arguments: Tensor) -> Denoised:
+        e, t = arguments[3], arguments[5]
+        seen.append((e - 7.0) / model.sigmas(t)[1][:, None, None])
+        return exact(*arguments)
+
+    monkeypatch.setattr(model, "denoise", watched)
+    config = replace(FEW, calls=10)
+    given = [np.full((5, SIZES.n_embedding), 7.0)] * 4
+    noise = [draw_noise(model, config, 0, index, 1) for index in range(4)]
+    place_blocks(model, torch.zeros(4, SIZES.z_size, dtype=torch.float64), given, noise, config)
+    assert len(seen) == 10
+    for scaled in seen:
+        assert float(scaled.std()) == pytest.approx(1.0, abs=0.25)
 
 
 def test_calls_are_as_many_as_asked_for(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     original = model.denoiser.forward
     monkeypatch.setattr(model.denoiser, "forward", lambda *a, **k: (made.append(1), original(*a, **k))[1])
-    sampled(model, 2, config=replace(FEW, calls=9, refine_calls=0))
-    assert len(made) == 9
-    made.clear()
-    sampled(model, 2, config=replace(FEW, calls=9, refine_calls=5))
-    assert len(made) == 14  # all candidates of all items are refined as one batch
+    for placings in (1, 3):
+        made.clear()
+        sampled(model, 2, config=replace(FEW, calls=9, placings=placings))
+        assert len(made) == 18  # the decodings of all items are placed as one batch
+    usual = SamplerConfig()
+    assert usual.calls * (1 + usual.placings) <= 100
 
 
 def test_a_network_that_asks_for_impossible_cells_gets_possible_ones(model: MOFDiff) -> None:
@@ -281,7 +280,7 @@ def test_a_network_that_asks_for_impossible_cells_gets_possible_ones(model: MOFD
             for change in (1e6, -1e6):
                 with torch.no_grad():
                     head.bias.copy_(saved + change)
-                for sample in flat(sample_coarse(model, range(3), 0, replace(FEW, calls=4))[0]):
+                for sample in found_blocks(model, range(3), replace(FEW, calls=4))[0]:
                     usual = model.absolute_k(torch.zeros(1, 6), torch.tensor([len(sample.centres)]))[0]
                     k = matrix_to_k(sample.lattice)
                     assert np.abs(k - usual.numpy()).max() < LARGEST_LOG_CHANGE + 1e-5
@@ -303,37 +302,44 @@ def test_the_bounds_of_cells_leave_those_of_the_data_alone() -> None:
 @pytest.mark.parametrize("target", [Target("co2_wc", None), Target("density", 0.9)], ids=["max", "value"])
 def test_the_latent_is_the_best_of_its_draws(model: MOFDiff, target: Target) -> None:
     column = SIZES.properties.index(target.name)
-    samples, z = sample_coarse(model, range(4), 0, FEW, target)
-    for index, (sample, _) in enumerate(samples):
-        noise = torch.from_numpy(draw_item(model, FEW, 0, index, FEW.draws).latent)
+    _, z = found_blocks(model, range(4), FEW, target)
+    for index in range(4):
+        noise = torch.from_numpy(draw_item(model, 0, index, FEW.draws).latent)
         with torch.no_grad():
             latents = model.draw_latent(noise, FEW.latent_steps)
-            values = model.predict_properties(latents)[:, column]
+            values = model.promised_properties(latents)[:, column]
         best = int(values.argmax() if target.value is None else (values - target.value).abs().argmin())
         assert len(set(values.tolist())) > 1
         torch.testing.assert_close(z[index], latents[best], atol=1e-9, rtol=0)
-        assert sample.predicted[target.name] == pytest.approx(float(values[best]), abs=2 * RESULT_GRID)
 
 
 def test_more_draws_come_nearer(model: MOFDiff) -> None:
+    column = SIZES.properties.index("co2_wc")
     found = [
-        np.mean(
-            [
-                sample.predicted["co2_wc"]
-                for sample, _ in sample_coarse(model, range(6), 0, replace(FEW, calls=2, draws=draws), target)[0]
-            ]
-        )
+        float(model.promised_properties(z)[:, column].detach().mean())
         for draws, target in ((1, None), (4, Target("co2_wc", None)), (40, Target("co2_wc", None)))
+        for _, z in [found_blocks(model, range(6), replace(FEW, calls=2, draws=draws), target)]
     ]
     assert found[0] < found[1] < found[2]
 
 
-def test_predicted_values_travel_with_each_structure(model: MOFDiff) -> None:
-    (samples, _), target = sample_coarse(model, range(3), 0, FEW, Target("density", 1.0)), Target("density", 1.0)
-    for (sample, _), item in zip(samples, sampled(model, 3, target=target), strict=True):
-        for decoded in item:
-            assert decoded.mof.properties["predicted_density"] == sample.predicted["density"]
-            assert decoded.mof.properties["predicted_co2_wc"] == sample.predicted["co2_wc"]
+def test_predicted_values_are_those_of_the_decoded_mof(model: MOFDiff, eight: list[list[Decoded]]) -> None:
+    for item in eight:
+        for decoded, values in zip(item, predict_mofs(model, [decoded.mof for decoded in item]), strict=True):
+            told = {name: decoded.mof.properties[f"predicted_{name}"] for name in SIZES.properties}
+            assert told == values
+    assert len({decoded.mof.properties["predicted_density"] for item in eight for decoded in item}) > 12
+
+
+def test_under_a_target_the_decodings_that_suit_it_are_kept(model: MOFDiff) -> None:
+    target, config = Target("density", None), replace(FEW, calls=3, draws=1)
+    plain, chosen = (sampled(model, 6, config=replace(config, surplus=surplus), target=target) for surplus in (1, 6))
+
+    def best_rows(item: list[Decoded]) -> set[tuple[int, ...]]:
+        return {decoded.rows for decoded in item}
+
+    assert all(len(few) == len(many) for few, many in zip(plain, chosen, strict=True))
+    assert any(best_rows(few) != best_rows(many) for few, many in zip(plain, chosen, strict=True))
 
 
 def test_targets_as_text() -> None:
@@ -354,17 +360,16 @@ def test_targets_as_text() -> None:
     "changes",
     [
         {"calls": 1},
-        {"refine_calls": -1},
-        {"refine_time": 0.0},
+        {"last_time": -0.1},
+        {"last_time": 1.0},
+        {"last_time": math.nan},
         {"candidates": 0},
-        {"attempts": 0},
-        {"kept": 0},
-        {"kept": 7},
+        {"placings": 0},
         {"draws": 0},
+        {"surplus": 0},
         {"latent_steps": 0},
         {"spread": 0.0},
         {"spread": math.inf},
-        {"time_power": math.nan},
         {"churn": -1.0},
         {"latent_temperature": math.nan},
         {"candidate_temperature": -0.1},
@@ -379,5 +384,5 @@ def test_settings_out_of_range_are_refused(changes: dict) -> None:
 
 
 def test_latent_temperature_narrows(model: MOFDiff) -> None:
-    cold, hot = (sample_coarse(model, range(8), 0, replace(FEW, calls=2, latent_temperature=t))[1] for t in (0.1, 1.0))
+    cold, hot = (found_blocks(model, range(8), replace(FEW, calls=2, latent_temperature=t))[1] for t in (0.1, 1.0))
     assert cold.std(0).mean() < hot.std(0).mean()
