@@ -56,7 +56,7 @@ def command(
             "--steps",
             min=3,
             metavar="T",
-            help="Network calls a structure (mofdiff: as many for its blocks and for the places of each decoding);"
+            help="Network calls a structure; mofdiff: of each trajectory, one for the blocks and one for each placing;"
             " default: the checkpoint's own.",
         ),
     ] = None,
@@ -80,7 +80,9 @@ def command(
     ] = None,
     draws: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--draws", min=1, metavar="N", help="Latents drawn a MOF under --target; the best is decoded."),
+        typer.Option(
+            "--draws", min=1, metavar="N", help="Latents drawn a MOF under --target; the best is decoded. mofdiff only."
+        ),
     ] = None,
     candidates: Annotated[
         Optional[int],  # noqa: UP045

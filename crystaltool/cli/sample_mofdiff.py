@@ -55,7 +55,8 @@ def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: 
                 for name, decodings in items:
                     if not decodings:
                         session.warn(
-                            f"{name}: no choice of blocks with C and H balances metal and other connection points"
+                            f"{name}: no choice of blocks was found that holds C and H and balances metal and other"
+                            " connection points"
                         )
                     for mof, chosen in decodings:
                         for block, row in zip(mof.blocks, chosen, strict=True):
@@ -98,7 +99,8 @@ def sample_items(
     loaded, library = load(settings)
     changes = {"calls": settings.steps, "candidates": settings.candidates, "draws": settings.draws}
     config = replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
-    batch_size = max(1, len(indices) // config.placings)  # each placing is a row of the networks' batch
+    rows = min(config.placings, config.candidates)
+    batch_size = max(1, len(indices) // rows)  # each placing is a row of the networks' batch
     target = _target(loaded, settings)
     decodings = sample_mofdiff(loaded.model, library, indices, settings.seed, config, batch_size, target)
     return [

@@ -69,9 +69,8 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int, n_frequencies: int = 16) -> None:
         super().__init__()
-        self.register_buffer(
-            "frequencies", torch.exp(torch.linspace(math.log(0.25), math.log(8.0), n_frequencies)), False
-        )
+        ends = math.log(0.25), math.log(8.0)
+        self.register_buffer("frequencies", torch.linspace(*ends, n_frequencies, device="cpu").exp(), False)
         self.out = nn.Linear(2 * n_frequencies, width)
 
     def forward(self, sigma: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from crystaltool.errors import CheckpointError
 
@@ -191,6 +192,13 @@ def fill_model(directory: Path, make: Callable[[], Network], tensors: dict[str, 
     return model.eval().requires_grad_(False).to(device, torch.float64)
 
 
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out normal numbers: for the device "meta" torch would load its compiler to draw them, for seconds."""
+
+    def __torch_function__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
+        return None if func is nn.init.normal_ else func(*args, **(kwargs or {}))
+
+
 def _fits(make: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> bool:
     """Whether a network has tensors of these names and shapes; takes no room for its weights.
 
@@ -207,7 +215,7 @@ def _fits(make: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> bool:
 
     hook = register_module_parameter_registration_hook(take)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NothingDrawn():
             expected = make().state_dict()
     except (RuntimeError, OverflowError, TypeError):  # the latter two also of numbers too large for a tensor
         return False

@@ -171,7 +171,7 @@ def coarse_answers(model: MOFDiff) -> dict[str, list[float]]:
         "z": torch.cat([z, log_variance]).flatten().tolist(),
         "cell": heads.k.flatten().tolist(),
         "counts": torch.cat([heads.n_blocks, heads.n_metals], dim=1)[:, ::5].flatten().tolist(),
-        "properties": model.promised_properties(z).flatten().tolist(),
+        "properties": model.properties_of_latent(z).flatten().tolist(),
         "prior": model.draw_latent(z, 2).flatten().tolist(),
         "move": out.move[batch.mask].flatten().tolist(),
         "k": out.k.flatten().tolist(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 from threading import Thread
@@ -11,7 +13,9 @@ import torch
 from torch import nn
 
 from crystaltool.errors import CheckpointError
+from crystaltool.models.weights import find_checkpoint
 from crystaltool.training.checkpoint import fill_model
+from tests.conftest import tool_environment
 from tests.models.tiny import only_shapes
 
 WEIGHTS = {"weight": torch.arange(6.0).reshape(3, 2), "bias": torch.ones(3)}
@@ -52,3 +56,12 @@ def test_networks_of_other_threads_take_no_part() -> None:
         return nn.Linear(2, 3)
 
     fill_model(Path("run"), make, WEIGHTS, "cpu")
+
+
+def test_shapes_are_compared_without_the_compiler() -> None:
+    """Torch takes seconds to load it, for normal numbers and even steps on the device "meta"."""
+    load = "from pathlib import Path; from crystaltool.models.{0}.checkpoint import load_{0} as load"
+    for model, name in (("symmcd", "symmcd"), ("block_encoder", "blocks"), ("mofdiff", "mofdiff")):
+        code = f"{load.format(model)}; load(Path({str(find_checkpoint(name))!r}))"
+        code += "; import sys; assert not {'torch._dynamo', 'sympy'} & sys.modules.keys()"
+        subprocess.run([sys.executable, "-c", code], check=True, env=tool_environment(), timeout=120)

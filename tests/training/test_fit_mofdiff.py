@@ -228,7 +228,7 @@ def test_a_fresh_run_in_an_old_folder_forgets_the_old_one(data: tuple[Path, Path
 def test_a_run_without_labels(data: tuple[Path, Path], tmp_path: Path) -> None:
     fit(data, tmp_path, replace(CONFIG, epochs=1, model=replace(SIZES, properties=())))
     assert not (tmp_path / "properties").exists()
-    assert load_mofdiff(tmp_path).model.promised_properties(torch.zeros(2, SIZES.z_size).double()).shape == (2, 0)
+    assert load_mofdiff(tmp_path).model.properties_of_latent(torch.zeros(2, SIZES.z_size).double()).shape == (2, 0)
 
 
 def test_every_member_learns_where_labels_come_at_a_stride(data: tuple[Path, Path], whole: Path) -> None:

@@ -18,6 +18,9 @@ from crystaltool.mof.blocks import MAX_CONNECTIONS, METAL
 
 NO_SCORE = -1e9
 
+FEWEST_TRIES = 48
+"""Perturbations after which the search for a decoding ends, or four for each one wanted."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -69,9 +72,10 @@ def decode(
         temperature: of the perturbation.
         needed: sets of library blocks; a choice without a block of each is passed over.
     """
+    n_tries = len(penalties) + max(4 * n, FEWEST_TRIES)
     signed = np.where(library_kinds == METAL, library_connections, -library_connections)
     seen: set[tuple[int, ...]] = set()
-    for attempt in range(len(penalties) + 4 * n):
+    for attempt in range(n_tries):
         if len(seen) == n:
             return
         noisy = scores

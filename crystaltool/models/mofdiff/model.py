@@ -206,12 +206,16 @@ class MOFDiff(nn.Module):
             properties = self.property_encoder.predict(z[:, self.config.n_latent :]).mean(1)
         return Heads(*(output.to(self.dtype) for output in (k, n_blocks, n_metals, properties)))
 
-    def promised_properties(self, z: Tensor) -> Tensor:
+    def properties_of_latent(self, z: Tensor) -> Tensor:
         """Properties that a latent stands for, in their own units; (B, P)."""
         return self._restored(self.heads(z).properties)
 
-    def predict_properties(self, k: Tensor, n_blocks: Tensor, descriptors: Tensor) -> Tensor:
-        """Properties of given MOFs from all that the encoder of properties is told, in their own units; (B, P)."""
+    def properties_of_mof(self, k: Tensor, n_blocks: Tensor, descriptors: Tensor) -> Tensor:
+        """Properties of given MOFs in their own units; (B, P).
+
+        Args:
+            k: of their canonical cells; (B, 6). n_blocks: (B,). descriptors: of `describe_mofs`, as they are; (B, d).
+        """
         with self.networks():
             mean, _ = self.property_encoder(self._known(k, n_blocks, descriptors))
             properties = self.property_encoder.predict(mean).mean(1)

@@ -26,7 +26,7 @@ span a volume. In 3,000 MOFs of QMOF the largest is 0.81."""
 
 @dataclass(frozen=True)
 class CoarseSample:
-    """What the network says of one MOF before decoding, all in numpy.
+    """What the network says of one MOF, all in numpy.
 
     Args:
         lattice: (3, 3), a along x. centres: fractional; (K, 3). embeddings: (K, E).
@@ -67,10 +67,12 @@ class State:
 
 
 def stacked(model: MOFDiff, values: Sequence[np.ndarray]) -> Tensor:
+    """Arrays of one shape as one tensor where the model is."""
     return torch.as_tensor(np.stack(values)).to(model.device, model.dtype)
 
 
 def places_of(model: MOFDiff, z: Tensor, n_blocks: Tensor) -> Places:
+    """Places of MOFs with latents z (B, Z) and these numbers of blocks (B,)."""
     mask = torch.arange(int(n_blocks.max()), device=model.device) < n_blocks[:, None]
     heads = model.heads(z)
     usual = model.absolute_k(torch.zeros_like(heads.k), n_blocks)
@@ -85,7 +87,8 @@ def reverse(
 
     Args:
         places: n MOFs of at most K blocks. noise: of each.
-        clean: embeddings to hold, noised to each level; (n, K, E). None denoises them too.
+        clean: embeddings to hold; (n, K, E). Each call sees them with its own noise, `churn_embeddings` times its
+            sigma. None denoises them too.
     """
     n, width = places.mask.shape
     inside, residual = places.mask[..., None], model.config.cell_residual

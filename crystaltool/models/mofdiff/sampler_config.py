@@ -13,14 +13,14 @@ class SamplerConfig:
     """How to sample.
 
     Args:
-        calls: of the denoiser from noise to blocks, and again as many for each placing: in all calls (1 + placings)
-            a MOF.
+        calls: of the denoiser from noise to blocks, and again as many for each placing: in all at most
+            calls (1 + placings) a MOF.
         last_time: of the last call, which leads from there to the data.
-        churn: noise put back before each call, share of sigma.
+        churn: noise put back before each call but the first and the last two, share of sigma.
         latent_steps: of the prior's flow, two calls of a small network each.
         latent_temperature: of the prior's noise.
         candidates: decodings of a sample at most. candidate_temperature: of the perturbed scores.
-        placings: decodings whose blocks the denoiser places; further ones take these places in turn.
+        placings: decodings whose blocks the denoiser places, at most; further ones take these places in turn.
         penalties: what a further distinct block costs, for the first decodings; the others take them in turn.
         spread: deviation of denoised embeddings that decoding reckons with.
         draws: latents drawn for each sample under a target, of which the best is decoded. surplus: times `candidates`

@@ -86,7 +86,7 @@ class Decoded:
 def decode_sample(
     sample: CoarseSample, library: Library, config: SamplerConfig, rng: np.random.Generator, n: int
 ) -> list[Choice]:
-    """At most `n` decodings of a sample, best first; none if no choice balances and is organic."""
+    """At most `n` decodings of a sample, best first; none if no choice was found."""
     kinds, connections = library.kinds, library.n_connections
     scores = place_scores(
         sample.embeddings, sample.kinds, sample.connections, library.embeddings, kinds, connections, config.spread
@@ -112,7 +112,7 @@ def sample_mofdiff(
     batch_size: int,
     target: Target | None = None,
 ) -> Iterator[list[Decoded]]:
-    """The decodings of every item, in order; an empty list where no choice balances and is organic.
+    """The decodings of every item, in order; an empty list where none was found.
 
     Args:
         model: in float64 and evaluation mode for reproducible results.
@@ -126,30 +126,62 @@ def sample_mofdiff(
         draws = [draw_item(model, seed, index, config.draws if target else 1) for index in part]
         noise = [draw_noise(model, config, seed, index, 0) for index in part]
         found, z = find_blocks(model, draws, noise, config, target)
-        choices = []
-        for sample, draw in zip(found, draws, strict=True):
-            n = config.candidates * (config.surplus if target else 1)
-            some = decode_sample(sample, library, config, draw.decoding, n)
-            if target and some:
-                mofs = [to_coarse(sample, library, choice) for choice in some]
-                some = [some[row] for row in nearest_to_target(model, mofs, target, config.candidates)]
-            choices.append(some)
-        turns = [(row, number) for row, some in enumerate(choices) for number in range(min(len(some), config.placings))]
-        placed: dict[tuple[int, int], CoarseSample] = {}
-        if turns:
-            vectors = [library.embeddings[choices[row][number].rows].astype(np.float64) for row, number in turns]
-            noise = [draw_noise(model, config, seed, part[row], 1 + number) for row, number in turns]
-            samples = place_blocks(model, z[[row for row, _ in turns]], vectors, noise, config)
-            placed = dict(zip(turns, samples, strict=True))
-        for row, some in enumerate(choices):
-            mofs = [to_coarse(placed[row, k % config.placings], library, choice) for k, choice in enumerate(some)]
-            predicted = predict_mofs(model, mofs)
+        choices = [
+            choose_decodings(model, sample, library, config, draw.decoding, target)
+            for sample, draw in zip(found, draws, strict=True)
+        ]
+        placed = place_decodings(model, z, choices, library, seed, part, config)
+        for index, some, places in zip(part, choices, placed, strict=True):
+            mofs = [to_coarse(sample, library, choice) for sample, choice in zip(places, some, strict=True)]
             yield [
-                Decoded(_named(mof, item_name(seed, part[row]), number, choice, values), tuple(choice.rows.tolist()))
-                for number, (mof, choice, values) in enumerate(zip(mofs, some, predicted, strict=True))
+                _decoded(mof, item_name(seed, index), number, choice, predicted)
+                for number, (mof, choice, predicted) in enumerate(
+                    zip(mofs, some, predict_mofs(model, mofs), strict=True)
+                )
             ]
 
 
-def _named(mof: CoarseMOF, name: str, number: int, choice: Choice, predicted: dict[str, float]) -> CoarseMOF:
+def choose_decodings(
+    model: MOFDiff,
+    sample: CoarseSample,
+    library: Library,
+    config: SamplerConfig,
+    rng: np.random.Generator,
+    target: Target | None,
+) -> list[Choice]:
+    """At most `config.candidates` decodings of a sample; under a target those that suit it best of a longer list."""
+    if target is None:
+        return decode_sample(sample, library, config, rng, config.candidates)
+    found = decode_sample(sample, library, config, rng, config.candidates * config.surplus)
+    mofs = [to_coarse(sample, library, choice) for choice in found]
+    return [found[row] for row in nearest_to_target(model, mofs, target, config.candidates)]
+
+
+def place_decodings(
+    model: MOFDiff,
+    z: Tensor,
+    choices: Sequence[Sequence[Choice]],
+    library: Library,
+    seed: int,
+    indices: Sequence[int],
+    config: SamplerConfig,
+) -> list[list[CoarseSample]]:
+    """Places of every decoding of every item, all items as one batch.
+
+    Args:
+        z: latents of the items; (n, Z). choices: their decodings. indices: their numbers.
+        library: of the decodings. seed: of all items. config: how.
+    """
+    turns = [(row, number) for row, some in enumerate(choices) for number in range(min(len(some), config.placings))]
+    if not turns:
+        return [[] for _ in choices]
+    vectors = [library.embeddings[choices[row][number].rows].astype(np.float64) for row, number in turns]
+    noise = [draw_noise(model, config, seed, indices[row], 1 + number) for row, number in turns]
+    placed = dict(zip(turns, place_blocks(model, z[[row for row, _ in turns]], vectors, noise, config), strict=True))
+    return [[placed[row, number % config.placings] for number in range(len(some))] for row, some in enumerate(choices)]
+
+
+def _decoded(mof: CoarseMOF, name: str, number: int, choice: Choice, predicted: dict[str, float]) -> Decoded:
     properties = {"candidate": float(number), "decoding_score": choice.score}
-    return replace(mof, name=name, properties=properties | {f"predicted_{key}": v for key, v in predicted.items()})
+    properties |= {f"predicted_{key}": value for key, value in predicted.items()}
+    return Decoded(replace(mof, name=name, properties=properties), tuple(choice.rows.tolist()))

@@ -33,6 +33,8 @@ def parse_target(text: str, names: Sequence[str]) -> Target:
     Raises:
         UsageError: another form, a property that the model does not know, a value that is no finite number.
     """
+    if not names:
+        raise UsageError(f"--target {text!r}: the model predicts no property")
     name, sign, value = text.partition("=")
     if not sign or name not in names:
         raise UsageError(f"--target {text!r}, expected PROPERTY=VALUE with a property among {', '.join(names)}")
@@ -48,9 +50,9 @@ def parse_target(text: str, names: Sequence[str]) -> Target:
 
 
 def choose_latent(model: MOFDiff, z: Tensor, target: Target | None) -> Tensor:
-    """Of several latents of each item the one whose promised property is best; (n, draws, Z) -> (n, Z)."""
+    """Of several latents of each item the one whose property is best; (n, draws, Z) -> (n, Z)."""
     if target is None:
         return z[:, 0]
     column = model.config.properties.index(target.name)
-    promised = model.promised_properties(z.flatten(0, 1))[:, column].view(z.shape[:2])
-    return z[torch.arange(len(z), device=z.device), target.merit(promised).argmax(1)]
+    values = model.properties_of_latent(z.flatten(0, 1))[:, column].view(z.shape[:2])
+    return z[torch.arange(len(z), device=z.device), target.merit(values).argmax(1)]

@@ -103,7 +103,7 @@ class SymmCD(nn.Module):
         super().__init__()
         self.config = config
         self.mixed_precision = False
-        with torch.device("cpu"):  # numbers, even where a network is made on the device "meta" for its shapes
+        with torch.device("cpu"):  # always with values, also when the network is made on the device "meta"
             symmetry = symmetry_tensors()
             groups = torch.repeat_interleave(torch.arange(N_GROUPS), symmetry.candidate_mask.sum(1))
             factor, inverse = noise_factors(symmetry)

@@ -12,10 +12,12 @@ import torch
 
 from crystaltool.errors import CheckpointError, CrystaltoolError, InputError
 from crystaltool.models.block_encoder.library import Library, write_library
+from crystaltool.models.configuration import from_json
 from crystaltool.models.mofdiff.checkpoint import KIND, load_mofdiff
 from crystaltool.models.mofdiff.library import LIBRARY_NAME, load_library
+from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 from crystaltool.models.symmcd.checkpoint import load_symmcd
-from crystaltool.models.weights import checkpoint_kind
+from crystaltool.models.weights import checkpoint_kind, find_checkpoint
 from crystaltool.mof.table import write_mofs
 from crystaltool.training import checkpoint as files
 from crystaltool.training.checkpoint import FORMAT_VERSION, load_model, read_safetensors, save_model
@@ -180,3 +182,12 @@ def test_blocks_that_are_no_library_are_refused(folder: Path) -> None:
     assert_refused(folder, "no decoding library", InputError)
     (folder / LIBRARY_NAME).write_bytes(b"CIF")
     assert_refused(folder, "not a readable HDF5", InputError)
+
+
+# ---- the shipped weights
+
+
+def test_the_shipped_sampler_is_the_usual_one() -> None:
+    """What README and CARD.md state was measured with it."""
+    config, _ = load_model(find_checkpoint("mofdiff"), KIND)
+    assert from_json(SamplerConfig(calls=99), config["sampler"]) == SamplerConfig()

@@ -31,7 +31,7 @@ def test_predictions_are_those_from_the_encoders_mean_of_training_data(model: MO
     for index, predicted in enumerate(predict_mofs(model, mofs)):
         with torch.no_grad():
             mean, _ = model.encode(batch_of(small_data(), [index]))
-            expected = model.promised_properties(mean)[0].numpy()
+            expected = model.properties_of_latent(mean)[0].numpy()
         assert list(predicted) == list(SIZES.properties)
         np.testing.assert_allclose(list(predicted.values()), expected, atol=2e-5, rtol=1e-5)
     assert predict_mofs(model, []) == []

@@ -15,12 +15,21 @@ from torch import Tensor
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.errors import UsageError
 from crystaltool.lattice import k_to_matrix, matrix_to_k
+from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.draws import draw_item, draw_noise
 from crystaltool.models.mofdiff.model import Denoised, MOFDiff
 from crystaltool.models.mofdiff.properties import predict_mofs
 from crystaltool.models.mofdiff.reverse import LARGEST_LOG_CHANGE, RESULT_GRID, CoarseSample
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
-from crystaltool.models.mofdiff.sampling import Decoded, find_blocks, place_blocks, sample_mofdiff
+from crystaltool.models.mofdiff.sampling import (
+    Decoded,
+    choose_decodings,
+    decode_sample,
+    find_blocks,
+    place_blocks,
+    sample_mofdiff,
+    to_coarse,
+)
 from crystaltool.models.mofdiff.targets import Target, parse_target
 from crystaltool.mof.blocks import MAX_BLOCKS, METAL, assert_block, assert_coarse
 from tests.models.mofdiff.tiny import SIZES, random_model, small_library
@@ -243,11 +252,12 @@ def test_an_exact_denoiser_is_followed_to_the_data(model: MOFDiff, exact: Exact,
 
 def test_given_embeddings_are_held(model: MOFDiff, exact: Exact, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the network sees of them is themselves with the noise of each time, whatever it says."""
-    seen = []
+    seen, times = [], []
 
     def watched(*arguments: Tensor) -> Denoised:
         e, t = arguments[3], arguments[5]
         seen.append((e - 7.0) / model.sigmas(t)[1][:, None, None])
+        times.append(float(t[0]))
         return exact(*arguments)
 
     monkeypatch.setattr(model, "denoise", watched)
@@ -258,6 +268,8 @@ def test_given_embeddings_are_held(model: MOFDiff, exact: Exact, monkeypatch: py
     assert len(seen) == 10
     for scaled in seen:
         assert float(scaled.std()) == pytest.approx(1.0, abs=0.25)
+        assert float(scaled.mean()) == pytest.approx(0.0, abs=0.25)
+    assert (times[0], times[-1]) == (1.0, config.last_time) and min(times) == config.last_time
 
 
 def test_calls_are_as_many_as_asked_for(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +281,7 @@ def test_calls_are_as_many_as_asked_for(model: MOFDiff, monkeypatch: pytest.Monk
         sampled(model, 2, config=replace(FEW, calls=9, placings=placings))
         assert len(made) == 18  # the decodings of all items are placed as one batch
     usual = SamplerConfig()
-    assert usual.calls * (1 + usual.placings) <= 100
+    assert usual.calls * (1 + usual.placings) <= 100  # network calls a MOF
 
 
 def test_a_network_that_asks_for_impossible_cells_gets_possible_ones(model: MOFDiff) -> None:
@@ -307,7 +319,7 @@ def test_the_latent_is_the_best_of_its_draws(model: MOFDiff, target: Target) -> 
         noise = torch.from_numpy(draw_item(model, 0, index, FEW.draws).latent)
         with torch.no_grad():
             latents = model.draw_latent(noise, FEW.latent_steps)
-            values = model.promised_properties(latents)[:, column]
+            values = model.properties_of_latent(latents)[:, column]
         best = int(values.argmax() if target.value is None else (values - target.value).abs().argmin())
         assert len(set(values.tolist())) > 1
         torch.testing.assert_close(z[index], latents[best], atol=1e-9, rtol=0)
@@ -316,7 +328,7 @@ def test_the_latent_is_the_best_of_its_draws(model: MOFDiff, target: Target) -> 
 def test_more_draws_come_nearer(model: MOFDiff) -> None:
     column = SIZES.properties.index("co2_wc")
     found = [
-        float(model.promised_properties(z)[:, column].detach().mean())
+        float(model.properties_of_latent(z)[:, column].detach().mean())
         for draws, target in ((1, None), (4, Target("co2_wc", None)), (40, Target("co2_wc", None)))
         for _, z in [found_blocks(model, range(6), replace(FEW, calls=2, draws=draws), target)]
     ]
@@ -332,14 +344,41 @@ def test_predicted_values_are_those_of_the_decoded_mof(model: MOFDiff, eight: li
 
 
 def test_under_a_target_the_decodings_that_suit_it_are_kept(model: MOFDiff) -> None:
-    target, config = Target("density", None), replace(FEW, calls=3, draws=1)
-    plain, chosen = (sampled(model, 6, config=replace(config, surplus=surplus), target=target) for surplus in (1, 6))
+    """The best of three times as many, in the order in which they came."""
+    target, library, config = Target("density", None), small_library(), replace(FEW, surplus=6)
+    left_out = 0
+    for index, sample in enumerate(found_blocks(model, range(6), config)[0]):
+        every = decode_sample(sample, library, config, draw_item(model, 0, index, 1).decoding, 30)
+        rng = draw_item(model, 0, index, 1).decoding
+        kept = [tuple(choice.rows) for choice in choose_decodings(model, sample, library, config, rng, target)]
+        values = predict_mofs(model, [to_coarse(sample, library, choice) for choice in every])
+        densities = {tuple(choice.rows): value["density"] for choice, value in zip(every, values, strict=True)}
+        assert [rows for rows in densities if rows in kept] == kept and len(kept) == min(5, len(every))
+        others = [value for rows, value in densities.items() if rows not in kept]
+        assert not others or max(others) <= min(densities[rows] for rows in kept)
+        left_out += len(others)
+    assert left_out > 10
 
-    def best_rows(item: list[Decoded]) -> set[tuple[int, ...]]:
-        return {decoded.rows for decoded in item}
 
-    assert all(len(few) == len(many) for few, many in zip(plain, chosen, strict=True))
-    assert any(best_rows(few) != best_rows(many) for few, many in zip(plain, chosen, strict=True))
+def test_an_element_that_the_library_lacks_is_not_asked_for(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = []
+    for needed in ((6,), (6, 92)):
+        monkeypatch.setattr("crystaltool.models.mofdiff.sampling.NEEDED", needed)
+        items.append(sampled(model, 3))
+    assert any(items[0]) and not small_library().containing(92).any()
+    assert_same_bits(*items)
+
+
+def test_items_that_cannot_be_decoded_are_empty(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = small_library()
+    monkeypatch.setattr(Library, "containing", lambda self, number: np.arange(len(self)) == len(self) + number - 7)
+    items = list(sample_mofdiff(model, library, range(8), 0, FEW, 8))
+    more = list(sample_mofdiff(model, library, range(8), 0, FEW, 3, Target("density", 1.0)))
+    one = list(sample_mofdiff(model, library, range(8), 0, replace(FEW, candidates=1), 8))
+    assert [] in items and [] in more
+    assert [bool(item) for item in items] == [bool(item) for item in one]
+    for item in [*items, *more]:
+        assert all(len(library) - 1 in decoded.rows for decoded in item)
 
 
 def test_targets_as_text() -> None:
