@@ -23,8 +23,7 @@ class SamplerConfig:
         placings: decodings whose blocks the denoiser places, at most; further ones take these places in turn.
         penalties: what a further distinct block costs, for the first decodings; the others take them in turn.
         spread: deviation of denoised embeddings that decoding reckons with.
-        draws: latents drawn for each sample under a target, of which the best is decoded. surplus: times `candidates`
-            that it is decoded then, to keep those that are predicted to suit the target best.
+        draws: latents drawn for each sample under a target, of which the best is decoded.
 
     Raises:
         UsageError: on a number outside its range.
@@ -41,10 +40,9 @@ class SamplerConfig:
     penalties: tuple[float, ...] = (20.0, 60.0)
     spread: float = 0.5
     draws: int = 64
-    surplus: int = 3
 
     def __post_init__(self) -> None:
-        least = {"calls": 2} | dict.fromkeys(("latent_steps", "candidates", "placings", "draws", "surplus"), 1)
+        least = {"calls": 2} | dict.fromkeys(("latent_steps", "candidates", "placings", "draws"), 1)
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least {smallest}")

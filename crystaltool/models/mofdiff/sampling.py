@@ -18,7 +18,7 @@ from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.decoding import Choice, decode, place_scores
 from crystaltool.models.mofdiff.draws import ItemDraws, Noise, draw_item, draw_noise, item_name
 from crystaltool.models.mofdiff.model import MOFDiff
-from crystaltool.models.mofdiff.properties import nearest_to_target, predict_mofs
+from crystaltool.models.mofdiff.properties import predict_mofs
 from crystaltool.models.mofdiff.reverse import (
     RESULT_GRID,
     CoarseSample,
@@ -84,16 +84,16 @@ class Decoded:
 
 
 def decode_sample(
-    sample: CoarseSample, library: Library, config: SamplerConfig, rng: np.random.Generator, n: int
+    sample: CoarseSample, library: Library, config: SamplerConfig, rng: np.random.Generator
 ) -> list[Choice]:
-    """At most `n` decodings of a sample, best first; none if no choice was found."""
+    """At most `config.candidates` decodings of a sample, best first; none if no choice was found."""
     kinds, connections = library.kinds, library.n_connections
     scores = place_scores(
         sample.embeddings, sample.kinds, sample.connections, library.embeddings, kinds, connections, config.spread
     )
     scores = np.round(scores / RESULT_GRID) * RESULT_GRID
     needed = [members for members in map(library.containing, NEEDED) if members.any()]
-    temperature = config.candidate_temperature
+    n, temperature = config.candidates, config.candidate_temperature
     return list(decode(scores, kinds, connections, config.penalties, n, rng, temperature, needed))
 
 
@@ -127,8 +127,7 @@ def sample_mofdiff(
         noise = [draw_noise(model, config, seed, index, 0) for index in part]
         found, z = find_blocks(model, draws, noise, config, target)
         choices = [
-            choose_decodings(model, sample, library, config, draw.decoding, target)
-            for sample, draw in zip(found, draws, strict=True)
+            decode_sample(sample, library, config, draw.decoding) for sample, draw in zip(found, draws, strict=True)
         ]
         placed = place_decodings(model, z, choices, library, seed, part, config)
         for index, some, places in zip(part, choices, placed, strict=True):
@@ -139,22 +138,6 @@ def sample_mofdiff(
                     zip(mofs, some, predict_mofs(model, mofs), strict=True)
                 )
             ]
-
-
-def choose_decodings(
-    model: MOFDiff,
-    sample: CoarseSample,
-    library: Library,
-    config: SamplerConfig,
-    rng: np.random.Generator,
-    target: Target | None,
-) -> list[Choice]:
-    """At most `config.candidates` decodings of a sample; under a target those that suit it best of a longer list."""
-    if target is None:
-        return decode_sample(sample, library, config, rng, config.candidates)
-    found = decode_sample(sample, library, config, rng, config.candidates * config.surplus)
-    mofs = [to_coarse(sample, library, choice) for choice in found]
-    return [found[row] for row in nearest_to_target(model, mofs, target, config.candidates)]
 
 
 def place_decodings(

@@ -22,10 +22,6 @@ class Target:
     name: str
     value: float | None
 
-    def merit(self, predicted: Tensor) -> Tensor:
-        """How good predicted values of the property are, the higher the better; of the same shape."""
-        return predicted if self.value is None else -(predicted - self.value).abs()
-
 
 def parse_target(text: str, names: Sequence[str]) -> Target:
     """`co2_wc=3.0` or `co2_wc=max`.
@@ -55,4 +51,5 @@ def choose_latent(model: MOFDiff, z: Tensor, target: Target | None) -> Tensor:
         return z[:, 0]
     column = model.config.properties.index(target.name)
     values = model.properties_of_latent(z.flatten(0, 1))[:, column].view(z.shape[:2])
-    return z[torch.arange(len(z), device=z.device), target.merit(values).argmax(1)]
+    merit = values if target.value is None else -(values - target.value).abs()
+    return z[torch.arange(len(z), device=z.device), merit.argmax(1)]

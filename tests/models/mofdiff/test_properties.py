@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from crystaltool.models.mofdiff.model import MOFDiff
-from crystaltool.models.mofdiff.properties import nearest_to_target, predict_mofs
-from crystaltool.models.mofdiff.targets import Target
+from crystaltool.models.mofdiff.properties import predict_mofs
 from crystaltool.mof.blocks import CoarseMOF
 from tests.models.mofdiff.tiny import SIZES, batch_of, random_model, small_data, small_table
 
@@ -52,15 +51,3 @@ def test_choice_of_cell_and_pose_do_not_enter(model: MOFDiff, mofs: list[CoarseM
     ]
     for one, other in zip(predict_mofs(model, mofs), predict_mofs(model, turned), strict=True):
         assert list(one.values()) == pytest.approx(list(other.values()), rel=1e-4, abs=1e-5)
-
-
-@pytest.mark.parametrize("target", [Target("co2_wc", None), Target("density", 0.9)], ids=["max", "value"])
-def test_those_nearest_to_a_target_in_the_order_they_came(
-    model: MOFDiff, mofs: list[CoarseMOF], target: Target
-) -> None:
-    values = np.array([predicted[target.name] for predicted in predict_mofs(model, mofs)])
-    far = -values if target.value is None else np.abs(values - target.value)
-    rows = nearest_to_target(model, mofs, target, 5)
-    assert rows == sorted(rows) and len(rows) == 5
-    assert far[rows].max() <= np.delete(far, rows).min()
-    assert nearest_to_target(model, mofs, target, 99) == list(range(len(mofs)))
