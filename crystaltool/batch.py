@@ -51,6 +51,12 @@ class Batch:
             moved[field.name] = value.to(device, dtype if value.is_floating_point() else None)
         return Batch(**moved)
 
+    def rows(self, chosen: Tensor, n_slots: int) -> Batch:
+        """Some crystals, their slots cut to the first `n_slots`; `chosen` holds indices, shape (n,)."""
+        values = {field.name: getattr(self, field.name)[chosen] for field in fields(self)}
+        padded = ("numbers", "position", "free_coords", "mask")
+        return Batch(**{name: value[:, :n_slots] if name in padded else value for name, value in values.items()})
+
     def replace(self, **changes: Tensor) -> Batch:
         """A copy with some fields changed."""
         return replace(self, **changes)

@@ -16,14 +16,16 @@ from torch import Tensor, nn
 
 from crystaltool.batch import Batch, symmetry_tensors
 from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
-from crystaltool.diffusion.schedules import geometric
+from crystaltool.diffusion.schedules import focused, geometric
 from crystaltool.errors import UsageError
 from crystaltool.lattice import HEXAGONAL_K1
+from crystaltool.models.symmcd.primitive import primitive_cells
 from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
 from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.geometry_denoiser import GeometryDenoiser
 from crystaltool.nn.layers import N_ELEMENTS
-from crystaltool.nn.periodic_pairs import orbit_pairs
+from crystaltool.nn.atom_denoiser import AtomDenoiser
+from crystaltool.nn.periodic_pairs import atom_pairs, orbit_pairs
 from crystaltool.nn.position_encoder import PositionEncoder, position_features
 from crystaltool.nn.site_denoiser import SiteDenoiser
 from crystaltool.symmetry.space_group import N_GROUPS, N_POSITIONS
@@ -38,7 +40,9 @@ class SymmCDConfig:
     Args:
         site_width, site_layers, site_heads, site_dropout: transformer of the sites.
         geometry_width, pair_width, geometry_layers: message passing of the geometry.
+        geometry_heads: attention heads of the network on atoms; 0 is the network on orbits of earlier checkpoints.
         cutoff: Angstrom. n_functions: radial functions up to the cutoff.
+        time_focus: half of the times of training lie between these two, the other half anywhere.
         coordinate_sigma: smallest and largest noise of the free coordinates, in units of their period.
         cell_sigma: smallest and largest noise of the standardised k.
 
@@ -55,6 +59,8 @@ class SymmCDConfig:
     geometry_layers: int = 4
     cutoff: float = 5.0
     n_functions: int = 16
+    geometry_heads: int = 0
+    time_focus: tuple[float, float] = (0.0, 1.0)
     coordinate_sigma: tuple[float, float] = (0.003, 0.5)
     cell_sigma: tuple[float, float] = (0.01, 10.0)
 
@@ -119,13 +125,12 @@ class SymmCD(nn.Module):
             config.site_heads,
             config.site_dropout,
         )
-        self.geometry = GeometryDenoiser(
-            PositionEncoder(config.geometry_width, *codes),
-            config.geometry_width,
-            config.pair_width,
-            config.geometry_layers,
-            config.n_functions,
-        )
+        encoder = PositionEncoder(config.geometry_width, *codes)
+        size = (config.geometry_width, config.pair_width, config.geometry_layers)
+        if config.geometry_heads:
+            self.geometry = AtomDenoiser(encoder, *size, config.geometry_heads, config.n_functions)
+        else:
+            self.geometry = GeometryDenoiser(encoder, *size, config.n_functions)
         self.register_buffer("noise_factor", factor, persistent=False)
         self.register_buffer("noise_inverse", inverse, persistent=False)
         self.register_buffer("primitive_atoms", symmetry.multiplicity / centring, persistent=False)
@@ -236,13 +241,6 @@ class SymmCD(nn.Module):
         # In the type of the weights: torch.where of two Python numbers would round to single precision.
         fixed[:, 0] = HEXAGONAL_K1 * ((system == 4) | (system == 5)).to(fixed.dtype)
         lattice = symmetric_lattice(torch.where(free_k, mean + scale * guess, fixed))
-        rotation = symmetry.rotation[batch.position]
-        representatives = (rotation @ u_t[..., None])[..., 0] + symmetry.translation[batch.position]
-        atoms, atom_slot = self._expand(batch, u_t)
-        pairs = orbit_pairs(
-            lattice, representatives, batch.mask, atoms, atom_slot, self.config.cutoff, self.config.n_functions
-        )
-        volume = torch.linalg.det(lattice)
         primitive = self.atoms(batch.position, batch.mask)
         n_atoms = (primitive * batch.mask).sum(1)
         cell = torch.cat(
@@ -253,17 +251,59 @@ class SymmCD(nn.Module):
             ],
             dim=1,
         )
+        if isinstance(self.geometry, AtomDenoiser):
+            pulled, k_output = self._by_atoms(batch, u_t, lattice, cell, sigma_u)
+        else:
+            pulled, k_output = self._by_orbits(batch, u_t, lattice, cell, sigma_u)
+        jacobian = lattice.transpose(1, 2)[:, None] @ symmetry.rotation[batch.position]
+        unused = torch.arange(3, device=self.device) >= symmetry.freedom[batch.position][..., None]
+        gram = jacobian.transpose(-1, -2) @ jacobian + torch.diag_embed(unused.to(jacobian.dtype))
+        move = torch.linalg.solve(gram, pulled[..., None])[..., 0]
+        volume = torch.linalg.det(lattice)
+        return move * volume[:, None, None] ** (1 / 3) * batch.mask[..., None], k_output * free_k
+
+    def _by_atoms(
+        self, batch: Batch, u_t: Tensor, lattice: Tensor, cell: Tensor, sigma_u: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors of the atoms pulled back to the free coordinates, mean over each orbit (B, M, 3); k (B, 6)."""
+        cells = primitive_cells(batch, self.symmetry())
+        frac = cells.atoms(u_t)
+        difference = frac[:, None] - frac[:, :, None]
+        pairs = atom_pairs(cells.basis @ lattice, difference, cells.mask, self.config.cutoff, self.config.n_functions)
+        with self.networks():
+            vectors, k_output = self.geometry(
+                batch.group,
+                batch.numbers,
+                batch.position,
+                cells.slot,
+                cells.mask,
+                cell,
+                sigma_u,
+                difference,
+                pairs,
+            )
+        jacobian = lattice.transpose(1, 2)[:, None] @ cells.rotation
+        pulled = (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0] * cells.mask[..., None]
+        sums = pulled.new_zeros(u_t.shape).scatter_add_(1, cells.slot[..., None].expand(-1, -1, 3), pulled)
+        return sums / self.atoms(batch.position, batch.mask)[..., None], k_output.to(self.dtype)
+
+    def _by_orbits(
+        self, batch: Batch, u_t: Tensor, lattice: Tensor, cell: Tensor, sigma_u: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors of the representatives pulled back to the free coordinates (B, M, 3), and k (B, 6)."""
+        rotation = self.symmetry().rotation[batch.position]
+        representatives = (rotation @ u_t[..., None])[..., 0] + self.symmetry().translation[batch.position]
+        atoms, atom_slot = self._expand(batch, u_t)
+        pairs = orbit_pairs(
+            lattice, representatives, batch.mask, atoms, atom_slot, self.config.cutoff, self.config.n_functions
+        )
+        primitive = self.atoms(batch.position, batch.mask)
         with self.networks():
             vectors, k_output = self.geometry(
                 batch.group, batch.numbers, batch.position, primitive, batch.mask, cell, sigma_u, pairs
             )
-        vectors, k_output = vectors.to(self.dtype), k_output.to(self.dtype)
         jacobian = lattice.transpose(1, 2)[:, None] @ rotation
-        unused = torch.arange(3, device=self.device) >= symmetry.freedom[batch.position][..., None]
-        gram = jacobian.transpose(-1, -2) @ jacobian + torch.diag_embed(unused.to(jacobian.dtype))
-        project = torch.linalg.solve(gram, jacobian.transpose(-1, -2))
-        move = (project @ vectors[..., None])[..., 0] * volume[:, None, None] ** (1 / 3)
-        return move * batch.mask[..., None], k_output * free_k
+        return (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0], k_output.to(self.dtype)
 
     def _expand(self, batch: Batch, u_t: Tensor) -> tuple[Tensor, Tensor]:
         """All atoms of the conventional cells and the flat slot of each; shapes (A, 3), (A,)."""
@@ -286,6 +326,7 @@ class SymmCD(nn.Module):
         n, device = len(batch.group), self.device
         t = (torch.rand(1, generator=generator, device=device) + torch.arange(n, device=device) / n) % 1.0
         t = t[torch.randperm(n, generator=generator, device=device)]
+        t = focused(t, *self.config.time_focus)
         sigma_u, sigma_k = geometric(t, *self.config.coordinate_sigma), geometric(t, *self.config.cell_sigma)
         noise = torch.randn(batch.free_coords.shape, generator=generator, device=device)
         step = self.coordinate_noise(batch, noise, sigma_u)
