@@ -122,6 +122,11 @@ class AtomDenoiser(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return self.near_in.weight.dtype
+
     def forward(
         self,
         group: Tensor,
@@ -158,7 +163,9 @@ class AtomDenoiser(nn.Module):
         far = torch.cat([phase.sin(), phase.cos()], dim=-1)
         alike = (slot[:, :, None] == slot[:, None, :]).long()
         alike = alike + torch.eye(slot.shape[1], device=slot.device, dtype=torch.long)
-        pair = self.near_in(near) + self.far_in(far) + self.same_orbit(alike)
+        # A product instead of a look-up: the gradient of few rows that are looked up very often is slow on GPUs.
+        relation = functional.one_hot(alike, 3).to(near.dtype) @ self.same_orbit.weight
+        pair = self.near_in(near) + self.far_in(far) + relation
         keys = torch.zeros(mask.shape, device=h.device, dtype=h.dtype).masked_fill(~mask, float("-inf"))[:, None, None]
         n_atoms = mask.sum(1).clamp(min=1).to(h.dtype)
         share = (mask[:, None, :] / n_atoms.sqrt()[:, None, None])[..., None]
@@ -168,7 +175,9 @@ class AtomDenoiser(nn.Module):
         there = mask[:, None, :, None]
         vectors = torch.einsum("bijn,bijnc->bic", self.force(pair) * there, pairs.vectors.to(pair.dtype))
         pull = (self.stress(pair) * there * mask[:, :, None, None]) / n_atoms[:, None, None, None]
-        xx, yy, zz, xy, xz, yz = torch.einsum("bijn,bijnc->bc", pull, pairs.tensors.to(pair.dtype)).unbind(-1)
+        # One sum over i, j and n at once would round differently from place to place in a batch.
+        stress = torch.einsum("bijn,bijnc->bic", pull, pairs.tensors.to(pair.dtype)).sum(1)
+        xx, yy, zz, xy, xz, yz = stress.unbind(-1)
         strain = torch.stack([xy, xz, yz, (xx - yy) / 2, (xx + yy - 2 * zz) / 6, (xx + yy + zz) / 3], dim=-1)
         mean = (h * mask[..., None]).sum(1) / n_atoms[:, None]
         return vectors + self.free_move(h), strain + self.cell_out(torch.cat([g, mean], dim=-1))

@@ -19,6 +19,7 @@ from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import focused, geometric
 from crystaltool.errors import UsageError
 from crystaltool.lattice import HEXAGONAL_K1
+from crystaltool.models.symmcd.blocks import in_blocks
 from crystaltool.models.symmcd.primitive import primitive_cells
 from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
 from crystaltool.nn.cells import symmetric_lattice
@@ -232,6 +233,16 @@ class SymmCD(nn.Module):
             u_t, k_t: noisy free coordinates and noisy standardised k.
             sigma_u, sigma_k: noise levels; shape (B,).
         """
+        at = batch.replace(free_coords=u_t)
+        if self.training or not self.config.geometry_heads:
+            return self._denoise(at, k_t, sigma_u, sigma_k)
+        n_atoms = (self.atoms(batch.position, batch.mask) * batch.mask).sum(1).long().tolist()
+        return in_blocks(self._denoise, at, n_atoms, k_t, sigma_u, sigma_k)
+
+    def _denoise(
+        self, batch: Batch, k_t: Tensor, sigma_u: Tensor, sigma_k: Tensor, size: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`denoise_geometry` at the free coordinates of the batch; `size` is what primitive cells are padded to."""
         symmetry = self.symmetry()
         mean, scale = self.cell_reference(batch)
         free_k = free_components(symmetry.system[batch.group])
@@ -252,9 +263,9 @@ class SymmCD(nn.Module):
             dim=1,
         )
         if isinstance(self.geometry, AtomDenoiser):
-            pulled, k_output = self._by_atoms(batch, u_t, lattice, cell, sigma_u)
+            pulled, k_output = self._by_atoms(batch, lattice, cell, sigma_u, size)
         else:
-            pulled, k_output = self._by_orbits(batch, u_t, lattice, cell, sigma_u)
+            pulled, k_output = self._by_orbits(batch, lattice, cell, sigma_u)
         jacobian = lattice.transpose(1, 2)[:, None] @ symmetry.rotation[batch.position]
         unused = torch.arange(3, device=self.device) >= symmetry.freedom[batch.position][..., None]
         gram = jacobian.transpose(-1, -2) @ jacobian + torch.diag_embed(unused.to(jacobian.dtype))
@@ -263,37 +274,32 @@ class SymmCD(nn.Module):
         return move * volume[:, None, None] ** (1 / 3) * batch.mask[..., None], k_output * free_k
 
     def _by_atoms(
-        self, batch: Batch, u_t: Tensor, lattice: Tensor, cell: Tensor, sigma_u: Tensor
+        self, batch: Batch, lattice: Tensor, cell: Tensor, sigma_u: Tensor, size: int | None
     ) -> tuple[Tensor, Tensor]:
-        """Vectors of the atoms pulled back to the free coordinates, mean over each orbit (B, M, 3); k (B, 6)."""
-        cells = primitive_cells(batch, self.symmetry())
-        frac = cells.atoms(u_t)
-        difference = frac[:, None] - frac[:, :, None]
-        pairs = atom_pairs(cells.basis @ lattice, difference, cells.mask, self.config.cutoff, self.config.n_functions)
+        """Vectors of the atoms pulled back to the free coordinates, mean over each orbit (B, M, 3); k (B, 6).
+
+        The network runs in the type of its own weights.
+        """
+        cells = primitive_cells(batch, self.symmetry(), size)
+        frac = cells.atoms(batch.free_coords)
+        difference = (frac[:, None] - frac[:, :, None]).to(self.geometry.dtype)
+        primitive = (cells.basis @ lattice).to(difference.dtype)
+        pairs = atom_pairs(primitive, difference, cells.mask, self.config.cutoff, self.config.n_functions)
+        known = (cell.to(difference.dtype), sigma_u.to(difference.dtype), difference, pairs)
         with self.networks():
             vectors, k_output = self.geometry(
-                batch.group,
-                batch.numbers,
-                batch.position,
-                cells.slot,
-                cells.mask,
-                cell,
-                sigma_u,
-                difference,
-                pairs,
+                batch.group, batch.numbers, batch.position, cells.slot, cells.mask, *known
             )
         jacobian = lattice.transpose(1, 2)[:, None] @ cells.rotation
         pulled = (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0] * cells.mask[..., None]
-        sums = pulled.new_zeros(u_t.shape).scatter_add_(1, cells.slot[..., None].expand(-1, -1, 3), pulled)
+        sums = torch.zeros_like(batch.free_coords).scatter_add_(1, cells.slot[..., None].expand(-1, -1, 3), pulled)
         return sums / self.atoms(batch.position, batch.mask)[..., None], k_output.to(self.dtype)
 
-    def _by_orbits(
-        self, batch: Batch, u_t: Tensor, lattice: Tensor, cell: Tensor, sigma_u: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _by_orbits(self, batch: Batch, lattice: Tensor, cell: Tensor, sigma_u: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of the representatives pulled back to the free coordinates (B, M, 3), and k (B, 6)."""
         rotation = self.symmetry().rotation[batch.position]
-        representatives = (rotation @ u_t[..., None])[..., 0] + self.symmetry().translation[batch.position]
-        atoms, atom_slot = self._expand(batch, u_t)
+        representatives = (rotation @ batch.free_coords[..., None])[..., 0] + self.symmetry().translation[batch.position]
+        atoms, atom_slot = self._expand(batch)
         pairs = orbit_pairs(
             lattice, representatives, batch.mask, atoms, atom_slot, self.config.cutoff, self.config.n_functions
         )
@@ -305,7 +311,7 @@ class SymmCD(nn.Module):
         jacobian = lattice.transpose(1, 2)[:, None] @ rotation
         return (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0], k_output.to(self.dtype)
 
-    def _expand(self, batch: Batch, u_t: Tensor) -> tuple[Tensor, Tensor]:
+    def _expand(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """All atoms of the conventional cells and the flat slot of each; shapes (A, 3), (A,)."""
         symmetry = self.symmetry()
         slots = batch.mask.reshape(-1).nonzero()[:, 0]
@@ -314,7 +320,7 @@ class SymmCD(nn.Module):
         atom_slot = slots.repeat_interleave(count)
         within = torch.arange(len(atom_slot), device=self.device) - (count.cumsum(0) - count).repeat_interleave(count)
         member = symmetry.first_orbit[position].repeat_interleave(count) + within
-        u = u_t.reshape(-1, 3)[atom_slot]
+        u = batch.free_coords.reshape(-1, 3)[atom_slot]
         return (symmetry.orbit_rotation[member] @ u[..., None])[..., 0] + symmetry.orbit_translation[member], atom_slot
 
     def coordinate_noise(self, batch: Batch, unit_noise: Tensor, sigma_u: Tensor) -> Tensor:
