@@ -2,9 +2,9 @@
 
 Asymmetric units hide what matters from a network: which way a neighbour lies, and that several neighbours are images of
 one orbit. So messages run between single atoms. What a pair is told is complete for one crystal in the setting of its
-group: sines and cosines of the fractional difference (the far view, which survives much noise), and sums over all images
-within the cutoff of radial functions, unit vectors and their outer products (the near view). Both stand in the axes of
-the cell, which the setting of the space group fixes; the result is averaged over the operations of each orbit.
+group: sines and cosines of the fractional difference (the far view, which survives much noise), and sums over all
+images within the cutoff of radial functions, unit vectors and their outer products (the near view). Both stand in the
+axes of the cell, which the setting of the space group fixes; the result is averaged over the operations of each orbit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crystaltool.nn.layers import ElementEmbedding, NoiseEmbedding, mlp
+from crystaltool.nn.layers import ElementEmbedding, NoiseEmbedding
 from crystaltool.nn.periodic_pairs import OrbitPairs
 from crystaltool.nn.position_encoder import PositionEncoder
 
@@ -33,9 +33,8 @@ def wave_vectors() -> Tensor:
     """Integer vectors k, one of each pair k and -k; shape (W, 3)."""
     span = range(-LARGEST_WAVE, LARGEST_WAVE + 1)
     half = [k for k in itertools.product(span, span, span) if k > (0, 0, 0)]
-    axial = [
-        tuple(n * (i == axis) for i in range(3)) for n in range(LARGEST_WAVE + 1, LONGEST_AXIAL_WAVE + 1) for axis in range(3)
-    ]
+    long = range(LARGEST_WAVE + 1, LONGEST_AXIAL_WAVE + 1)
+    axial = [tuple(n * (i == axis) for i in range(3)) for n in long for axis in range(3)]
     return torch.tensor(half + axial, dtype=torch.float32)
 
 
@@ -74,9 +73,7 @@ class AtomBlock(nn.Module):
         scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = self.modulation(g)[:, None].chunk(6, dim=-1)
         x = self.norm(h) * (1 + scale_1) + shift_1
         left, right = self.left(x), self.right(x)
-        message = self.edge(
-            functional.silu(self.pair_norm(pair).to(left.dtype) + left[:, :, None] + right[:, None, :])
-        )
+        message = self.edge(functional.silu(self.pair_norm(pair).to(left.dtype) + left[:, :, None] + right[:, None, :]))
         pair = pair + message
         q, k, v = self.qkv(x).view(n, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         bias = self.bias(message).permute(0, 3, 1, 2) + keys.to(message.dtype)
@@ -117,8 +114,9 @@ class AtomDenoiser(nn.Module):
         self.free_move = nn.Linear(width, 3)
         self.force = nn.Linear(pair_width, n_functions)
         self.stress = nn.Linear(pair_width, n_functions)
-        self.cell_out = mlp(2 * width, width, 6)
-        for last in (self.free_move, self.force, self.stress, self.cell_out[-1]):
+        cell_last = nn.Linear(width, 6)
+        self.cell_out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), cell_last)
+        for last in (self.free_move, self.force, self.stress, cell_last):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
@@ -156,9 +154,8 @@ class AtomDenoiser(nn.Module):
         h = orbit.gather(1, slot[..., None].expand(-1, -1, orbit.shape[-1])) + g[:, None]
         g = functional.silu(g)
         counts = pairs.counts
-        near = torch.cat(
-            [counts * 0.5, (1.0 + counts).log(), pairs.vectors.flatten(-2) * 0.7, pairs.tensors.flatten(-2) * 0.7], dim=-1
-        )
+        directed = [pairs.vectors.flatten(-2) * 0.7, pairs.tensors.flatten(-2) * 0.7]
+        near = torch.cat([counts * 0.5, (1.0 + counts).log(), *directed], dim=-1)
         phase = 2 * math.pi * (difference @ self.waves.T)
         far = torch.cat([phase.sin(), phase.cos()], dim=-1)
         alike = (slot[:, :, None] == slot[:, None, :]).long()

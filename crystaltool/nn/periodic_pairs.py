@@ -185,8 +185,9 @@ def atom_pairs(lattice: Tensor, difference: Tensor, mask: Tensor, cutoff: float,
     n_images = width.prod(1)
     crystal = torch.arange(n, device=device).repeat_interleave(n_images)
     index = torch.arange(len(crystal), device=device) - (n_images.cumsum(0) - n_images)[crystal]
-    w = width[crystal]
-    cells = torch.stack([index // (w[:, 1] * w[:, 2]), index // w[:, 2] % w[:, 1], index % w[:, 2]], dim=1) - reach[crystal]
+    _, second, third = width[crystal].unbind(1)
+    place = torch.stack([index // (second * third), index // third % second, index % third], dim=1)
+    cells = place - reach[crystal]
     shift = (cells.to(lattice.dtype)[:, None] @ lattice[crystal])[:, 0]
     wrapped = difference - difference.round()
     moved = (wrapped.flatten(1, 2) @ lattice).view(n, m, m, 3)

@@ -187,7 +187,9 @@ def test_checkpoints_of_every_format_load_and_compute_what_they_did(archive: Pat
     expected = json.loads(COMPUTED.read_text())[archive.name]
     assert stored["crystaltool_format"] <= FORMAT_VERSION and found.keys() == expected.keys()
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-8, err_msg=name)
+        single = stored["config"]["model"].get("geometry_heads", 0) > 0
+        rtol, atol = (1e-4, 1e-5) if single else (1e-6, 1e-8)
+        np.testing.assert_allclose(found[name], values, rtol=rtol, atol=atol, err_msg=name)
 
 
 def test_there_is_a_checkpoint_of_every_format() -> None:

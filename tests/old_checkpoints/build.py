@@ -14,7 +14,7 @@ import io
 import json
 import tarfile
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +33,14 @@ from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import Statistics
 from crystaltool.training.checkpoint import FORMAT_VERSION, save_model
 
-MODELS = ("symmcd", "blocks", "mofdiff")
+MODELS = ("symmcd", "symmcd-atoms", "blocks", "mofdiff")
 OLD = Path(__file__).resolve().parent
 COMPUTED = OLD / "computed.json"
 SIZES = SymmCDConfig(
     site_width=8, site_layers=1, site_heads=2, geometry_width=8, pair_width=8, geometry_layers=1, n_functions=4
 )
-
+ATOM_SIZES = replace(SIZES, geometry_heads=2)
+"""The geometry on single atoms, in float32 once it is loaded."""
 
 BLOCK_SIZES = BlockEncoderConfig(width=8, pair_width=4, n_layers=2, n_near_layers=1, n_functions=4, projection=8)
 COARSE_SIZES = MOFDiffConfig(
@@ -193,7 +194,7 @@ def computed(folder: Path) -> dict[str, list[float]]:
 
 def make(model: str, folder: Path) -> None:
     """A tiny checkpoint of the present format."""
-    record: dict[str, object] = {"model": model, "data": "made up"}
+    record: dict[str, object] = {"model": model.removesuffix("-atoms"), "data": "made up"}
     if model == "blocks":
         statistics = {"embedding_mean": torch.full((32,), 0.5), "embedding_scale": torch.full((32,), 0.25)}
         sizes, tensors = BLOCK_SIZES, coarse_parameters(BlockEncoder(BLOCK_SIZES)) | statistics
@@ -209,7 +210,8 @@ def make(model: str, folder: Path) -> None:
         sizes, tensors = COARSE_SIZES, coarse_parameters(MOFDiff(COARSE_SIZES)) | statistics
         record |= {"encoder_sha256": "e" * 64, "sampler": {"calls": 9}}
     else:
-        sizes, tensors = SIZES, coarse_weights(SymmCD(SIZES))
+        sizes = ATOM_SIZES if model == "symmcd-atoms" else SIZES
+        tensors = coarse_weights(SymmCD(sizes))
     save_model(folder, {**record, "config": {"model": asdict(sizes)}}, tensors)
 
 

@@ -1,8 +1,8 @@
 """Crystals in blocks of fixed shapes, so that what a network says of one does not depend on the others.
 
-A matrix product over another number of rows may round differently, and after some forty calls the last digits of a crystal
-would be its first ones. So the network on atoms, which runs in single precision, always sees the same number of crystals,
-padded to the same number of atoms; a crystal's own size alone decides which.
+A matrix product over another number of rows may round differently, and after some forty calls the last digits of a
+crystal would be its first ones. So the network on atoms, which runs in single precision, always sees the same number of
+crystals, padded to the same number of atoms; a crystal's own size alone decides which.
 """
 
 from __future__ import annotations

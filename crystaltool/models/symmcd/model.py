@@ -22,10 +22,10 @@ from crystaltool.lattice import HEXAGONAL_K1
 from crystaltool.models.symmcd.blocks import in_blocks
 from crystaltool.models.symmcd.primitive import primitive_cells
 from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
+from crystaltool.nn.atom_denoiser import AtomDenoiser
 from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.geometry_denoiser import GeometryDenoiser
 from crystaltool.nn.layers import N_ELEMENTS
-from crystaltool.nn.atom_denoiser import AtomDenoiser
 from crystaltool.nn.periodic_pairs import atom_pairs, orbit_pairs
 from crystaltool.nn.position_encoder import PositionEncoder, position_features
 from crystaltool.nn.site_denoiser import SiteDenoiser
@@ -263,7 +263,7 @@ class SymmCD(nn.Module):
             dim=1,
         )
         if isinstance(self.geometry, AtomDenoiser):
-            pulled, k_output = self._by_atoms(batch, lattice, cell, sigma_u, size)
+            pulled, k_output = self._by_atoms(self.geometry, batch, lattice, cell, sigma_u, size)
         else:
             pulled, k_output = self._by_orbits(batch, lattice, cell, sigma_u)
         jacobian = lattice.transpose(1, 2)[:, None] @ symmetry.rotation[batch.position]
@@ -274,7 +274,7 @@ class SymmCD(nn.Module):
         return move * volume[:, None, None] ** (1 / 3) * batch.mask[..., None], k_output * free_k
 
     def _by_atoms(
-        self, batch: Batch, lattice: Tensor, cell: Tensor, sigma_u: Tensor, size: int | None
+        self, network: AtomDenoiser, batch: Batch, lattice: Tensor, cell: Tensor, sigma_u: Tensor, size: int | None
     ) -> tuple[Tensor, Tensor]:
         """Vectors of the atoms pulled back to the free coordinates, mean over each orbit (B, M, 3); k (B, 6).
 
@@ -282,14 +282,12 @@ class SymmCD(nn.Module):
         """
         cells = primitive_cells(batch, self.symmetry(), size)
         frac = cells.atoms(batch.free_coords)
-        difference = (frac[:, None] - frac[:, :, None]).to(self.geometry.dtype)
+        difference = (frac[:, None] - frac[:, :, None]).to(network.dtype)
         primitive = (cells.basis @ lattice).to(difference.dtype)
         pairs = atom_pairs(primitive, difference, cells.mask, self.config.cutoff, self.config.n_functions)
         known = (cell.to(difference.dtype), sigma_u.to(difference.dtype), difference, pairs)
         with self.networks():
-            vectors, k_output = self.geometry(
-                batch.group, batch.numbers, batch.position, cells.slot, cells.mask, *known
-            )
+            vectors, k_output = network(batch.group, batch.numbers, batch.position, cells.slot, cells.mask, *known)
         jacobian = lattice.transpose(1, 2)[:, None] @ cells.rotation
         pulled = (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0] * cells.mask[..., None]
         sums = torch.zeros_like(batch.free_coords).scatter_add_(1, cells.slot[..., None].expand(-1, -1, 3), pulled)
@@ -297,8 +295,10 @@ class SymmCD(nn.Module):
 
     def _by_orbits(self, batch: Batch, lattice: Tensor, cell: Tensor, sigma_u: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of the representatives pulled back to the free coordinates (B, M, 3), and k (B, 6)."""
-        rotation = self.symmetry().rotation[batch.position]
-        representatives = (rotation @ batch.free_coords[..., None])[..., 0] + self.symmetry().translation[batch.position]
+        rotation, translation = (
+            table[batch.position] for table in (self.symmetry().rotation, self.symmetry().translation)
+        )
+        representatives = (rotation @ batch.free_coords[..., None])[..., 0] + translation
         atoms, atom_slot = self._expand(batch)
         pairs = orbit_pairs(
             lattice, representatives, batch.mask, atoms, atom_slot, self.config.cutoff, self.config.n_functions

@@ -22,7 +22,7 @@ PRIMITIVE_BASES = {
     "F": [[0, 1 / 2, 1 / 2], [1 / 2, 0, 1 / 2], [1 / 2, 1 / 2, 0]],
     "R": [[2 / 3, 1 / 3, 1 / 3], [-1 / 3, 1 / 3, 1 / 3], [-1 / 3, -2 / 3, 1 / 3]],
 }
-"""Rows: primitive vectors on the axes of the conventional cell (obverse setting for R; International Tables A, 2.1.1)."""
+"""Rows: primitive vectors on the axes of the conventional cell (R obverse; International Tables A, section 2.1.1)."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ def _primitive_members(device: str) -> tuple[Tensor, Tensor, Tensor]:
         rows = first[p] + np.arange(multiplicity[p])
         reduced = (translation[rows] / TRANSLATION_DENOMINATOR) @ inverse[p]
         reduced = np.round(reduced * TRANSLATION_DENOMINATOR).astype(int) % TRANSLATION_DENOMINATOR
-        _, chosen = np.unique(np.column_stack([rotation[rows].reshape(len(rows), 9), reduced]), axis=0, return_index=True)
+        _, chosen = np.unique(
+            np.column_stack([rotation[rows].reshape(len(rows), 9), reduced]), axis=0, return_index=True
+        )
         starts.append(len(members))
         counts.append(len(chosen))
         members += rows[np.sort(chosen)].tolist()

@@ -36,8 +36,8 @@ LARGEST_LOG_CHANGE = 2.0
 it has never seen must still span a volume. In the 27,038 crystals of MP-20 train the largest is 1.1."""
 
 FORWARD_SIZE, FORWARD_SIZE_OF_ATOMS = 32, 128
-"""Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less. The network
-on atoms makes blocks of its own of them, and wastes less of these if there are more to choose from."""
+"""Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less. The
+network on atoms makes blocks of its own of them, and wastes less of these if there are more to choose from."""
 
 LARGEST_SEED = 2**63 - 1
 """Seeds are half of a counter-based generator's key."""
