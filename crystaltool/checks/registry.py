@@ -101,13 +101,13 @@ class Plan:
     Args:
         inorganic, mof: names of the checks of each kind.
         kind: of all structures, None to recognise it.
-        by_identity: whether MOFs are compared by their identity rather than as crystals.
+        identities: whether the identity of every MOF is stated.
     """
 
     inorganic: tuple[str, ...]
     mof: tuple[str, ...]
     kind: str | None = None
-    by_identity: bool = True
+    identities: bool = False
 
     def of(self, block: CifBlock) -> tuple[str, tuple[str, ...]]:
         """The kind of a block, and the names of its checks."""

@@ -9,7 +9,7 @@ import typer
 
 from crystaltool.cli import options
 from crystaltool.cli.failures import report_failure
-from crystaltool.cli.session import Session
+from crystaltool.cli.session import STDIN, Session
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def command(
         typer.Option("--kind", metavar="inorganic|mof", help="Kind of all structures; recognised when not given."),
     ] = None,
     reference: Annotated[
-        Optional[str],  # noqa: UP045
+        Optional[list[str]],  # noqa: UP045
         typer.Option(
             "--reference",
             metavar="DATA",
-            help="Known structures (HDF5 of asym-unit or fragment, CIFs of MOFs): adds 'novel' and 'unique'.",
+            help="Known structures (any input that asym-unit reads, or HDF5 of fragment): adds 'novel' and 'unique';"
+            " repeat it to compare with several.",
         ),
     ] = None,
     pores: Annotated[
@@ -47,6 +48,7 @@ def command(
     pass_through: Annotated[bool, typer.Option("--pass", help="Write the blocks that pass, as they came.")] = False,
     fail_through: Annotated[bool, typer.Option("--fail", help="Write the blocks that fail, as they came.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even if structures fail.")] = False,
+    names: options.Naming = options.Names.block,
     output: options.Output = "-",
     overwrite: options.Overwrite = False,
     jobs: options.Jobs = 1,
@@ -84,43 +86,49 @@ def command(
 
     from crystaltool.checks.kind import KINDS
     from crystaltool.checks.registry import NOVEL, PORE_DIAMETER, UNIQUE, Plan, check_names, select
-    from crystaltool.evaluation.judge import Judgement, judge, knows_mofs, open_reference
+    from crystaltool.evaluation.judge import Judgement, judge, use_references
     from crystaltool.executor import map_pairs
 
     if kind is not None and kind not in KINDS:
         raise UsageError(f"--kind is {kind!r}, expected {' or '.join(KINDS)}")
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
-    inorganic, mof = (tuple(select(asked, reference is not None, each)) for each in KINDS)
+    inorganic, mof = (tuple(select(asked, bool(reference), each)) for each in KINDS)
     if pores:
         from crystaltool.checks.mof.pores import require_zeo
 
         require_zeo()
         mof = tuple(name for name in check_names() if name in (*mof, PORE_DIAMETER))
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
-    prepare, by_identity = None, True
-    if reference is not None and NOVEL in mof:
-        prepare = partial(open_reference, reference)
-        prepare()  # here too when workers do the work: a reference that cannot be read ends the run at once
-        by_identity = knows_mofs()
-    plan = Plan(inorganic, mof, kind, by_identity)
+    prepare = None
+    if reference and NOVEL in mof:
+        from crystaltool.checks.references import read_references
+
+        if STDIN in reference and STDIN in session.inputs(files):
+            raise UsageError("standard input cannot be both the structures and the reference")
+        prepare = partial(use_references, read_references(reference, kind, jobs, session, names == options.Names.file))
+    plan = Plan(inorganic, mof, kind, identities=as_json)
     seen = _Seen() if UNIQUE in mof else None
     tally: dict[str, list[int]] = {name: [0, 0] for name in [*check_names(), "all"]}
     n_through = 0
     with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
         if not (as_json or pass_through or fail_through):
             out.write("\t".join(COLUMNS) + "\n")
-        pairs = map_pairs(partial(judge, plan=plan), session.raw_blocks(files), jobs, prepare)
+        pairs = map_pairs(partial(judge, plan=plan), session.raw_blocks(files, names=names), jobs, prepare)
         with contextlib.closing(pairs):
             for raw, judgement in pairs:
                 progress.advance()
                 if not isinstance(judgement, Judgement):
                     report_failure(session, judgement, raw)
                     continue
+                if judgement.error:
+                    session.bad(judgement.error, raw)
                 if seen is not None:
                     judgement = judgement.add(seen.check_unique(judgement))
                 for verdict in judgement.verdicts:
                     tally[verdict.check][not verdict.passed] += 1
                 tally["all"][not judgement.passed] += 1
+                if judgement.error and (pass_through or fail_through):
+                    continue
                 if as_json:
                     out.write(judgement.json_line())
                 elif pass_through or fail_through:
@@ -129,7 +137,7 @@ def command(
                         out.write(raw.text, raw.name)
                 else:
                     _write_table(out, judgement)
-    if not quiet:
+    if not quiet and any(tally["all"]):
         from crystaltool.cli.summary import print_summary
 
         judged = {name: counts for name, counts in tally.items() if sum(counts) or name == "all"}
@@ -149,7 +157,7 @@ class _Seen:
 
     def check_unique(self, judgement: Judgement) -> Verdict:
         """Whether it differs from all earlier ones."""
-        if judgement.identity is None:
+        if judgement.identity is None or not judgement.by_identity:
             return self._crystals.check_unique(judgement.crystal, judgement.name)
         return self._mofs.check_unique(judgement.identity, judgement.name)
 
