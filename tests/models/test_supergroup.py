@@ -12,7 +12,8 @@ import torch
 from crystaltool.asymunit import AsymUnit, expand
 from crystaltool.batch import Batch
 from crystaltool.models.symmcd.model import SymmCD
-from crystaltool.models.symmcd.sampling import SamplerConfig, sample_symmcd
+from crystaltool.models.symmcd.request import Request
+from crystaltool.models.symmcd.sampling import SamplerConfig, plan_for, sample_symmcd
 from crystaltool.models.symmcd.supergroup import (
     break_supergroups,
     has_supergroup,
@@ -139,7 +140,8 @@ def untrained() -> SymmCD:
 
 def test_sampled_crystals_have_exactly_their_group(untrained: SymmCD) -> None:
     def sampled(attempts: int, batch_size: int = 30) -> list[AsymUnit]:
-        return list(sample_symmcd(untrained, range(30), HARD, 5, replace(FEW, attempts=attempts), batch_size))
+        plan = plan_for(untrained, Request(sg=tuple(HARD)))
+        return list(sample_symmcd(untrained, range(30), plan, 5, replace(FEW, attempts=attempts), batch_size))
 
     raw, kept = sampled(1), sampled(4)
     more = [has_supergroup(each) for each in raw]
@@ -164,5 +166,5 @@ def test_of_bad_attempts_the_least_bad_is_kept(untrained: SymmCD, monkeypatch: p
         return seen[-1:]
 
     monkeypatch.setattr("crystaltool.models.symmcd.sampling.to_units", to_units)
-    (kept,) = sample_symmcd(untrained, [0], [225], 0, replace(FEW, attempts=3), 1)
+    (kept,) = sample_symmcd(untrained, [0], plan_for(untrained, Request(sg=(225,))), 0, replace(FEW, attempts=3), 1)
     assert kept.name == "attempt 1"
