@@ -59,6 +59,7 @@ class Judgement:
                 "value": verdict.value,
                 "limit": verdict.limit,
                 "message": verdict.message,
+                **({} if verdict.judged else {"judged": False}),
             }
             for verdict in self.verdicts
         }
