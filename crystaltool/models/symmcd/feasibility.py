@@ -190,7 +190,9 @@ def _vectors(classes: SiteClasses, content: Content, n_orbits: int) -> Int[np.nd
         return every[(every.sum(1) == n_orbits) & (held >= content.fewest)]
     k, possible = _units(classes, content, n_orbits, atoms)
     k = k[possible[:, n_orbits]]
-    every = _bounded(classes, n_orbits + 1 - len(content.formula), int(k.max(initial=0)) * max(content.formula))
+    if len(k) == 0:
+        return np.zeros((0, len(classes.multiplicity)), dtype=np.int32)
+    every = _bounded(classes, n_orbits + 1 - len(content.formula), int(k.max()) * max(content.formula))
     held = every @ np.array(classes.multiplicity)
     order = np.argsort(held, kind="stable")
     every, held = every[order], held[order]
@@ -209,7 +211,7 @@ def _vectors(classes: SiteClasses, content: Content, n_orbits: int) -> Int[np.nd
             both = both[(both <= np.array(classes.capacity)).all(1)]
             sums = np.unique(both, axis=0)
         rows.append(sums[sums.sum(1) == n_orbits])
-    return np.concatenate(rows or [every[:0]])
+    return np.concatenate(rows)
 
 
 def _bounded(classes: SiteClasses, most_orbits: int, atoms: int) -> Int[np.ndarray, "n C"]:

@@ -123,7 +123,7 @@ class Plan:
         """Weight of each group: crystals that could be; without any, all its crystals if something can be."""
         if not self.has_conditions:
             return self.counts.sum(1)
-        seen = np.flatnonzero(self.counts.any(1))
+        seen = np.flatnonzero(self.counts.any(1)).tolist()
         share = np.zeros(N_GROUPS)
         for group in seen:
             share[group] = (self.counts[group] * self._possible(group, self._largest)).sum()

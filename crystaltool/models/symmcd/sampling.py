@@ -54,8 +54,9 @@ class SamplerConfig:
             lets later calls mend what earlier ones did (Karras et al., arXiv 2206.00364, algorithm 2).
         time_power: geometry calls lie at times t^time_power, t evenly spaced: above 1 more of them see little noise.
         position_temperature, element_temperature: below 1 sharpens the categorical draws.
-        site_candidates: choices of groups, positions and elements that an item is weighed from where a request asks for
-            more than groups; 1 takes the first.
+        site_candidates: choices of group, positions and elements of which an item takes one by its weight, where a
+            request asks for more than groups; 1 takes the first.
+        formula_candidates: the same where it asks for a formula, which few choices make likely.
         attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE`; 1 gives raw samples.
 
     Raises:
@@ -68,6 +69,7 @@ class SamplerConfig:
     position_temperature: float = 1.0
     element_temperature: float = 1.0
     site_candidates: int = 8
+    formula_candidates: int = 32
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -79,8 +81,8 @@ class SamplerConfig:
             raise UsageError(f"time_power is {self.time_power}, expected above 0")
         if self.attempts < 1:
             raise UsageError(f"{self.attempts} attempts at a structure, expected at least 1")
-        if self.site_candidates < 1:
-            raise UsageError(f"{self.site_candidates} candidates for the sites, expected at least 1")
+        if min(self.site_candidates, self.formula_candidates) < 1:
+            raise UsageError("site_candidates and formula_candidates must be at least 1")
 
     @property
     def temperatures(self) -> tuple[float, float]:
@@ -127,7 +129,8 @@ def draw_items(
     if not plan.has_conditions:
         return {i: draw_item(plan, seed, i, for_geometry, attempt) for i in indices}
     begun = {i: first[i].begun for i in indices} if first else {}
-    calls, n_candidates = (for_positions, for_elements), config.site_candidates if plan.weighs else 1
+    n = config.formula_candidates if plan.request.formula else config.site_candidates
+    calls, n_candidates = (for_positions, for_elements), n if plan.weighs else 1
     chosen = choose_sites(model, plan, indices, seed, attempt, begun, n_candidates, calls, config.temperatures)
     draws = {}
     for i, (candidate, sites) in chosen.items():

@@ -21,7 +21,7 @@ from crystaltool.models.symmcd.draws import CHOOSES, SiteDraws, draw_item, item_
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Choice, Plan, first_position
 
-LAST = 10**6
+LAST = 1e6
 """Place in the order of revealing behind all slots."""
 
 FORWARD_SIZE = 64
