@@ -157,5 +157,6 @@ def test_known_crystals(
 def test_large_cells_are_answered_and_too_many_ways_are_an_error() -> None:
     """Sums of 64 orbits are counted without listing them; listing has a limit that says so."""
     assert orbit_numbers(site_classes(229), Content(1, UNLIMITED, (1, 1, 3)), 64)[64]
+    assert Completions(site_classes(225), Content(12288, 12288), 64).vectors.tolist() == [[0, 0, 0, 0, 0, 0, 64]]
     with pytest.raises(OverflowError):
         Completions(site_classes(229), Content(1000, UNLIMITED), 60)
