@@ -37,8 +37,9 @@ LARGEST_LOG_CHANGE = 2.0
 """Denoised components of log(cell) stay this close to their mean, a factor of 7: what the network says of a group that
 it has never seen must still span a volume. In the 27,038 crystals of MP-20 train the largest is 1.1."""
 
-FORWARD_SIZE = 32
-"""Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less."""
+FORWARD_SIZE, FORWARD_SIZE_OF_ATOMS = 32, 128
+"""Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less. The network
+on atoms makes blocks of its own of them, and wastes less of these if there are more to choose from."""
 
 MIN_CALLS = 3
 """One call each for positions, elements and geometry."""
@@ -160,7 +161,8 @@ def sample_symmcd(
             draws = draw_items(model, plan, pending, seed, config, attempt, draws)
             # Items of like size share a forward pass; the order of the output does not change.
             order = sorted(pending, key=lambda i: draws[i].n_orbits)
-            for part in np.array_split(np.array(order), max(1, len(order) // FORWARD_SIZE)):
+            at_a_time = FORWARD_SIZE_OF_ATOMS if model.config.geometry_heads else FORWARD_SIZE
+            for part in np.array_split(np.array(order), max(1, len(order) // at_a_time)):
                 items = part.tolist()
                 names = [item_name(draws[i].group, seed, i) for i in items]
                 batch = sample_batch(model, [draws[i] for i in items], config).to("cpu")
