@@ -1,9 +1,9 @@
-"""Crystal structure prediction from the formula alone: `python benchmarks/structure_prediction.py --sample FILE`.
+"""Crystal structure prediction from the formula alone: `python benchmarks/structure_prediction.py -o FILE`.
 
-For structures of MP-20's test split, drawn at random, the composition of the primitive cell is given (formula and number
-of atoms, as DiffCSP, arXiv 2309.04475, has it) and nothing else; candidates are drawn from `sample symmcd`'s weights.
-Match rate: share of structures that a candidate matches by pymatgen's StructureMatcher (ltol 0.3, stol 0.5, angle_tol
-10); RMSE: mean over matched structures of the best candidate's root mean square displacement over (V / N)^(1/3).
+For structures of MP-20's test split, drawn at random, the composition of the primitive cell is given (formula and
+number of atoms, as DiffCSP, arXiv 2309.04475, has it) and nothing else; samples are drawn from SymmCD's weights.
+Match rate: share of structures that a sample matches by pymatgen's StructureMatcher (ltol 0.3, stol 0.5, angle_tol
+10); RMSE: mean over matched structures of the best sample's root mean square displacement over (V / N)^(1/3).
 
 Each finished structure is a line of the JSON Lines file `-o`; a run that is started again goes on behind them. The
 order of the structures depends on `--seed` alone, so a larger `-n` continues a smaller one.
@@ -69,12 +69,12 @@ def request_of(crystal: Crystal, templates: Templates) -> Request:
 
 
 def predict(loaded: LoadedSymmCD, name: str, crystal: Crystal, seed: int, options: Any, templates: Templates) -> dict:
-    """One structure: distance of every candidate, None where it does not match."""
+    """One structure: distance of every sample, None where it does not match."""
     started = time.process_time()
     if crystal.numbers.max() > N_ELEMENTS:
         return {"name": name, "found": [None] * options.samples, "seconds": 0.0}
     plan = plan_for(loaded.model, request_of(crystal, templates))
-    sampler = replace(loaded.sampler, site_candidates=options.candidates)
+    sampler = replace(loaded.sampler, site_candidates=options.candidates, formula_candidates=options.candidates)
     units = list(sample_symmcd(loaded.model, range(options.samples), plan, seed, sampler, options.samples))
     seconds = time.process_time() - started
     truth, found = pymatgen_structure(crystal), []
@@ -113,8 +113,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=MP20)
     parser.add_argument("--model", default="symmcd")
     parser.add_argument("-n", type=int, default=50, help="structures")
-    parser.add_argument("--samples", type=int, default=5, help="candidates a structure")
-    parser.add_argument("--candidates", type=int, default=8, help="choices of sites that each is weighed from")
+    parser.add_argument("--samples", type=int, default=5, help="samples a structure")
+    parser.add_argument("--candidates", type=int, default=32, help="choices of sites that each is weighed from")
     parser.add_argument("--template", action="store_true", help="Wyckoff positions from the training data's templates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -129,6 +129,7 @@ def main() -> None:
     }
     lines = [json.loads(line) for line in options.output.read_text().splitlines()] if options.output.exists() else []
     if not lines:
+        lines = [settings]
         options.output.write_text(json.dumps(settings) + "\n")
     elif lines[0] != settings:
         parser.error(f"{options.output} is of another run: {lines[0]}")

@@ -51,6 +51,16 @@ class Batch:
             moved[field.name] = value.to(device, dtype if value.is_floating_point() else None)
         return Batch(**moved)
 
+    def rows(self, chosen: Tensor, n_slots: int) -> Batch:
+        """Some crystals, their slots cut or padded with empty ones to `n_slots`; `chosen` holds indices, shape (n,)."""
+        taken = {field.name: getattr(self, field.name)[chosen] for field in fields(self)}
+        missing = n_slots - self.mask.shape[1]
+        for name in ("numbers", "position", "free_coords", "mask"):
+            value = taken[name]
+            empty = value.new_zeros(len(value), max(missing, 0), *value.shape[2:])
+            taken[name] = torch.cat([value, empty], dim=1) if missing > 0 else value[:, :n_slots]
+        return Batch(**taken)
+
     def replace(self, **changes: Tensor) -> Batch:
         """A copy with some fields changed."""
         return replace(self, **changes)

@@ -34,6 +34,7 @@ class Settings:
     seed: int
     steps: int | None
     attempts: int | None
+    candidates: int | None
     device: str
     created: str | None
     command_line: str | None
@@ -98,7 +99,8 @@ def command(
             "--candidates",
             min=1,
             metavar="N",
-            help="Decodings of each MOF for `assemble` to choose from. mofdiff only.",
+            help="mofdiff: decodings of each MOF for `assemble` to choose from. symmcd, under conditions: choices of"
+            " sites of which each structure takes one by its weight. Default: the checkpoint's own.",
         ),
     ] = None,
     library: Annotated[
@@ -152,7 +154,7 @@ def command(
     others = (
         {f"--{name.replace('_', '-')}": value for name, value in {**wishes, **inorganic}.items()}
         if coarse
-        else {"--target": target, "--draws": draws, "--candidates": candidates, "--library": library}
+        else {"--target": target, "--draws": draws, "--library": library}
     )
     for option, value in others.items():
         if value is not None:
@@ -175,12 +177,16 @@ def command(
         seed=seed,
         steps=steps,
         attempts=attempts,
+        candidates=candidates,
         device=str(choose_device(device)),
         created=session.created,
         command_line=session.command_line if session.provenance else None,
     )
     loaded = load(settings.checkpoint, settings.device)
-    plan(settings)
+    if not plan(settings).weighs and candidates is not None:
+        raise UsageError(
+            "--candidates: there is nothing to weigh, no elements, formula or numbers of atoms are asked for"
+        )
     faulty: list[str] = []
     with session.writer(output, output_dir, overwrite, resume) as out, session.progress(n) as progress:
         todo = list(missing(loaded, settings, n, batch_size, out.has)) if resume else list(range(n))
@@ -234,7 +240,12 @@ def sampler(settings: Settings, loaded: LoadedSymmCD) -> SamplerConfig:
     """The checkpoint's settings with those that the options change."""
     from dataclasses import replace
 
-    changes = {"calls": settings.steps, "attempts": settings.attempts}
+    changes = {
+        "calls": settings.steps,
+        "attempts": settings.attempts,
+        "site_candidates": settings.candidates,
+        "formula_candidates": settings.candidates,
+    }
     return replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
 
 

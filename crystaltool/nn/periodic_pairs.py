@@ -165,3 +165,48 @@ def _pairs_within_crystals(mask: Tensor, atom_crystal: Tensor) -> tuple[Tensor, 
     start = count.cumsum(0) - count
     within = torch.arange(len(left), device=mask.device) - start.repeat_interleave(count)
     return left, first_atom[left // m] + within
+
+
+@torch.no_grad()
+def atom_pairs(lattice: Tensor, difference: Tensor, mask: Tensor, cutoff: float, n_functions: int) -> OrbitPairs:
+    """Pair sums of single atoms over all images within a cutoff, without a loop over crystals or shapes of cells.
+
+    Args:
+        lattice: rows in Angstrom; shape (B, 3, 3).
+        difference: fractional coordinates of b minus those of a; shape (B, N, N, 3).
+        mask: where an atom is; shape (B, N).
+        cutoff: Angstrom. n_functions: number of radial functions.
+    """
+    n, m = mask.shape
+    device = mask.device
+    heights = 1.0 / torch.linalg.inv(lattice).norm(dim=1)
+    reach = (cutoff / heights + 0.5).floor().clamp(max=MAX_IMAGES).long()
+    width = 2 * reach + 1
+    n_images = width.prod(1)
+    crystal = torch.arange(n, device=device).repeat_interleave(n_images)
+    index = torch.arange(len(crystal), device=device) - (n_images.cumsum(0) - n_images)[crystal]
+    w = width[crystal]
+    cells = torch.stack([index // (w[:, 1] * w[:, 2]), index // w[:, 2] % w[:, 1], index % w[:, 2]], dim=1) - reach[crystal]
+    shift = (cells.to(lattice.dtype)[:, None] @ lattice[crystal])[:, 0]
+    wrapped = difference - difference.round()
+    moved = (wrapped.flatten(1, 2) @ lattice).view(n, m, m, 3)
+    # An image cell farther than the cutoff and the longest difference holds no neighbour.
+    longest = moved.norm(dim=-1).flatten(1).amax(1)
+    kept = (shift.norm(dim=1) < cutoff + longest[crystal]).nonzero()[:, 0]
+    crystal, shift, home = crystal[kept], shift[kept], (cells[kept] == 0).all(1)
+    present = mask[:, :, None] & mask[:, None, :]
+    itself = torch.eye(m, dtype=torch.bool, device=device)
+    near = (moved[crystal] + shift[:, None, None]).square().sum(-1) < cutoff**2
+    near &= present[crystal] & ~(home[:, None, None] & itself)
+    image, a, b = near.nonzero(as_tuple=True)
+    pair = (crystal[image] * m + a) * m + b
+    vector = moved[crystal[image], a, b] + shift[image]
+    distance = vector.norm(dim=1)
+    unit = vector / (distance[:, None] + 1e-4)
+    angular = torch.cat(
+        [torch.ones_like(unit[:, :1]), unit, unit.square(), unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]], dim=1
+    )
+    basis = radial_basis(distance, cutoff, n_functions)
+    terms = (basis[:, :, None] * angular[:, None, :]).flatten(1)
+    sums = terms.new_zeros(n * m * m, terms.shape[1]).index_add_(0, pair, terms).view(n, m, m, n_functions, 10)
+    return OrbitPairs(sums[..., 0], sums[..., 1:4], sums[..., 4:])

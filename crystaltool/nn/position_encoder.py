@@ -66,8 +66,12 @@ class PositionEncoder(nn.Module):
     def positions(self, index: Tensor) -> Tensor:
         """Vectors of positions; the index P (one past the last) means hidden; shape (..., width)."""
         hidden = index == len(self.site_code)
-        known = self.position_map(torch.cat([self.site_code, self.geometry], dim=1))
-        known = nn.functional.embedding(index.masked_fill(hidden, 0), known)
+        found = index.masked_fill(hidden, 0)
+        if index.numel() < len(self.site_code):  # fewer vectors than positions: no need for all
+            known = self.position_map(torch.cat([self.site_code[found], self.geometry[found]], dim=-1))
+        else:
+            known = self.position_map(torch.cat([self.site_code, self.geometry], dim=1))
+            known = nn.functional.embedding(found, known)
         return known.masked_fill(hidden[..., None], 0.0) + self._rest(self.position_rest, index)
 
     def groups(self, index: Tensor) -> Tensor:

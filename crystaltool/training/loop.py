@@ -116,7 +116,11 @@ def train(
     device = next(module.parameters()).device
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(
-        trained.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
+        trained.values(),
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=config.weight_decay,
+        fused=device.type == "cuda",
     )
     ema = Ema(module, config.ema_decay)
     state_path, log_path = directory / STATE, directory / "metrics.jsonl"

@@ -27,6 +27,9 @@ SIZES = SymmCDConfig(
 )
 """A network that computes everything the shipped one does, in a hundredth of the time."""
 
+ATOM_SIZES = replace(SIZES, geometry_heads=2, cutoff=4.0)
+"""The same with the geometry on single atoms."""
+
 TOML = """
 [model]
 site_width = 16
@@ -91,10 +94,10 @@ def batch_of(units: list[AsymUnit] | AsymUnitTable, dtype: torch.dtype = torch.f
     return batch.replace(free_coords=torch.from_numpy(exact).to(dtype))
 
 
-def random_model(seed: int = 0, table: AsymUnitTable | None = None) -> SymmCD:
+def random_model(seed: int = 0, table: AsymUnitTable | None = None, sizes: SymmCDConfig = SIZES) -> SymmCD:
     """An untrained model in float64 in which no weight is zero, also not those that training starts from."""
     torch.manual_seed(seed)
-    model = SymmCD(SIZES, gather_statistics(table or textbook_table()))
+    model = SymmCD(sizes, gather_statistics(table or textbook_table()))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)

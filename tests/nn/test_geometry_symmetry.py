@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -13,7 +14,7 @@ from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.symmetry import space_group
 from crystaltool.symmetry.space_group import free_coordinate_maps, tables
-from tests.models.tiny import batch_of, random_model, random_unit
+from tests.models.tiny import ATOM_SIZES, batch_of, random_model, random_unit
 
 ROUNDING = 1e-8
 """Sums over neighbours in another order."""
@@ -24,7 +25,18 @@ def model() -> SymmCD:
     return random_model(2)
 
 
-def answer(batch: Batch, free_coords: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+@cache
+def atom_model() -> SymmCD:
+    return random_model(2, sizes=ATOM_SIZES)
+
+
+BOTH = pytest.mark.parametrize("model", [model, atom_model], ids=["orbits", "atoms"])
+Make = Callable[[], SymmCD]
+
+
+def answer(
+    batch: Batch, free_coords: torch.Tensor | None = None, model: Make = model
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Displacements of the free coordinates and update of k, all cells and noise levels alike."""
     u = batch.free_coords if free_coords is None else free_coords
     n = len(batch.group)
@@ -104,11 +116,12 @@ def coset(group: int, index: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
+@BOTH
 @pytest.mark.parametrize("group", [14, 62, 99, 147, 166, 186, 198, 229])
-def test_any_point_of_the_orbit_may_represent_it(group: int) -> None:
+def test_any_point_of_the_orbit_may_represent_it(group: int, model: Make) -> None:
     """Another free coordinate of the same orbit: the displacement turns along, cell and other orbits do not notice."""
     batch = with_every_position(group, seed=3, largest=16)
-    move, k = answer(batch)
+    move, k = answer(batch, model=model)
     first = int(tables()["first_position"][group - 1])
     n_changed = 0
     for turn in (1, 3, 5):
@@ -123,7 +136,7 @@ def test_any_point_of_the_orbit_may_represent_it(group: int) -> None:
             full[:d, :d] = torch.from_numpy(linear)
             linears.append(full)
             n_changed += bool(d) and not np.allclose(linear, np.eye(d))
-        turned, k_turned = answer(batch, u)
+        turned, k_turned = answer(batch, u, model)
         expected = move.clone()
         expected[:, 0] = (torch.stack(linears) @ move[:, 0, :, None])[..., 0]
         torch.testing.assert_close(turned, expected, atol=ROUNDING, rtol=ROUNDING)
@@ -131,10 +144,11 @@ def test_any_point_of_the_orbit_may_represent_it(group: int) -> None:
     assert n_changed and move.abs().max() > 1e-3
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("group", "axis"), [(1, [0.31, 0.17, -0.23]), (4, [0, 0.37, 0]), (99, [0, 0, 0.21]), (186, [0, 0, -0.4])]
 )
-def test_origin_shift_along_a_polar_axis_changes_nothing(group: int, axis: list[float]) -> None:
+def test_origin_shift_along_a_polar_axis_changes_nothing(group: int, axis: list[float], model: Make) -> None:
     rng = np.random.default_rng(4)
     last = len(space_group(group).positions) - 1
     batch = batch_of([random_unit(group, [last, 0, last], rng)])
@@ -143,15 +157,16 @@ def test_origin_shift_along_a_polar_axis_changes_nothing(group: int, axis: list[
     shift = torch.from_numpy(maps[batch.position[0].numpy()] @ np.array(axis))
     free = torch.arange(3) < model().symmetry().freedom[batch.position[0]][:, None]
     moved = batch.free_coords + (shift * free)[None]
-    before, after = answer(batch), answer(batch, moved)
+    before, after = answer(batch, model=model), answer(batch, moved, model)
     assert (moved - batch.free_coords).abs().max() > 0.1 and before[0].abs().max() > 1e-3
     for one, other in zip(before, after, strict=True):
         torch.testing.assert_close(one, other, atol=ROUNDING, rtol=ROUNDING)
 
 
-def test_whole_periods_change_nothing() -> None:
+@BOTH
+def test_whole_periods_change_nothing(model: Make) -> None:
     batch = with_every_position(62, seed=5)
     free = torch.arange(3) < model().symmetry().freedom[batch.position][..., None]
     steps = torch.randint(-2, 3, batch.free_coords.shape, generator=torch.Generator().manual_seed(0)) * free
-    for one, other in zip(answer(batch), answer(batch, batch.free_coords + steps), strict=True):
+    for one, other in zip(answer(batch, model=model), answer(batch, batch.free_coords + steps, model), strict=True):
         torch.testing.assert_close(one, other, atol=ROUNDING, rtol=ROUNDING)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from crystaltool.batch import Batch
-from crystaltool.models.symmcd.model import SymmCD
+from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import free_components
 from crystaltool.symmetry.space_group import N_POSITIONS
-from tests.models.tiny import batch_of, random_model, random_units, textbook_table
+from tests.models.tiny import ATOM_SIZES, SIZES, batch_of, random_model, random_units, textbook_table
 
 ROUNDING = 1e-9
 """float64 sums in another order, through a few layers."""
@@ -35,7 +35,12 @@ def sites(batch: Batch) -> Output:
     return {"slot position": logits.clamp(min=-1e3), "slot element": model().sites.element_logits(h)}
 
 
-def geometry(batch: Batch) -> Output:
+@cache
+def atom_model() -> SymmCD:
+    return random_model(sizes=ATOM_SIZES)
+
+
+def geometry(batch: Batch, model: Callable[[], SymmCD] = model) -> Output:
     """At noise levels that differ from crystal to crystal."""
     sigma = 0.01 + 0.002 * batch.group.double()
     mean, scale = model().cell_reference(batch)
@@ -44,7 +49,12 @@ def geometry(batch: Batch) -> Output:
     return {"slot move": move, "crystal k": k_output}
 
 
-NETWORKS = pytest.mark.parametrize("network", [sites, geometry], ids=["sites", "geometry"])
+def atoms(batch: Batch) -> Output:
+    """The geometry on single atoms."""
+    return geometry(batch, atom_model)
+
+
+NETWORKS = pytest.mark.parametrize("network", [sites, geometry, atoms])
 Network = Callable[[Batch], Output]
 
 
@@ -123,10 +133,10 @@ def test_every_input_matters(network: Network, batch: Batch) -> None:
         assert (one - there).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("part", ["sites", "geometry"])
-def test_gradients_are_finite_and_reach_every_weight(part: str) -> None:
+@pytest.mark.parametrize(("part", "sizes"), [("sites", SIZES), ("geometry", SIZES), ("geometry", ATOM_SIZES)])
+def test_gradients_are_finite_and_reach_every_weight(part: str, sizes: SymmCDConfig) -> None:
     """On the textbook crystals: one to sixteen orbits, positions without freedom, padded slots."""
-    network = random_model(1).float().train()
+    network = random_model(1, sizes=sizes).float().train()
     batch = batch_of(textbook_table(), torch.float32)
     for seed in range(3):  # a draw may hide no element or no position
         loss, _ = network.loss(batch, torch.Generator().manual_seed(seed), (part,))

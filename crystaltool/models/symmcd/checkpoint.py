@@ -13,7 +13,10 @@ from crystaltool.training.checkpoint import fill_model, load_model
 
 @dataclass(frozen=True)
 class LoadedSymmCD:
-    """Weights in float64 and evaluation mode, the sampler settings they were judged with, and their sha256."""
+    """Weights in evaluation mode, the sampler settings they were judged with, and their sha256.
+
+    Weights are in float64, those of a geometry network on atoms in float32: it is called in blocks of fixed shapes.
+    """
 
     model: SymmCD
     sampler: SamplerConfig
@@ -31,4 +34,6 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
         sizes = from_json(SymmCDConfig(), config["config"]["model"])
         sampler = from_json(SamplerConfig(), config.get("sampler", {}))
     model = fill_model(directory, lambda: SymmCD(sizes), tensors, device)
+    if sizes.geometry_heads:
+        model.geometry.float()
     return LoadedSymmCD(model, sampler, str(config["sha256"]))

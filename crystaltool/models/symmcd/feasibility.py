@@ -185,12 +185,13 @@ def _vectors(classes: SiteClasses, content: Content, n_orbits: int) -> Int[np.nd
     """Counts of orbits in each class, a row a way."""
     atoms = min(content.most, n_orbits * max(classes.multiplicity))
     if not content.formula:
-        every = _bounded(classes, n_orbits, atoms)
-        held = every @ np.array(classes.multiplicity)
-        return every[(every.sum(1) == n_orbits) & (held >= content.fewest)]
+        every = _bounded(classes, n_orbits, atoms, content.fewest)
+        return every[every.sum(1) == n_orbits]
     k, possible = _units(classes, content, n_orbits, atoms)
     k = k[possible[:, n_orbits]]
-    every = _bounded(classes, n_orbits + 1 - len(content.formula), int(k.max(initial=0)) * max(content.formula))
+    if len(k) == 0:
+        return np.zeros((0, len(classes.multiplicity)), dtype=np.int32)
+    every = _bounded(classes, n_orbits + 1 - len(content.formula), int(k.max()) * max(content.formula))
     held = every @ np.array(classes.multiplicity)
     order = np.argsort(held, kind="stable")
     every, held = every[order], held[order]
@@ -209,19 +210,20 @@ def _vectors(classes: SiteClasses, content: Content, n_orbits: int) -> Int[np.nd
             both = both[(both <= np.array(classes.capacity)).all(1)]
             sums = np.unique(both, axis=0)
         rows.append(sums[sums.sum(1) == n_orbits])
-    return np.concatenate(rows or [every[:0]])
+    return np.concatenate(rows)
 
 
-def _bounded(classes: SiteClasses, most_orbits: int, atoms: int) -> Int[np.ndarray, "n C"]:
-    """All counts of orbits in each class with at most that many orbits and atoms."""
+def _bounded(classes: SiteClasses, most_orbits: int, most: int, fewest: int = 0) -> Int[np.ndarray, "n C"]:
+    """All counts of orbits in each class, at most `most_orbits`, with `fewest` to `most` atoms; large classes first."""
     rows = np.zeros((1, 0), dtype=np.int32)
     for i, size in reversed(list(enumerate(classes.multiplicity))):
-        most = min(classes.capacity[i], most_orbits, atoms // size)
-        if len(rows) * (most + 1) > 4 * MOST_VECTORS:
+        n_here = min(classes.capacity[i], most_orbits, most // size)
+        if len(rows) * (n_here + 1) > 4 * MOST_VECTORS:
             raise OverflowError
-        rows = np.concatenate([np.insert(rows, 0, n, axis=1) for n in range(most + 1)])
-        sizes = np.array(classes.multiplicity[i:])
-        rows = rows[(rows.sum(1) <= most_orbits) & (rows @ sizes <= atoms)]
+        rows = np.concatenate([np.insert(rows, 0, n, axis=1) for n in range(n_here + 1)])
+        n_orbits, held = rows.sum(1), rows @ np.array(classes.multiplicity[i:])
+        still = (most_orbits - n_orbits) * (classes.multiplicity[i - 1] if i else 0)
+        rows = rows[(n_orbits <= most_orbits) & (held <= most) & (held + still >= fewest)]
     return rows
 
 

@@ -18,13 +18,17 @@ import torch
 from torch import Tensor
 
 from crystaltool.asymunit import AsymUnitTable
+from crystaltool.batch import Batch
 from crystaltool.errors import InputError, UsageError
 from crystaltool.io.hdf5 import read_asym_units
 from crystaltool.models.configuration import load_run, read_run
 from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import PARTS, SymmCD, SymmCDConfig
+from crystaltool.models.symmcd.primitive import primitive_sizes
 from crystaltool.models.symmcd.representation import MAX_ORBITS, gather_statistics, to_batch
+from crystaltool.models.symmcd.templates import TEMPLATES, table_templates, write_templates
 from crystaltool.nn.layers import N_ELEMENTS
+from crystaltool.training.checkpoint import replace_file
 from crystaltool.training.loop import LoopConfig
 from crystaltool.training.order import epoch_batches, n_batches
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
@@ -79,6 +83,8 @@ class SymmCDTask(Task[FitConfig]):
         self.table = t = read_asym_units(data)
         check_data(t)
         self.starts = np.cumsum(t.n_orbits) - t.n_orbits
+        self.whole: Batch | None = None
+        self.sizes = primitive_sizes(t) if config.model.geometry_heads else t.n_orbits
         self.n_batches = n_batches(len(t), config.batch_size)
         self.settings = {"batch_size": config.batch_size, "parts": config.parts}
         self.digest = digest((t.group, t.lattice, t.n_orbits, t.numbers, t.positions, t.free_coords))
@@ -93,12 +99,15 @@ class SymmCDTask(Task[FitConfig]):
         return load_symmcd(directory).model
 
     def batches(self, epoch: int) -> list[np.ndarray]:
-        return epoch_batches(self.table.n_orbits, self.config.batch_size, self.config.loop.seed, epoch)
+        return epoch_batches(self.sizes, self.config.batch_size, self.config.loop.seed, epoch)
 
     def loss(
         self, model: SymmCD, rows: np.ndarray, generator: torch.Generator, rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        return model(to_batch(self.table, rows, self.starts).to(model.device), generator, self.config.parts)
+        if self.whole is None or self.whole.group.device != model.device:
+            self.whole = to_batch(self.table, np.arange(len(self.table)), self.starts).to(model.device)
+        chosen = torch.as_tensor(rows, device=model.device)
+        return model(self.whole.rows(chosen, int(self.table.n_orbits[rows].max())), generator, self.config.parts)
 
     def validate(self, model: SymmCD) -> dict[str, float]:
         from crystaltool.models.symmcd.validation import validate_by_sampling
@@ -107,8 +116,13 @@ class SymmCDTask(Task[FitConfig]):
 
 
 def fit_symmcd(data: Path, directory: Path, config: FitConfig, **options: Unpack[RunOptions]) -> None:
-    """Train on an HDF5 data set of asymmetric units, as `asym-unit` writes it; directory and options as `run_task`."""
+    """Train on an HDF5 data set of asymmetric units, as `asym-unit` writes it; directory and options as `run_task`.
+
+    Beside the weights stand the templates of the data, for `sample --template train`.
+    """
     run_task(partial(SymmCDTask, data, config), directory, **options)
+    templates = table_templates(read_asym_units(data))
+    replace_file(directory / TEMPLATES, lambda path: write_templates(path, templates))
 
 
 def main(arguments: list[str]) -> int:

@@ -16,14 +16,17 @@ from torch import Tensor, nn
 
 from crystaltool.batch import Batch, symmetry_tensors
 from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
-from crystaltool.diffusion.schedules import geometric
+from crystaltool.diffusion.schedules import focused, geometric
 from crystaltool.errors import UsageError
 from crystaltool.lattice import HEXAGONAL_K1
+from crystaltool.models.symmcd.blocks import in_blocks
+from crystaltool.models.symmcd.primitive import primitive_cells
 from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
 from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.geometry_denoiser import GeometryDenoiser
 from crystaltool.nn.layers import N_ELEMENTS
-from crystaltool.nn.periodic_pairs import orbit_pairs
+from crystaltool.nn.atom_denoiser import AtomDenoiser
+from crystaltool.nn.periodic_pairs import atom_pairs, orbit_pairs
 from crystaltool.nn.position_encoder import PositionEncoder, position_features
 from crystaltool.nn.site_denoiser import SiteDenoiser
 from crystaltool.symmetry.space_group import N_GROUPS, N_POSITIONS
@@ -38,7 +41,9 @@ class SymmCDConfig:
     Args:
         site_width, site_layers, site_heads, site_dropout: transformer of the sites.
         geometry_width, pair_width, geometry_layers: message passing of the geometry.
+        geometry_heads: attention heads of the network on atoms; 0 is the network on orbits of earlier checkpoints.
         cutoff: Angstrom. n_functions: radial functions up to the cutoff.
+        time_focus: half of the times of training lie between these two, the other half anywhere.
         coordinate_sigma: smallest and largest noise of the free coordinates, in units of their period.
         cell_sigma: smallest and largest noise of the standardised k.
 
@@ -55,6 +60,8 @@ class SymmCDConfig:
     geometry_layers: int = 4
     cutoff: float = 5.0
     n_functions: int = 16
+    geometry_heads: int = 0
+    time_focus: tuple[float, float] = (0.0, 1.0)
     coordinate_sigma: tuple[float, float] = (0.003, 0.5)
     cell_sigma: tuple[float, float] = (0.01, 10.0)
 
@@ -119,13 +126,12 @@ class SymmCD(nn.Module):
             config.site_heads,
             config.site_dropout,
         )
-        self.geometry = GeometryDenoiser(
-            PositionEncoder(config.geometry_width, *codes),
-            config.geometry_width,
-            config.pair_width,
-            config.geometry_layers,
-            config.n_functions,
-        )
+        encoder = PositionEncoder(config.geometry_width, *codes)
+        size = (config.geometry_width, config.pair_width, config.geometry_layers)
+        if config.geometry_heads:
+            self.geometry = AtomDenoiser(encoder, *size, config.geometry_heads, config.n_functions)
+        else:
+            self.geometry = GeometryDenoiser(encoder, *size, config.n_functions)
         self.register_buffer("noise_factor", factor, persistent=False)
         self.register_buffer("noise_inverse", inverse, persistent=False)
         self.register_buffer("primitive_atoms", symmetry.multiplicity / centring, persistent=False)
@@ -227,6 +233,16 @@ class SymmCD(nn.Module):
             u_t, k_t: noisy free coordinates and noisy standardised k.
             sigma_u, sigma_k: noise levels; shape (B,).
         """
+        at = batch.replace(free_coords=u_t)
+        if self.training or not self.config.geometry_heads:
+            return self._denoise(at, k_t, sigma_u, sigma_k)
+        n_atoms = (self.atoms(batch.position, batch.mask) * batch.mask).sum(1).long().tolist()
+        return in_blocks(self._denoise, at, n_atoms, k_t, sigma_u, sigma_k)
+
+    def _denoise(
+        self, batch: Batch, k_t: Tensor, sigma_u: Tensor, sigma_k: Tensor, size: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`denoise_geometry` at the free coordinates of the batch; `size` is what primitive cells are padded to."""
         symmetry = self.symmetry()
         mean, scale = self.cell_reference(batch)
         free_k = free_components(symmetry.system[batch.group])
@@ -236,13 +252,6 @@ class SymmCD(nn.Module):
         # In the type of the weights: torch.where of two Python numbers would round to single precision.
         fixed[:, 0] = HEXAGONAL_K1 * ((system == 4) | (system == 5)).to(fixed.dtype)
         lattice = symmetric_lattice(torch.where(free_k, mean + scale * guess, fixed))
-        rotation = symmetry.rotation[batch.position]
-        representatives = (rotation @ u_t[..., None])[..., 0] + symmetry.translation[batch.position]
-        atoms, atom_slot = self._expand(batch, u_t)
-        pairs = orbit_pairs(
-            lattice, representatives, batch.mask, atoms, atom_slot, self.config.cutoff, self.config.n_functions
-        )
-        volume = torch.linalg.det(lattice)
         primitive = self.atoms(batch.position, batch.mask)
         n_atoms = (primitive * batch.mask).sum(1)
         cell = torch.cat(
@@ -253,19 +262,56 @@ class SymmCD(nn.Module):
             ],
             dim=1,
         )
+        if isinstance(self.geometry, AtomDenoiser):
+            pulled, k_output = self._by_atoms(batch, lattice, cell, sigma_u, size)
+        else:
+            pulled, k_output = self._by_orbits(batch, lattice, cell, sigma_u)
+        jacobian = lattice.transpose(1, 2)[:, None] @ symmetry.rotation[batch.position]
+        unused = torch.arange(3, device=self.device) >= symmetry.freedom[batch.position][..., None]
+        gram = jacobian.transpose(-1, -2) @ jacobian + torch.diag_embed(unused.to(jacobian.dtype))
+        move = torch.linalg.solve(gram, pulled[..., None])[..., 0]
+        volume = torch.linalg.det(lattice)
+        return move * volume[:, None, None] ** (1 / 3) * batch.mask[..., None], k_output * free_k
+
+    def _by_atoms(
+        self, batch: Batch, lattice: Tensor, cell: Tensor, sigma_u: Tensor, size: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors of the atoms pulled back to the free coordinates, mean over each orbit (B, M, 3); k (B, 6).
+
+        The network runs in the type of its own weights.
+        """
+        cells = primitive_cells(batch, self.symmetry(), size)
+        frac = cells.atoms(batch.free_coords)
+        difference = (frac[:, None] - frac[:, :, None]).to(self.geometry.dtype)
+        primitive = (cells.basis @ lattice).to(difference.dtype)
+        pairs = atom_pairs(primitive, difference, cells.mask, self.config.cutoff, self.config.n_functions)
+        known = (cell.to(difference.dtype), sigma_u.to(difference.dtype), difference, pairs)
+        with self.networks():
+            vectors, k_output = self.geometry(
+                batch.group, batch.numbers, batch.position, cells.slot, cells.mask, *known
+            )
+        jacobian = lattice.transpose(1, 2)[:, None] @ cells.rotation
+        pulled = (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0] * cells.mask[..., None]
+        sums = torch.zeros_like(batch.free_coords).scatter_add_(1, cells.slot[..., None].expand(-1, -1, 3), pulled)
+        return sums / self.atoms(batch.position, batch.mask)[..., None], k_output.to(self.dtype)
+
+    def _by_orbits(self, batch: Batch, lattice: Tensor, cell: Tensor, sigma_u: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of the representatives pulled back to the free coordinates (B, M, 3), and k (B, 6)."""
+        rotation = self.symmetry().rotation[batch.position]
+        representatives = (rotation @ batch.free_coords[..., None])[..., 0] + self.symmetry().translation[batch.position]
+        atoms, atom_slot = self._expand(batch)
+        pairs = orbit_pairs(
+            lattice, representatives, batch.mask, atoms, atom_slot, self.config.cutoff, self.config.n_functions
+        )
+        primitive = self.atoms(batch.position, batch.mask)
         with self.networks():
             vectors, k_output = self.geometry(
                 batch.group, batch.numbers, batch.position, primitive, batch.mask, cell, sigma_u, pairs
             )
-        vectors, k_output = vectors.to(self.dtype), k_output.to(self.dtype)
         jacobian = lattice.transpose(1, 2)[:, None] @ rotation
-        unused = torch.arange(3, device=self.device) >= symmetry.freedom[batch.position][..., None]
-        gram = jacobian.transpose(-1, -2) @ jacobian + torch.diag_embed(unused.to(jacobian.dtype))
-        project = torch.linalg.solve(gram, jacobian.transpose(-1, -2))
-        move = (project @ vectors[..., None])[..., 0] * volume[:, None, None] ** (1 / 3)
-        return move * batch.mask[..., None], k_output * free_k
+        return (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0], k_output.to(self.dtype)
 
-    def _expand(self, batch: Batch, u_t: Tensor) -> tuple[Tensor, Tensor]:
+    def _expand(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """All atoms of the conventional cells and the flat slot of each; shapes (A, 3), (A,)."""
         symmetry = self.symmetry()
         slots = batch.mask.reshape(-1).nonzero()[:, 0]
@@ -274,7 +320,7 @@ class SymmCD(nn.Module):
         atom_slot = slots.repeat_interleave(count)
         within = torch.arange(len(atom_slot), device=self.device) - (count.cumsum(0) - count).repeat_interleave(count)
         member = symmetry.first_orbit[position].repeat_interleave(count) + within
-        u = u_t.reshape(-1, 3)[atom_slot]
+        u = batch.free_coords.reshape(-1, 3)[atom_slot]
         return (symmetry.orbit_rotation[member] @ u[..., None])[..., 0] + symmetry.orbit_translation[member], atom_slot
 
     def coordinate_noise(self, batch: Batch, unit_noise: Tensor, sigma_u: Tensor) -> Tensor:
@@ -286,6 +332,7 @@ class SymmCD(nn.Module):
         n, device = len(batch.group), self.device
         t = (torch.rand(1, generator=generator, device=device) + torch.arange(n, device=device) / n) % 1.0
         t = t[torch.randperm(n, generator=generator, device=device)]
+        t = focused(t, *self.config.time_focus)
         sigma_u, sigma_k = geometric(t, *self.config.coordinate_sigma), geometric(t, *self.config.cell_sigma)
         noise = torch.randn(batch.free_coords.shape, generator=generator, device=device)
         step = self.coordinate_noise(batch, noise, sigma_u)

@@ -88,7 +88,7 @@ class Plan:
         """Whether draws differ in weight: a template settles the number of atoms beforehand."""
         self._orbits: dict[int, np.ndarray] = {}
         self._completions: dict[tuple[int, int], Completions] = {}
-        self._templates = [entry for entry in request.template if self._fits(entry[0], entry[1])]
+        self._templates: dict[int | None, list[tuple[int, tuple[int, ...], int]]] = {}
         if request.template:
             self._check_templates()
             return
@@ -98,8 +98,8 @@ class Plan:
                     f"space group {group} cannot hold {request.describe()}: no choice of at most {counts.shape[1] - 1}"
                     " orbits on its Wyckoff positions does"
                 )
-        self._share = self._group_share() if not request.sg else counts.sum(1)
-        if not self._share.any():
+        self._share = counts.sum(1) if request.sg else self._group_share()
+        if not request.sg and not self._share.any():
             raise UsageError(f"no space group can hold {request.describe()}")
 
     # ---- groups and numbers of orbits
@@ -109,7 +109,7 @@ class Plan:
         asked = self.request.sg
         group = asked[index % len(asked)] - 1 if asked else None
         if self._templates:
-            own = [entry for entry in self._templates if group is None or entry[0] == group + 1]
+            own = self._templates[None if group is None else group + 1]
             share = np.cumsum([count for _, _, count in own])
             number, positions, _ = own[int(np.searchsorted(share, choice * share[-1], side="right"))]
             return Choice(number - 1, len(positions), np.array(positions))
@@ -123,7 +123,7 @@ class Plan:
         """Weight of each group: crystals that could be; without any, all its crystals if something can be."""
         if not self.has_conditions:
             return self.counts.sum(1)
-        seen = np.flatnonzero(self.counts.any(1))
+        seen = np.flatnonzero(self.counts.any(1)).tolist()
         share = np.zeros(N_GROUPS)
         for group in seen:
             share[group] = (self.counts[group] * self._possible(group, self._largest)).sum()
@@ -180,12 +180,14 @@ class Plan:
         return not content.formula or (rest == 0 and can_fill(classes.multiplicity, counts, demands))
 
     def _check_templates(self) -> None:
-        have = {group for group, _, _ in self._templates}
-        for group in self.request.sg:
-            if group not in have:
-                raise UsageError(f"no template of space group {group} can hold {self.request.describe()}")
-        if not have:
-            raise UsageError(f"no template can hold {self.request.describe()}")
+        """Keep those that fit, by group; all of them under None."""
+        fitting = [entry for entry in self.request.template if self._fits(entry[0], entry[1])]
+        for group in self.request.sg or (None,):
+            own = [entry for entry in fitting if group in (None, entry[0])]
+            if not own:
+                where = "" if group is None else f" of space group {group}"
+                raise UsageError(f"no template{where} can hold {self.request.describe()}")
+            self._templates[group] = own
 
     # ---- positions and elements
 

@@ -38,8 +38,9 @@ LARGEST_LOG_CHANGE = 2.0
 """Denoised components of log(cell) stay this close to their mean, a factor of 7: what the network says of a group that
 it has never seen must still span a volume. In the 27,038 crystals of MP-20 train the largest is 1.1."""
 
-FORWARD_SIZE = 32
-"""Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less."""
+FORWARD_SIZE, FORWARD_SIZE_OF_ATOMS = 32, 128
+"""Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less. The network
+on atoms makes blocks of its own of them, and wastes less of these if there are more to choose from."""
 
 MIN_CALLS = 3
 """One call each for positions, elements and geometry."""
@@ -55,8 +56,9 @@ class SamplerConfig:
             lets later calls mend what earlier ones did (Karras et al., arXiv 2206.00364, algorithm 2).
         time_power: geometry calls lie at times t^time_power, t evenly spaced: above 1 more of them see little noise.
         position_temperature, element_temperature: below 1 sharpens the categorical draws.
-        site_candidates: choices of groups, positions and elements that an item is weighed from where a request asks for
-            more than groups; 1 takes the first.
+        site_candidates: choices of group, positions and elements of which an item takes one by its weight, where a
+            request asks for more than groups; 1 takes the first.
+        formula_candidates: the same where it asks for a formula, which few choices make likely.
         attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
             one asked for, not a supergroup; 1 gives raw samples, any positions and as many orbits as the data have.
 
@@ -70,6 +72,7 @@ class SamplerConfig:
     position_temperature: float = 1.0
     element_temperature: float = 1.0
     site_candidates: int = 8
+    formula_candidates: int = 32
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -81,8 +84,8 @@ class SamplerConfig:
             raise UsageError(f"time_power is {self.time_power}, expected above 0")
         if self.attempts < 1:
             raise UsageError(f"{self.attempts} attempts at a structure, expected at least 1")
-        if self.site_candidates < 1:
-            raise UsageError(f"{self.site_candidates} candidates for the sites, expected at least 1")
+        if min(self.site_candidates, self.formula_candidates) < 1:
+            raise UsageError("site_candidates and formula_candidates must be at least 1")
 
     @property
     def exact(self) -> bool:
@@ -134,7 +137,8 @@ def draw_items(
     if not plan.has_conditions:
         return {i: draw_item(plan, seed, i, for_geometry, attempt, exact=config.exact) for i in indices}
     begun = {i: first[i].begun for i in indices} if first else {}
-    calls, n_candidates = (for_positions, for_elements), config.site_candidates if plan.weighs else 1
+    n = config.formula_candidates if plan.request.formula else config.site_candidates
+    calls, n_candidates = (for_positions, for_elements), n if plan.weighs else 1
     chosen = choose_sites(
         model, plan, indices, seed, attempt, begun, n_candidates, calls, config.temperatures, config.exact
     )
@@ -166,7 +170,8 @@ def sample_symmcd(
             draws = draw_items(model, plan, pending, seed, config, attempt, draws)
             # Items of like size share a forward pass; the order of the output does not change.
             order = sorted(pending, key=lambda i: draws[i].n_orbits)
-            for part in np.array_split(np.array(order), max(1, len(order) // FORWARD_SIZE)):
+            at_a_time = FORWARD_SIZE_OF_ATOMS if model.config.geometry_heads else FORWARD_SIZE
+            for part in np.array_split(np.array(order), max(1, len(order) // at_a_time)):
                 items = part.tolist()
                 names = [item_name(draws[i].group, seed, i) for i in items]
                 batch = sample_batch(model, [draws[i] for i in items], config).to("cpu")

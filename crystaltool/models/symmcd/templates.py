@@ -71,7 +71,9 @@ def read_templates(directory: Path) -> Templates:
         raise CheckpointError(f"{path}: its arrays do not fit together")
     if (group < 1).any() or (group > N_GROUPS).any() or (count < 1).any():
         raise CheckpointError(f"{path}: a space group outside 1-{N_GROUPS} or a count below 1")
-    if (positions >= tables()["n_positions"].astype(np.int64)[np.repeat(group, n_orbits) - 1]).any():
+    if (positions < 0).any() or (
+        positions >= tables()["n_positions"].astype(np.int64)[np.repeat(group, n_orbits) - 1]
+    ).any():
         raise CheckpointError(f"{path}: a Wyckoff position that its group does not have")
     rows = np.split(positions, np.cumsum(n_orbits)[:-1])
     return tuple((g, tuple(row.tolist()), n) for g, row, n in zip(group.tolist(), rows, count.tolist(), strict=True))
