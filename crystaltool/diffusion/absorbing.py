@@ -24,7 +24,10 @@ def reveal_count(hidden: Tensor, calls_left: int) -> Tensor:
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Inverse-transform draw from softmax(logits), one uniform number a row; shapes (..., C), (...,) -> (...,)."""
+    """Inverse-transform draw from softmax(logits), one uniform number a row; shapes (..., C), (...,) -> (...,).
+
+    A logit of -inf is never drawn, also where rounding makes the number 1.
+    """
     cumulative = torch.softmax(logits, dim=-1).cumsum(-1)
     index = (cumulative <= uniform[..., None] * cumulative[..., -1:]).sum(-1)
-    return index.clamp(max=logits.shape[-1] - 1)
+    return index.minimum((cumulative < cumulative[..., -1:]).sum(-1))

@@ -16,7 +16,9 @@ from crystaltool.errors import UsageError
 from crystaltool.lattice import constrain_k, matrix_to_k
 from crystaltool.models.symmcd.checkpoint import LoadedSymmCD
 from crystaltool.models.symmcd.model import SymmCD
+from crystaltool.models.symmcd.plan import Plan, orbit_distribution
 from crystaltool.models.symmcd.representation import free_components
+from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.sampling import (
     RESULT_GRID,
     GeometryNoise,
@@ -24,7 +26,8 @@ from crystaltool.models.symmcd.sampling import (
     _denoise,
     clashes,
     draw_item,
-    orbit_distribution,
+    faults,
+    plan_for,
     sample_batch,
     sample_symmcd,
 )
@@ -41,7 +44,8 @@ KEY_GRID = 2e5
 def sampled(
     model: SymmCD, n: int, groups: Sequence[int] = (), seed: int = 0, batch_size: int = 17, config: SamplerConfig = FEW
 ) -> list[AsymUnit]:
-    return list(sample_symmcd(model, range(n), groups, seed, config, batch_size))
+    plan = plan_for(model, Request(sg=tuple(groups)))
+    return list(sample_symmcd(model, range(n), plan, seed, config, batch_size))
 
 
 def assert_same_bits(first: list[AsymUnit], second: list[AsymUnit]) -> None:
@@ -90,15 +94,14 @@ def test_results_do_not_depend_on_the_batch(overfitted: LoadedSymmCD) -> None:
     assert len({unit.group for unit in every}) >= 4
     for batch_size in (1, 3, 17):
         assert_same_bits(sampled(overfitted.model, 20, batch_size=batch_size), every)
-    some = list(sample_symmcd(overfitted.model, [13, 4, 19], [], 0, FEW, 2))
+    some = list(sample_symmcd(overfitted.model, [13, 4, 19], plan_for(overfitted.model), 0, FEW, 2))
     assert_same_bits(some, [every[13], every[4], every[19]])
 
 
 def test_batches_differ_by_far_less_than_the_grid(overfitted: LoadedSymmCD, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bits rest on a margin: without the grid, batches agree to a ten-thousandth of it."""
     monkeypatch.setattr("crystaltool.models.symmcd.sampling.RESULT_GRID", 1e-14)
-    counts = overfitted.model.orbit_counts.double().numpy()
-    draws = [draw_item(counts, (), 0, index, FEW.split()[2]) for index in range(16)]
+    draws = [draw_item(plan_for(overfitted.model), 0, index, FEW.split()[2]) for index in range(16)]
     together = sample_batch(overfitted.model, draws, FEW)
     for i in range(0, 16, 3):
         alone = sample_batch(overfitted.model, [draws[i]], FEW)
@@ -179,7 +182,7 @@ def test_a_network_that_knows_the_answer_ends_at_it(
     """In the network's place the exact posterior for one crystal a group: the sampler undoes what the losses define."""
     truth = batch_of([unit for unit in random_units(np.random.default_rng(8)) if unit.group in (62, 186, 225)])
     exact = Exact(untrained, truth)
-    draws = [draw_item(np.ones((230, 2)), (), 0, index, 20) for index in range(len(truth.group))]
+    draws = [draw_item(Plan(np.ones((230, 2))), 0, index, 20) for index in range(len(truth.group))]
     noise = GeometryNoise(
         torch.rand(truth.free_coords.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
         torch.from_numpy(np.stack([draw.k for draw in draws])),
@@ -240,7 +243,7 @@ def test_a_network_that_asks_for_impossible_cells_gets_possible_ones(untrained: 
 def test_groups_are_drawn_as_often_as_they_occur() -> None:
     counts = np.zeros((230, 5))
     counts[224, 2], counts[1, 4], counts[1, 1] = 60, 30, 10
-    draws = [draw_item(counts, (), 0, index) for index in range(2000)]
+    draws = [draw_item(Plan(counts), 0, index) for index in range(2000)]
     found = {key: sum((d.group, d.n_orbits) == key for d in draws) / 2000 for key in ((224, 2), (1, 4), (1, 1))}
     assert sum(found.values()) == 1.0
     assert found[224, 2] == pytest.approx(0.6, abs=0.04) and found[1, 1] == pytest.approx(0.1, abs=0.03)
@@ -257,7 +260,13 @@ def test_number_of_orbits_of_a_group_never_seen() -> None:
 
 def test_groups_asked_for_come_in_turn() -> None:
     counts = np.ones((230, 3))
-    assert [draw_item(counts, [225, 14], 0, index).group + 1 for index in range(5)] == [225, 14, 225, 14, 225]
+    assert [draw_item(Plan(counts, Request(sg=(225, 14))), 0, index).group + 1 for index in range(5)] == [
+        225,
+        14,
+        225,
+        14,
+        225,
+    ]
 
 
 def test_calls_are_all_spent() -> None:
@@ -277,13 +286,13 @@ def test_settings_out_of_range_are_refused(changes: dict) -> None:
 
 
 def test_a_structure_with_coinciding_atoms_is_drawn_again(untrained: SymmCD) -> None:
-    """The first attempt is the raw sample; a later one is another draw of the same group and number of orbits."""
+    """The first attempt is the raw sample; a later one is another draw of the same group."""
     raw, again = (sampled(untrained, 15, [1, 2, 3], config=replace(FEW, attempts=attempts)) for attempts in (1, 4))
     same = [one.free_coords.tobytes() == other.free_coords.tobytes() for one, other in zip(raw, again, strict=True)]
-    bad = [clashes(unit) for unit in raw]
-    assert same == [not clash for clash in bad] and 0 < sum(bad) < 15
-    assert sum(clashes(unit) for unit in again) < sum(bad)
-    assert all((a.group, len(a.numbers)) == (b.group, len(b.numbers)) for a, b in zip(raw, again, strict=True))
+    bad = [faults(unit) > 0 for unit in raw]
+    assert all(same[i] for i in range(15) if not bad[i]) and not all(same) and 0 < sum(bad) < 15
+    assert sum(clashes(unit) for unit in again) < sum(clashes(unit) for unit in raw)
+    assert all(a.group == b.group for a, b in zip(raw, again, strict=True))
     assert_same_bits(sampled(untrained, 15, [1, 2, 3], batch_size=3, config=replace(FEW, attempts=4)), again)
 
 
@@ -307,7 +316,9 @@ def test_validation_repeats_and_knows_what_it_has_seen(overfitted: LoadedSymmCD)
     # Against a table of its own samples nothing is new.
     from crystaltool.asymunit import tabulate
 
-    own = tabulate(list(sample_symmcd(overfitted.model, range(10), [], 0, SamplerConfig(attempts=1), 10)))
+    own = tabulate(
+        list(sample_symmcd(overfitted.model, range(10), plan_for(overfitted.model), 0, SamplerConfig(attempts=1), 10))
+    )
     assert validate_by_sampling(overfitted.model, own, 10, 0) == {**first, "score": 0.0}
 
 

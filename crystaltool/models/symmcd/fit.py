@@ -26,7 +26,9 @@ from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import PARTS, SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.primitive import primitive_sizes
 from crystaltool.models.symmcd.representation import MAX_ORBITS, gather_statistics, to_batch
+from crystaltool.models.symmcd.templates import TEMPLATES, table_templates, write_templates
 from crystaltool.nn.layers import N_ELEMENTS
+from crystaltool.training.checkpoint import replace_file
 from crystaltool.training.loop import LoopConfig
 from crystaltool.training.order import epoch_batches, n_batches
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
@@ -114,8 +116,13 @@ class SymmCDTask(Task[FitConfig]):
 
 
 def fit_symmcd(data: Path, directory: Path, config: FitConfig, **options: Unpack[RunOptions]) -> None:
-    """Train on an HDF5 data set of asymmetric units, as `asym-unit` writes it; directory and options as `run_task`."""
+    """Train on an HDF5 data set of asymmetric units, as `asym-unit` writes it; directory and options as `run_task`.
+
+    Beside the weights stand the templates of the data, for `sample --template train`.
+    """
     run_task(partial(SymmCDTask, data, config), directory, **options)
+    templates = table_templates(read_asym_units(data))
+    replace_file(directory / TEMPLATES, lambda path: write_templates(path, templates))
 
 
 def main(arguments: list[str]) -> int:

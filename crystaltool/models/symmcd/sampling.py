@@ -7,8 +7,8 @@ the networks run in float64, and what they give is rounded to a grid far coarser
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,13 +17,16 @@ from torch import Tensor
 from crystaltool.asymunit import AsymUnit, expand
 from crystaltool.batch import Batch
 from crystaltool.checks.contacts import closest_contact
-from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
+from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
 from crystaltool.errors import UsageError
-from crystaltool.lattice import crystal_system_index
+from crystaltool.models.symmcd.draws import ItemDraws, draw_item, item_name
 from crystaltool.models.symmcd.model import SymmCD
+from crystaltool.models.symmcd.plan import Plan
 from crystaltool.models.symmcd.representation import free_components, to_units
-from crystaltool.symmetry.space_group import N_GROUPS
+from crystaltool.models.symmcd.request import Request
+from crystaltool.models.symmcd.site_sampling import choose_sites, draw_sites, padded
+from crystaltool.models.symmcd.supergroup import has_supergroup
 
 RESULT_GRID = 1e-6
 """Free coordinates and k are rounded to this: about 1e-5 A, a millionth of what float64 batches differ by."""
@@ -39,9 +42,6 @@ FORWARD_SIZE, FORWARD_SIZE_OF_ATOMS = 32, 128
 """Items of a forward pass, alike in size: pairs are padded to the square of the largest, so fewer waste less. The
 network on atoms makes blocks of its own of them, and wastes less of these if there are more to choose from."""
 
-LARGEST_SEED = 2**63 - 1
-"""Seeds are half of a counter-based generator's key."""
-
 MIN_CALLS = 3
 """One call each for positions, elements and geometry."""
 
@@ -56,7 +56,11 @@ class SamplerConfig:
             lets later calls mend what earlier ones did (Karras et al., arXiv 2206.00364, algorithm 2).
         time_power: geometry calls lie at times t^time_power, t evenly spaced: above 1 more of them see little noise.
         position_temperature, element_temperature: below 1 sharpens the categorical draws.
-        attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE`; 1 gives raw samples.
+        site_candidates: choices of group, positions and elements of which an item takes one by its weight, where a
+            request asks for more than groups; 1 takes the first.
+        formula_candidates: the same where it asks for a formula, which few choices make likely.
+        attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
+            one asked for, not a supergroup; 1 gives raw samples, any positions and as many orbits as the data have.
 
     Raises:
         UsageError: on a number outside its range.
@@ -67,6 +71,8 @@ class SamplerConfig:
     time_power: float = 1.5
     position_temperature: float = 1.0
     element_temperature: float = 1.0
+    site_candidates: int = 8
+    formula_candidates: int = 32
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -78,6 +84,18 @@ class SamplerConfig:
             raise UsageError(f"time_power is {self.time_power}, expected above 0")
         if self.attempts < 1:
             raise UsageError(f"{self.attempts} attempts at a structure, expected at least 1")
+        if min(self.site_candidates, self.formula_candidates) < 1:
+            raise UsageError("site_candidates and formula_candidates must be at least 1")
+
+    @property
+    def exact(self) -> bool:
+        """Whether items are drawn until they have exactly their group."""
+        return self.attempts > 1
+
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        """Of positions and of elements."""
+        return self.position_temperature, self.element_temperature
 
     def split(self) -> tuple[int, int, int]:
         """Calls for positions, elements and geometry.
@@ -92,100 +110,64 @@ class SamplerConfig:
         return positions, elements, self.calls - positions - elements
 
 
-@dataclass(frozen=True)
-class ItemDraws:
-    """All random numbers of one item.
+def plan_for(model: SymmCD, request: Request | None = None) -> Plan:
+    """What a request leaves open for a model; without one everything.
+
+    Raises:
+        UsageError: as `Plan`.
+    """
+    return Plan(model.orbit_counts.cpu().double().numpy(), request)
+
+
+def draw_items(
+    model: SymmCD,
+    plan: Plan,
+    indices: Sequence[int],
+    seed: int,
+    config: SamplerConfig,
+    attempt: int = 0,
+    first: Mapping[int, ItemDraws] | None = None,
+) -> dict[int, ItemDraws]:
+    """The random numbers of some items; under conditions with the sites that they gave.
 
     Args:
-        group: space-group number minus one.
-        n_orbits: M.
-        position, element: uniform numbers, one a slot; (M,).
-        element_order: the order in which slots get their elements; (M,).
-        free_coords: uniform start of the coordinates; (M, 3).
-        k: normal start of the cell; (6,).
-        churn_coords, churn_k: normal noise of each geometry call; (calls, M, 3), (calls, 6).
+        first: what an earlier attempt drew, whose groups and numbers of orbits stay.
     """
-
-    group: int
-    n_orbits: int
-    position: np.ndarray
-    element: np.ndarray
-    element_order: np.ndarray
-    free_coords: np.ndarray
-    k: np.ndarray
-    churn_coords: np.ndarray
-    churn_k: np.ndarray
-
-
-def orbit_distribution(counts: np.ndarray, group: int) -> np.ndarray:
-    """p(M | G): the group's own counts; for a group never seen, those of its crystal system; else of all the data."""
-    own = counts[group]
-    if own.sum() == 0:
-        own = counts[crystal_system_index(np.arange(1, N_GROUPS + 1)) == crystal_system_index(group + 1)].sum(0)
-    return (own if own.sum() else counts.sum(0)) / (own.sum() or counts.sum())
-
-
-def draw_item(
-    counts: np.ndarray, groups: Sequence[int], seed: int, index: int, calls: int = 0, attempt: int = 0
-) -> ItemDraws:
-    """The random numbers of item `index`.
-
-    Args:
-        counts: crystals with group g and M orbits; shape (230, n).
-        groups: space-group numbers to take in turn; empty draws G from the data.
-        seed, index: the item.
-        calls: geometry calls.
-        attempt: number of earlier draws of this item; group and number of orbits are those of the first.
-    """
-    key = np.array([seed, index], dtype=np.uint64)
-    rng = np.random.Generator(np.random.Philox(key=key))
-    choice, size = rng.random(2)
-    if groups:
-        group = groups[index % len(groups)] - 1
-    else:
-        share = counts.sum(1).cumsum()
-        group = int(np.searchsorted(share, choice * share[-1], side="right"))
-    share = orbit_distribution(counts, group).cumsum()
-    n_orbits = int(np.searchsorted(share, size * share[-1], side="right"))
-    if attempt:
-        rng = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, attempt]))
-    return ItemDraws(
-        group=group,
-        n_orbits=n_orbits,
-        position=rng.random(n_orbits),
-        element=rng.random(n_orbits),
-        element_order=rng.permutation(n_orbits),
-        free_coords=rng.random((n_orbits, 3)),
-        k=rng.standard_normal(6),
-        churn_coords=rng.standard_normal((calls, n_orbits, 3)),
-        churn_k=rng.standard_normal((calls, 6)),
+    for_positions, for_elements, for_geometry = config.split()
+    if not plan.has_conditions:
+        return {i: draw_item(plan, seed, i, for_geometry, attempt, exact=config.exact) for i in indices}
+    begun = {i: first[i].begun for i in indices} if first else {}
+    n = config.formula_candidates if plan.request.formula else config.site_candidates
+    calls, n_candidates = (for_positions, for_elements), n if plan.weighs else 1
+    chosen = choose_sites(
+        model, plan, indices, seed, attempt, begun, n_candidates, calls, config.temperatures, config.exact
     )
-
-
-def item_name(group: int, seed: int, index: int) -> str:
-    """Block name of an item, such as `symmcd-sg225-s0-000017`; `group` is the space-group number minus one."""
-    return f"symmcd-sg{group + 1}-s{seed}-{index:06d}"
+    draws = {}
+    for i, (candidate, sites) in chosen.items():
+        drawn = draw_item(plan, seed, i, for_geometry, attempt, candidate, sites.begun)
+        draws[i] = replace(drawn, positions=sites.positions, numbers=sites.numbers)
+    return draws
 
 
 def sample_symmcd(
-    model: SymmCD, indices: Sequence[int], groups: Sequence[int], seed: int, config: SamplerConfig, batch_size: int
+    model: SymmCD, indices: Sequence[int], plan: Plan, seed: int, config: SamplerConfig, batch_size: int
 ) -> Iterator[AsymUnit]:
     """Crystals of the given item numbers, in order, each named by its group, seed and number.
 
     Args:
         model: in float64 and evaluation mode for reproducible results.
         indices: item numbers.
-        groups: space-group numbers, item i taking the i-th in turn; empty draws them from the data.
+        plan: from `plan_for`.
         seed: of all items.
         config: how to sample.
         batch_size: items at a time; never changes results.
     """
-    counts = model.orbit_counts.cpu().double().numpy()
     for start in range(0, len(indices), batch_size):
         pending = list(indices[start : start + batch_size])
-        units: dict[int, AsymUnit] = {}
+        best: dict[int, tuple[int, AsymUnit]] = {}
+        draws: dict[int, ItemDraws] = {}
         for attempt in range(config.attempts):
-            draws = {i: draw_item(counts, groups, seed, i, config.split()[2], attempt) for i in pending}
+            draws = draw_items(model, plan, pending, seed, config, attempt, draws)
             # Items of like size share a forward pass; the order of the output does not change.
             order = sorted(pending, key=lambda i: draws[i].n_orbits)
             at_a_time = FORWARD_SIZE_OF_ATOMS if model.config.geometry_heads else FORWARD_SIZE
@@ -193,11 +175,19 @@ def sample_symmcd(
                 items = part.tolist()
                 names = [item_name(draws[i].group, seed, i) for i in items]
                 batch = sample_batch(model, [draws[i] for i in items], config).to("cpu")
-                units |= zip(items, to_units(batch, names), strict=True)
-            pending = [i for i in pending if attempt + 1 < config.attempts and clashes(units[i])]
+                for i, unit in zip(items, to_units(batch, names), strict=True):
+                    found = faults(unit) if config.exact else 0
+                    if i not in best or found < best[i][0]:
+                        best[i] = found, unit
+            pending = [i for i in pending if best[i][0]]
             if not pending:
                 break
-        yield from (units[i] for i in indices[start : start + batch_size])
+        yield from (best[i][1] for i in indices[start : start + batch_size])
+
+
+def faults(unit: AsymUnit) -> int:
+    """2 for a crystal with atoms on top of each other, 1 for one with a supergroup of its group, 0 for a good one."""
+    return 2 if clashes(unit) else int(has_supergroup(unit))
 
 
 def clashes(unit: AsymUnit) -> bool:
@@ -210,84 +200,18 @@ def clashes(unit: AsymUnit) -> bool:
 def sample_batch(model: SymmCD, draws: Sequence[ItemDraws], config: SamplerConfig) -> Batch:
     """One batch of crystals from their draws."""
     for_positions, for_elements, for_geometry = config.split()
-    sizes = torch.tensor([d.n_orbits for d in draws])
-    mask = torch.arange(int(sizes.max())) < sizes[:, None]
+    batch, _ = draw_sites(model, draws, (for_positions, for_elements), config.temperatures, exact=config.exact)
 
-    def padded(field: Callable[[ItemDraws], np.ndarray], fill: float = 0.0) -> Tensor:
-        rows = [torch.as_tensor(np.asarray(field(d), dtype=float)) for d in draws]
-        out = torch.full((*mask.shape, *rows[0].shape[1:]), fill, dtype=torch.float64)
-        for i, row in enumerate(rows):
-            out[i, : len(row)] = row
-        return out.to(model.device, model.dtype)
+    def tensor(rows: list[np.ndarray]) -> Tensor:
+        return padded(rows, batch.mask.cpu()).to(model.device, model.dtype)
 
-    batch = Batch(
-        group=torch.tensor([d.group for d in draws]),
-        k=torch.zeros(len(draws), 6),
-        numbers=torch.zeros(mask.shape, dtype=torch.long),
-        position=torch.zeros(mask.shape, dtype=torch.long),
-        free_coords=torch.zeros(*mask.shape, 3),
-        mask=mask,
-    ).to(model.device, model.dtype)
-    slot_order = torch.arange(mask.shape[1], device=model.device).expand(mask.shape)
-    batch = _draw_positions(
-        model, batch, padded(lambda d: d.position), slot_order, for_positions, config.position_temperature
-    )
-    order = padded(lambda d: d.element_order, 1e6).long()
-    batch = _draw_elements(model, batch, padded(lambda d: d.element), order, for_elements, config.element_temperature)
     noise = GeometryNoise(
-        padded(lambda d: d.free_coords),
+        tensor([d.free_coords for d in draws]),
         torch.as_tensor(np.stack([d.k for d in draws])).to(model.device, model.dtype),
-        [padded(lambda d, call=call: d.churn_coords[call]) for call in range(for_geometry)],
+        [tensor([d.churn_coords[call] for d in draws]) for call in range(for_geometry)],
         torch.as_tensor(np.stack([d.churn_k for d in draws], axis=1)).to(model.device, model.dtype),
     )
     return _denoise(model, batch, noise, config)
-
-
-def _draw_positions(
-    model: SymmCD, batch: Batch, uniform: Tensor, order: Tensor, calls: int, temperature: float
-) -> Batch:
-    """Reveal Wyckoff positions slot by slot; a position without freedom is used once."""
-    hidden, every = batch.mask.clone(), batch.mask
-    position = batch.position.clone()
-    for call in range(calls):
-        if not hidden.any():
-            break
-        h = model.site_states(batch.replace(position=position), hidden, every)
-        remaining = absorbing.reveal_count(hidden, calls - call)
-        for _ in range(int(remaining.max())):
-            # What is blocked changes with every draw, what the network said does not.
-            state = batch.replace(position=position)
-            logits, candidates = model.position_logits(h, state, hidden)
-            slot = order.masked_fill(~hidden, order.shape[1] + 1).argmin(1)
-            active = (remaining > 0) & hidden.any(1)
-            rows = torch.arange(len(slot), device=slot.device)
-            index = absorbing.draw(logits[rows, slot] / temperature, uniform[rows, slot])
-            drawn = candidates[rows, index]
-            position[rows[active], slot[active]] = drawn[active]
-            hidden = hidden.clone()
-            hidden[rows[active], slot[active]] = False
-            remaining = remaining - 1
-    return batch.replace(position=position)
-
-
-def _draw_elements(
-    model: SymmCD, batch: Batch, uniform: Tensor, order: Tensor, calls: int, temperature: float
-) -> Batch:
-    """Reveal elements, each slot given the sites of all and the elements so far."""
-    hidden = batch.mask.clone()
-    none = torch.zeros_like(hidden)
-    numbers = batch.numbers.clone()
-    for call in range(calls):
-        if not hidden.any():
-            break
-        h = model.site_states(batch.replace(numbers=numbers), none, hidden)
-        drawn = absorbing.draw(model.sites.element_logits(h) / temperature, uniform) + 1
-        count = absorbing.reveal_count(hidden, calls - call)
-        rank = order.masked_fill(~hidden, 10**6).argsort(1).argsort(1)
-        now = hidden & (rank < count[:, None])
-        numbers = torch.where(now, drawn, numbers)
-        hidden = hidden & ~now
-    return batch.replace(numbers=numbers)
 
 
 @dataclass(frozen=True)

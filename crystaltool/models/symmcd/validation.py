@@ -10,7 +10,7 @@ from crystaltool.checks.contacts import closest_contact
 from crystaltool.checks.distance import CDVAE_MIN_DISTANCE, LEMAT_FACTOR, LEMAT_OFFSET
 from crystaltool.checks.elements import LEMAT_RADIUS
 from crystaltool.models.symmcd.model import SymmCD
-from crystaltool.models.symmcd.sampling import SamplerConfig, sample_symmcd
+from crystaltool.models.symmcd.sampling import SamplerConfig, plan_for, sample_symmcd
 from crystaltool.symmetry.space_group import tables
 
 Formula = tuple[tuple[int, int], ...]
@@ -25,7 +25,7 @@ def validate_by_sampling(model: SymmCD, table: AsymUnitTable, n_samples: int, se
     """
     model.eval()
     known = set(zip(_formulas(table), table.group.tolist(), strict=True))
-    units = list(sample_symmcd(model, range(n_samples), [], seed, SamplerConfig(attempts=1), 256))
+    units = list(sample_symmcd(model, range(n_samples), plan_for(model), seed, SamplerConfig(attempts=1), 256))
     rows = [_judge(unit) for unit in units]
     new = [(formula, unit.group) not in known for unit, (*_, formula) in zip(units, rows, strict=True)]
     structure, contacts, charge = (np.array([row[i] for row in rows]) for i in range(3))
