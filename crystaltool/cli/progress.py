@@ -20,11 +20,18 @@ class ProgressDisplay(Protocol):
         """`n` more items are done."""
         ...
 
+    def reach(self, done: int, total: int, per_second: float, detail: str) -> None:
+        """`done` of `total` are done, at this pace; `detail` says more."""
+        ...
+
 
 class SilentProgress:
     """Shows nothing."""
 
     def advance(self, n: int = 1) -> None:
+        """Nothing to show."""
+
+    def reach(self, done: int, total: int, per_second: float, detail: str) -> None:
         """Nothing to show."""
 
 
@@ -39,23 +46,38 @@ class LineProgress:
     def advance(self, n: int = 1) -> None:
         """Count, and print when a minute has passed."""
         self._n_done += n
-        now = self._clock()
-        if now - self._last >= SECONDS_BETWEEN_LINES:
-            self._last = now
+        if self._is_due():
             of_total = f" of {self._total}" if self._total is not None else ""
-            rate = self._n_done / (now - self._started)
+            rate = self._n_done / (self._last - self._started)
             messages.say(self._program, "NOTE", f"{self._n_done}{of_total} {self._what}, {rate:.3g} per second")
+
+    def reach(self, done: int, total: int, per_second: float, detail: str) -> None:
+        """Print when a minute has passed."""
+        if self._is_due():
+            left = f", {clock_text((total - done) / per_second)} left" if per_second > 0 else ""
+            text = f"{done} of {total} {self._what}, {detail}, {per_second:.3g} per second{left}"
+            messages.say(self._program, "NOTE", text)
+
+    def _is_due(self) -> bool:
+        now = self._clock()
+        due = now - self._last >= SECONDS_BETWEEN_LINES
+        self._last = now if due else self._last
+        return due
 
 
 class BarProgress:
     """A rich bar with rate and time left."""
 
-    def __init__(self, bar, task) -> None:
-        self._bar, self._task = bar, task
+    def __init__(self, bar, task, what: str) -> None:
+        self._bar, self._task, self._what = bar, task, what
 
     def advance(self, n: int = 1) -> None:
         """Move the bar."""
         self._bar.advance(self._task, n)
+
+    def reach(self, done: int, total: int, per_second: float, detail: str) -> None:
+        """Move the bar to its place."""
+        self._bar.update(self._task, completed=done, total=total, description=f"{self._what}, {detail}")
 
 
 @contextlib.contextmanager
@@ -77,6 +99,13 @@ def open_progress(program: str, total: int | None, what: str, quiet: bool) -> Ge
             def render(self, task: Task) -> Text:
                 return Text(f"{task.speed:.3g}/s" if task.speed else "")
 
-        columns = [TextColumn(program), BarColumn(), MofNCompleteColumn(), TextColumn(what), RateColumn(), TimeLeft()]
+        texts = TextColumn(program), TextColumn("{task.description}")
+        columns = [texts[0], BarColumn(), MofNCompleteColumn(), texts[1], RateColumn(), TimeLeft()]
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            yield BarProgress(bar, bar.add_task(what, total=total))
+            yield BarProgress(bar, bar.add_task(what, total=total), what)
+
+
+def clock_text(seconds: float) -> str:
+    """`2:05:09`: hours, minutes, seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -158,6 +158,15 @@ def test_bad_frameworks_are_reported_and_the_rest_is_judged(crystaltool):
     assert set(found["mil-53"].values()) == {"pass"}
 
 
+def test_json_states_the_identity_always(crystaltool):
+    done = crystaltool(
+        "check", "-q", "--json", "--only", "overlap", stdin=MIL53 + format_crystal(cyanides("xy"), "sheet")
+    )
+    framework, flat = (json.loads(line) for line in done.stdout.splitlines())
+    assert framework["identity"].count(";") == 3 and "Cr" in framework["identity"]
+    assert flat.get("identity") is None
+
+
 def test_pores(crystaltool):
     done = crystaltool("check", "-q", "--pores", stdin=MIL47 + MIL53)
     if importlib.util.find_spec("pyzeo") is None:

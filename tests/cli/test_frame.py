@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperOption
 
-from crystaltool.cli.main import SUBCOMMANDS, command_line
+from crystaltool.cli.main import SUBCOMMANDS, app, command_line, run, takes_one_value
 from crystaltool.cli.messages import format_message
 from tests.conftest import ECHO, TOOL, tool_environment
 from tests.io.blocks import halite
@@ -55,6 +57,9 @@ def test_a_failed_check_is_1_and_trouble_outranks_it(echo) -> None:
         (["-o", "a", "-O", "b"], "-o and -O exclude each other"),
         (["--resume"], "--resume needs -o FILE or -O DIR"),
         (["-o", "no/such/folder.cif"], "no directory"),
+        (["-o", "a.cif", "--output", "b.cif"], "Option -o / --output is given twice, it takes one value"),
+        (["--slow", "0", "--slow=0"], "Option --slow is given twice"),
+        (["-O", "a", "-Oa"], "Option -O / --output-dir is given twice"),
     ],
 )
 def test_usage_is_2(echo, arguments: list[str], words: str) -> None:
@@ -62,6 +67,29 @@ def test_usage_is_2(echo, arguments: list[str], words: str) -> None:
     assert done.returncode == 2 and done.stdout == ""
     line = only_line(done.stderr)
     assert line.startswith("crystaltool echo: ERROR, ") and words in line
+
+
+def test_switches_lists_and_counts_may_be_repeated(echo) -> None:
+    assert echo("-q", "-q", "--fail", "--fail", "-v", "-v", stdin=halite()).returncode == 1
+
+
+def options_of_every_command() -> list[tuple[str, str, str]]:
+    """(command, an option that takes one value, how it is called in messages)."""
+    root = typer.main.get_command(app)
+    context = root.make_context("crystaltool", [], resilient_parsing=True)
+    return [
+        (name, option.opts[-1], " / ".join((*option.opts, *option.secondary_opts)))
+        for name in SUBCOMMANDS
+        for option in root.get_command(context, name).params
+        if isinstance(option, TyperOption) and takes_one_value(option)
+    ]
+
+
+@pytest.mark.parametrize(("command", "option", "names"), options_of_every_command())
+def test_an_option_of_one_value_is_refused_when_it_is_given_twice(command, option, names, capsys) -> None:
+    twice = [option] * 2 if "/" in names and "no-" in names else [option, "1", option, "1"]
+    assert run([command, *twice]) == 2
+    assert f"Option {names} is given twice" in capsys.readouterr().err
 
 
 def test_unknown_subcommands_are_2(crystaltool) -> None:

@@ -171,12 +171,12 @@ def test_other_runs_are_not_taken_up(data: Path, whole: Path, tmp_path: Path) ->
     (folder / "state.h5").write_bytes((whole / "state.h5").read_bytes())
     other = write_table(tmp_path / "other.h5", tabulate(list(small_table())[::-1]), 2)
     for config, path, words in (
-        (replace(CONFIG, loop=replace(CONFIG.loop, seed=1)), data, "another configuration"),
-        (replace(CONFIG, epochs=4), data, "another configuration"),
-        (replace(CONFIG, model=replace(SIZES, cutoff=4.0)), data, "another model or data set"),
-        (replace(CONFIG, model=replace(SIZES, site_width=32)), data, "another model or data set"),
-        (replace(CONFIG, parts=("sites",)), data, "another model or data set"),
-        (CONFIG, other, "another model or data set"),
+        (replace(CONFIG, loop=replace(CONFIG.loop, seed=1)), data, "loop.seed is 1, the run has 0"),
+        (replace(CONFIG, epochs=1), data, "it is a run of"),
+        (replace(CONFIG, model=replace(SIZES, cutoff=4.0)), data, "model.cutoff is 4.0, the run has"),
+        (replace(CONFIG, model=replace(SIZES, site_width=32)), data, "model.site_width is 32, the run has 16"),
+        (replace(CONFIG, parts=("sites",)), data, r"fit.parts is \["),
+        (CONFIG, other, "the data set is not the one"),
     ):
         with pytest.raises(CheckpointError, match=words):
             fit(path, folder, config, resume=True)

@@ -25,7 +25,7 @@ from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import PARTS, SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import MAX_ORBITS, gather_statistics, to_batch
 from crystaltool.nn.layers import N_ELEMENTS
-from crystaltool.training.loop import LoopConfig
+from crystaltool.training.loop import LoopConfig, Stop
 from crystaltool.training.order import epoch_batches, n_batches
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
 
@@ -106,9 +106,9 @@ class SymmCDTask(Task[FitConfig]):
         return validate_by_sampling(model, self.table, self.config.validation_samples, self.config.loop.seed)
 
 
-def fit_symmcd(data: Path, directory: Path, config: FitConfig, **options: Unpack[RunOptions]) -> None:
+def fit_symmcd(data: Path, directory: Path, config: FitConfig, **options: Unpack[RunOptions]) -> Stop | None:
     """Train on an HDF5 data set of asymmetric units, as `asym-unit` writes it; directory and options as `run_task`."""
-    run_task(partial(SymmCDTask, data, config), directory, **options)
+    return run_task(partial(SymmCDTask, data, config), directory, **options)
 
 
 def main(arguments: list[str]) -> int:
