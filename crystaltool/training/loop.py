@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Generator
@@ -390,10 +389,3 @@ class _SignalFlag:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-
-def threads_per_process(requested: int | None) -> int:
-    """CPU threads for torch: as requested, else what the process may use divided among local processes."""
-    if requested:
-        return requested
-    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from crystaltool.errors import CheckpointError, CrystaltoolError
 from crystaltool.training.checkpoint import STATE, WEIGHTS, load_attributes, save_model, sha256
 from crystaltool.training.distributed import World, choose_device, join_world
-from crystaltool.training.loop import LoopConfig, Progress, Stop, threads_per_process, train
+from crystaltool.training.loop import LoopConfig, Progress, Stop, train
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class RunOptions(TypedDict, total=False):
     device: str
     resume: bool
     init: Path | None
-    threads: int | None
+    threads: int
     on_progress: Callable[[Progress], None]
 
 
@@ -136,7 +136,7 @@ def run_task(
     device: str = "auto",
     resume: bool = False,
     init: Path | None = None,
-    threads: int | None = None,
+    threads: int = 1,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Stop | None:
     """Train and leave `model.safetensors`, `config.json`, `state.h5` and `metrics.jsonl` in the directory.
@@ -147,7 +147,7 @@ def run_task(
         device: `auto`, `cpu` or `cuda:N`.
         resume: go on from `state.h5` in the directory.
         init: checkpoint whose weights to start from; a resumed run need not name it again.
-        threads: CPU threads of this process.
+        threads: CPU threads of this process; more than one help on idle cores only.
         on_progress: called at each log interval.
 
     Returns:
@@ -156,7 +156,7 @@ def run_task(
     Raises:
         InputError, CheckpointError: bad data; state or checkpoint of another configuration or kind.
     """
-    torch.set_num_threads(threads_per_process(threads))
+    torch.set_num_threads(threads)
     place = choose_device(device)
     world = join_world(place)
     stops: list[Stop] = []
@@ -315,7 +315,7 @@ def command(
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--init", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     options = vars(parser.parse_args(arguments))
 
