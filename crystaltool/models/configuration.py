@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crystaltool.errors import CheckpointError, UsageError
-from crystaltool.training.loop import differences
+from crystaltool.training.resuming import differences
 from crystaltool.training.run import RunConfig, stored_settings
 
 Run = TypeVar("Run", bound=RunConfig)

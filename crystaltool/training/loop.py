@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.training.checkpoint import STATE, load_state, replace_file, save_state
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
+from crystaltool.training.resuming import check_settings
+from crystaltool.training.signals import BrokenOff, SignalFlag
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def train(
     elif world.first:
         log_path.unlink(missing_ok=True)
     meter = _Meter(record["step"], record["meter"])
-    stopping = _SignalFlag()
+    stopping = SignalFlag()
     started, since, since_step = time.monotonic() - record["seconds"], time.monotonic(), record["step"]
     step = record["step"]
     finished = False
@@ -239,7 +240,7 @@ def _validate(ema, record, config, step, log_path, world, validate, on_best, sto
         try:
             with stopping.breaks_off():
                 metrics = validate(ema.values)
-        except _BrokenOff:
+        except BrokenOff:
             record["owed"] = True
     if metrics is not None:
         record["owed"] = False
@@ -271,7 +272,7 @@ def _restore(
     ema: Ema,
 ) -> dict[str, Any]:
     record, groups = load_state(path)
-    _check_settings(path, record, config, belongs_to or {})
+    check_settings(path, record, asdict(config), belongs_to or {})
     record |= {"config": asdict(config)}
     if record.get("belongs_to") is not None:
         record["belongs_to"] |= {"run": json.loads(json.dumps((belongs_to or {}).get("run")))}
@@ -298,37 +299,6 @@ def _restore(
     return record
 
 
-def _check_settings(path: Path, record: dict[str, Any], config: LoopConfig, belongs_to: dict[str, Any]) -> None:
-    """Refuse a state of other settings, by the name of the first that differs."""
-    stored, present = record.get("config"), json.loads(json.dumps(asdict(config)))
-    if not isinstance(stored, dict):
-        raise CheckpointError(f"{path}: does not say with which settings it was trained")
-    if not present["steps"] >= stored.get("steps", 0):
-        raise CheckpointError(f"{path}: it is a run of {stored['steps']} steps, {present['steps']} are asked for")
-    different = differences({**stored, "steps": 0}, {**present, "steps": 0}, "loop")
-    known = record.get("belongs_to")
-    if known is not None:  # states written before it existed lack it
-        asked = json.loads(json.dumps(belongs_to))
-        if known.get("data") != asked.get("data"):
-            different.append("the data set is not the one that the run has seen")
-        rest = {"run": None, "data": None}  # how the settings were given is no setting
-        different += differences({**known, **rest}, {**asked, **rest})
-    if different:
-        raise CheckpointError(f"{path}: another run, {different[0]}; resume with the same settings and data")
-
-
-def differences(stored: dict[str, Any], present: dict[str, Any], table: str = "") -> list[str]:
-    """Sentences on settings that are not the same, such as `loop.seed is 1, the run has 0`."""
-    found = []
-    for name in sorted(stored.keys() | present.keys()):
-        old, new, full = stored.get(name), present.get(name), f"{table}.{name}" if table else name
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, full)
-        elif old != new:
-            found.append(f"{full} is {json.dumps(new)}, the run has {json.dumps(old)}")
-    return found
-
-
 def _log(path: Path, world: World, row: dict[str, Any]) -> None:
     if world.first:
         plain = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
@@ -348,44 +318,3 @@ def _truncate_log(path: Path, step: int) -> None:
         except (ValueError, KeyError, TypeError):
             break
     replace_file(path, lambda part: part.write_text("".join(kept)))
-
-
-class _BrokenOff(BaseException):
-    """A signal came while something may be broken off."""
-
-
-class _SignalFlag:
-    """While open, SIGTERM and the first SIGINT raise a flag instead of ending the process."""
-
-    def __init__(self) -> None:
-        self.raised = 0
-        self._breaks_off = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _SignalFlag:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(ValueError):  # not the main thread: nobody else's handler is touched
-                self._before[number] = signal.signal(number, self._raise)
-        return self
-
-    def _raise(self, number: int, frame: object) -> None:
-        if self.raised == number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.raised = number
-        if self._breaks_off:
-            raise _BrokenOff
-
-    @contextlib.contextmanager
-    def breaks_off(self) -> Generator[None, None, None]:
-        """While open, a signal raises `_BrokenOff` too."""
-        self._breaks_off = True
-        try:
-            if self.raised:
-                raise _BrokenOff
-            yield
-        finally:
-            self._breaks_off = False
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
