@@ -17,7 +17,7 @@ from crystaltool.io.cif import format_crystal
 from crystaltool.io.hdf5 import write_asym_units
 from tests.checks.blocks import textbook_text
 from tests.cli.one_process import Child, Ended, one_process
-from tests.mof.structures import curated, shuffled
+from tests.mof.structures import curated, cyanides, shuffled
 from tests.textbook import BY_NAME
 
 HALITE, RUTILE, PYRITE = (textbook_text(name) for name in ("halite", "rutile", "pyrite"))
@@ -124,6 +124,18 @@ def test_what_the_reference_holds_nothing_of_is_an_error(child: Child, tmp_path:
         assert ended.code == 2 and {(done, "novel", "pass"), (done, "unique", "pass")} <= found
         assert not any(line[:2] == (refused, "novel") for line in found)
         assert f"data_{refused}: ERROR, novelty cannot be judged: this is " in ended.err
+
+
+def test_what_has_no_identity_is_compared_with_its_like(child: Child, tmp_path: Path) -> None:
+    """A layer cannot be cut into the blocks of a framework; as a crystal it is known or new."""
+    layer = format_crystal(cyanides("xy"), "layer")
+    wider = format_crystal(cyanides("xy", metal=29), "copper")
+    (tmp_path / "known.cif").write_text(MIL53 + layer)
+    (tmp_path / "in.cif").write_text(layer + wider + wider.replace("data_copper", "data_same") + AGAIN)
+    call = ("check", "--kind", "mof", "--only", "novel,unique", "-q", "--reference", "known.cif", "in.cif")
+    found = {tuple(line.split("\t")[:3]) for line in child.run(tmp_path, *call).out.splitlines()[1:]}
+    assert {name for name, check, verdict in found if (check, verdict) == ("novel", "pass")} == {"copper", "same"}
+    assert {name for name, check, verdict in found if (check, verdict) == ("unique", "fail")} == {"same"}
 
 
 def test_bad_records_of_a_reference_are_reported_and_the_rest_counts(child: Child, tmp_path: Path) -> None:
