@@ -81,11 +81,6 @@ class Progress:
     metrics: dict[str, float]
     steps_per_second: float
 
-    @property
-    def seconds_left(self) -> float:
-        """At the pace of the last interval."""
-        return (self.steps - self.step) / self.steps_per_second if self.steps_per_second > 0 else math.inf
-
 
 @dataclass(frozen=True)
 class Stop:
