@@ -151,7 +151,8 @@ def train(
             finished = _validate(ema, record, config, step, log_path, world, validate, on_best, stopping)
             if world.first and not record["owed"]:
                 _save(state_path, record, trained, optimizer, ema)
-        while step < config.steps and not finished and not world.any(stopping.raised > 0):
+        stop = world.any(stopping.raised > 0)
+        while step < config.steps and not finished and not stop:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             torch.manual_seed(step_seed(config.seed, step, world.rank, 0))
@@ -187,8 +188,6 @@ def train(
                 record |= {"step": step, "seconds": time.monotonic() - started}
                 record["meter"] = meter.state()
                 _save(state_path, record, trained, optimizer, ema)
-            if stop:
-                break
         if world.any(stopping.raised > 0):
             on_stop(Stop(stopping.raised or signal.SIGTERM, step, config.steps))
     return ema.values

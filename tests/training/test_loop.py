@@ -18,7 +18,7 @@ from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.training.checkpoint import load_state, save_state
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
-from crystaltool.training.loop import LoopConfig, Stop, learning_rate, train
+from crystaltool.training.loop import LoopConfig, Progress, Stop, learning_rate, train
 
 CONFIG = LoopConfig(steps=20, learning_rate=0.05, warmup=4, log_every=3, save_every=5)
 
@@ -133,6 +133,23 @@ def test_a_signal_saves_and_ends_and_leaves_no_trace_in_the_resumed_run(tmp_path
     assert stops == [Stop(sent, stop_at + 1, 20)]
     assert seen[-1] == stop_at and load_state(folder / "state.h5")[0]["step"] == stop_at + 1
     assert signal.getsignal(sent) is before
+    run(folder, resume=True)
+    assert_equal_runs(tmp_path / "whole", folder)
+
+
+@pytest.mark.parametrize("stop_at", [3, 18, 20])
+def test_a_signal_between_two_steps_is_saved_too(tmp_path: Path, stop_at: int) -> None:
+    """Such as one that comes while a log line is written: the step after it is the last."""
+    run(tmp_path / "whole")
+    folder, stops = tmp_path / "stopped", []
+
+    def show(progress: Progress) -> None:
+        if progress.step == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run(folder, on_progress=show, on_stop=stops.append)
+    assert stops == [Stop(signal.SIGINT, min(stop_at + 1, 20), 20)]
+    assert load_state(folder / "state.h5")[0]["step"] == stops[0].step
     run(folder, resume=True)
     assert_equal_runs(tmp_path / "whole", folder)
 
