@@ -35,9 +35,6 @@ class Reporter(Protocol):
     def bad(self, text: str, record: RawBlock | BadRecord) -> None:
         """A record that cannot be read."""
 
-    def warn(self, text: str) -> None:
-        """Something odd."""
-
     def note(self, text: str, record: RawBlock) -> None:
         """A detail."""
 
@@ -75,15 +72,20 @@ class References:
         crystals: all that are compared as crystals, None if there are none.
         mofs: all that are compared by identity, None if there are none.
         kinds: of what is known.
+        unidentified: whether frameworks without identity are among the crystals.
     """
 
     crystals: Reference | None
     mofs: KnownMOFs | None
     kinds: frozenset[str]
+    unidentified: bool = False
 
-    def compares_by_identity(self, kind: str) -> bool:
-        """Whether structures of a kind are compared by identity."""
-        return kind == MOF and self.mofs is not None
+    def compares_by_identity(self, kind: str, identity: MOFIdentity | str | None) -> bool:
+        """Whether a structure is compared by its identity, rather than as a crystal.
+
+        One without identity can equal only what has none either.
+        """
+        return kind == MOF and self.mofs is not None and not (isinstance(identity, str) and self.unidentified)
 
     def check_novel(self, kind: str, crystal: Crystal, identity: MOFIdentity | str | None) -> Verdict:
         """Passes if nothing known is the same.
@@ -99,7 +101,7 @@ class References:
             known = "metal-organic frameworks" if kind == INORGANIC else "inorganic crystals"
             wanted = "an inorganic crystal" if kind == INORGANIC else "a metal-organic framework"
             raise InputError(f"novelty cannot be judged: this is {wanted}, the reference holds {known} only")
-        if identity is not None and self.mofs is not None and self.compares_by_identity(kind):
+        if identity is not None and self.mofs is not None and self.compares_by_identity(kind, identity):
             return self.mofs.check_novel(identity)
         if self.crystals is None:
             raise InputError("novelty cannot be judged: no structure of the reference can be compared as a crystal")
@@ -144,12 +146,14 @@ def read_references(
     crystals = [found.crystal for raw, found in known if not isinstance(raw, _InTable) and found.identity is None]
     reference = Reference(join_tables(sets.tables), crystals)
     unidentified = [(raw, found) for raw, found in known if found.reason]
-    if parts and unidentified:
-        reporter.warn(f"{len(unidentified)} frameworks of the reference have no identity, nothing matches them (-v)")
     for raw, found in unidentified:
-        reporter.note(f"no identity: {found.reason}", raw)
-    kinds = sets.kinds | {found.kind for _, found in known}
-    return References(reference if len(reference) else None, KnownMOFs(parts) if parts else None, frozenset(kinds))
+        reporter.note(f"compared as a crystal, it has no identity: {found.reason}", raw)
+    return References(
+        reference if len(reference) else None,
+        KnownMOFs(parts) if parts else None,
+        frozenset(sets.kinds | {found.kind for _, found in known}),
+        bool(unidentified),
+    )
 
 
 @dataclass(frozen=True)

@@ -175,11 +175,8 @@ def grouped(mofs: Iterable[CoarseMOF]) -> Iterator[tuple[CoarseMOF, ...]]:
 
 def assemble_chunk(settings: Settings, chunk: tuple[Sample, ...]) -> list[Outcome]:
     """Assemble some samples; pure, for any process."""
-    import torch
-
     from crystaltool.mof.assemble import AssemblyConfig, assemble_best
 
-    torch.set_num_threads(1)  # small matrices: --jobs is how cores are used
     thorough = AssemblyConfig(starts=settings.starts, max_closure=settings.max_closure)
     # Of several decodings one will do: a short search on each finds as many good ones as a long one, 7 times as fast.
     short = replace(thorough, rounds=1, generations=2, solved=0.2)

@@ -211,12 +211,8 @@ def load(checkpoint: str, device: str) -> LoadedSymmCD:
     """The model of this process."""
     from pathlib import Path
 
-    import torch
-
     from crystaltool.models.symmcd.checkpoint import load_symmcd
 
-    # Many small matrices: a second thread gains nothing and, on a busy machine, waits; --jobs is how cores are used.
-    torch.set_num_threads(1)
     return load_symmcd(Path(checkpoint), device)
 
 

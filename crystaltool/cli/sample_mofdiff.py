@@ -71,12 +71,9 @@ def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: 
 @functools.lru_cache(maxsize=1)
 def load(settings: Settings) -> tuple[LoadedMOFDiff, Library]:
     """Model and library of this process."""
-    import torch
-
     from crystaltool.models.mofdiff.checkpoint import load_mofdiff
     from crystaltool.models.mofdiff.library import load_library
 
-    torch.set_num_threads(1)
     directory = Path(settings.checkpoint)
     loaded = load_mofdiff(directory, settings.device)
     given = Path(settings.library) if settings.library is not None else None

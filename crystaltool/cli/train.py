@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shlex
+import signal
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from crystaltool.cli import options
+from crystaltool.cli import messages, options
+from crystaltool.cli.main import EXIT_INTERRUPTED
 from crystaltool.cli.session import Session
+from crystaltool.threads import limit_threads
 
 if TYPE_CHECKING:
-    from crystaltool.training.loop import Progress
+    from crystaltool.training.loop import Progress, Stop
 
 
 class Model(StrEnum):
@@ -48,13 +52,19 @@ def command(
         Optional[Path],  # noqa: UP045
         typer.Option("--embeddings", metavar="EMB.h5", help="Embeddings of DATA's blocks from `embed`; mofdiff only."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved step of DIR.")] = False,
+    epochs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--epochs", min=1, metavar="N", help="Passes through the data; with --resume more than before."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last saved step of DIR, with the settings of that run.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh in a DIR that holds a run.")] = False,
     device: options.Device = "auto",
     threads: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--threads", min=1, metavar="N", help="CPU threads of a process; default: all cores, shared."),
-    ] = None,
+        int,
+        typer.Option("--threads", min=1, metavar="N", help="CPU threads of a process; more help where it is alone."),
+    ] = 1,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -64,8 +74,10 @@ def command(
     coarse-grained ones from these embeddings.
     Leaves weights to sample from (model.safetensors, config.json), the state to resume from (state.h5) and the metrics
     (metrics.jsonl, one JSON object a line) in DIR; mofdiff learns properties first, state and metrics of that are in
-    DIR/properties. A run that was killed and resumed equals an unbroken one step by step; SIGTERM saves and exits 0.
-    Under torchrun the batch is divided among the processes.
+    DIR/properties. A run that was killed and resumed equals an unbroken one step by step; SIGTERM saves and exits 0,
+    Ctrl-C saves and exits 130, both print the line that resumes. --resume keeps the settings of the run and may have
+    more --epochs, with the learning rate of the longer run from there on. Under torchrun the batch is divided among
+    the processes.
     """
     from crystaltool.errors import UsageError
     from crystaltool.models.weights import find_checkpoint
@@ -81,24 +93,22 @@ def command(
         raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
     if (embeddings is None) == (model is Model.mofdiff):
         raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
-    fit, settings = _fit(model, config)
+    limit_threads(threads)
+    fit, load_config = _fit(model)
+    settings = load_config(config, epochs=epochs, resumed=output_dir if resume else None)
     if embeddings is not None:
         fit = functools.partial(fit, embeddings=embeddings)
     with session.progress(what="steps") as display:
-        done = 0
 
         def show(progress: Progress) -> None:
-            nonlocal done
-            if progress.step < done:  # another part of the training
-                done = 0
-            display.advance(progress.step - done)
-            done = progress.step
+            loss = f"loss {progress.metrics['loss']:.4g}"
+            display.reach(progress.step, progress.steps, progress.steps_per_second, loss)
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
             session.note(
                 f"step {progress.step} of {progress.steps}, {progress.steps_per_second:.2f} a second: {numbers}"
             )
 
-        fit(
+        stop = fit(
             data,
             output_dir,
             settings,
@@ -108,21 +118,40 @@ def command(
             threads=threads,
             on_progress=show,
         )
+    if stop is not None:
+        given = {"--embeddings": embeddings, "--init": init, "--threads": threads if threads > 1 else None}
+        given["--device"] = device if device != "auto" else None
+        again = ["crystaltool", "train", model.value, str(data), "-o", str(output_dir)]
+        again += [word for option, value in given.items() if value is not None for word in (option, str(value))]
+        say_stopped(session, stop, shlex.join([*again, "--resume"]))
     session.finish()
 
 
-def _fit(model: Model, config: Path | None) -> tuple[Callable[..., None], Any]:
-    """The function that trains a model, and its settings."""
+def say_stopped(session: Session, stop: Stop, command_line: str) -> None:
+    """Where the run stopped and how it goes on.
+
+    Raises:
+        typer.Exit: 130 after Ctrl-C.
+    """
+    if not session.quiet:
+        text = f"stopped after step {stop.step} of {stop.steps}, all saved; go on with: {command_line}"
+        messages.say(session.program, "NOTE", text)
+    if stop.signal == signal.SIGINT:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _fit(model: Model) -> tuple[Callable[..., Stop | None], Callable[..., Any]]:
+    """The function that trains a model, and the one that reads its settings."""
     match model:
         case Model.symmcd:
             from crystaltool.models.symmcd import fit as symmcd
 
-            return symmcd.fit_symmcd, symmcd.load_config(config)
+            return symmcd.fit_symmcd, symmcd.load_config
         case Model.blocks:
             from crystaltool.models.block_encoder import fit as blocks
 
-            return blocks.fit_block_encoder, blocks.load_config(config)
+            return blocks.fit_block_encoder, blocks.load_config
         case Model.mofdiff:
             from crystaltool.models.mofdiff import fit as mofdiff
 
-            return mofdiff.fit_mofdiff, mofdiff.load_config(config)
+            return mofdiff.fit_mofdiff, mofdiff.load_config

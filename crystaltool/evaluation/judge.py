@@ -91,9 +91,9 @@ def judge(raw: RawBlock, plan: Plan) -> Judgement:
     block = read_raw(raw)
     kind, names = plan.of(block)
     verdicts = run_checks(block, names)
-    by_identity = kind == MOF and (_references is None or _references.compares_by_identity(kind))
-    compared = by_identity and (NOVEL in names or UNIQUE in names)
-    identity = _identity(block.crystal) if compared or (kind == MOF and plan.identities) else None
+    wanted = kind == MOF and (plan.identities or NOVEL in names or UNIQUE in names)
+    identity = _identity(block.crystal) if wanted else None
+    by_identity = kind == MOF and (_references is None or _references.compares_by_identity(kind, identity))
     error = ""
     if NOVEL in names:
         if _references is None:

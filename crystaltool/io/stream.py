@@ -24,8 +24,8 @@ from crystaltool.errors import CrystaltoolError, InputError, UnreadableError
 from crystaltool.io.byte_streams import ByteReader, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.csv_blocks import csv_records, is_csv_header
-from crystaltool.io.foreign import READ, not_cif
-from crystaltool.io.names import STDIN, STRUCTURE_SUFFIXES, UniqueNames, Warn, holds_structures
+from crystaltool.io.foreign import not_cif
+from crystaltool.io.names import STDIN, UniqueNames, Warn, holds_structures
 from crystaltool.io.records import BadRecord, FolderTally, Raw, RawBlock
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, Chunk, decode, read_lines, rename_block, split_blocks
 
@@ -146,9 +146,7 @@ class _Reader:
         tally = FolderTally(str(folder), len(files), len(files) - len(found))
         self._folders.append(tally)
         if not found:
-            yield BadRecord(
-                str(folder), 0, "", f"the folder holds no structure files ({', '.join(STRUCTURE_SUFFIXES)})"
-            )
+            yield BadRecord(str(folder), 0, "", "the folder holds no structure files (.cif, .csv, .h5, .zip, .tar)")
         for raw in self.inputs(found):
             is_bad = isinstance(raw, BadRecord)
             tally.n_bad += is_bad

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from crystaltool.errors import CheckpointError, UsageError
-from crystaltool.training.run import RunConfig
+from crystaltool.training.resuming import differences
+from crystaltool.training.run import RunConfig, stored_settings
 
 Run = TypeVar("Run", bound=RunConfig)
 
@@ -48,16 +50,47 @@ def read_run(default: Run, text: str) -> Run:
     return fill(replace(default, model=model, loop=loop), tree.get("fit", {}), "fit")
 
 
-def load_run(default: Run, path: Path | None) -> Run:
+def load_run(default: Run, path: Path | None, epochs: int | None = None, resumed: Path | None = None) -> Run:
     """The run that a TOML file describes, the default one without a file.
 
+    Args:
+        default: what a new run has where nothing is said.
+        path: the TOML file. epochs: passes through the data, whatever the file says.
+        resumed: directory of a run to go on with: its own settings hold where nothing is said.
+
     Raises:
-        UsageError: as `read_run`, or the file is not text.
+        UsageError: as `read_run`, the file is not text, or it says something else than the run to go on with;
+            only the number of epochs may grow.
+        CheckpointError: the run to go on with has no readable state.
     """
+    base = default if resumed is None else _stored_run(default, resumed)
     try:
-        return read_run(default, path.read_text(encoding="utf-8") if path else "")
+        run = read_run(base or default, path.read_text(encoding="utf-8") if path else "")
     except UnicodeDecodeError:
         raise UsageError(f"configuration {path} is not UTF-8 text") from None
+    if epochs is not None:
+        run = fill(run, {"epochs": epochs}, "fit")
+    if resumed is not None and base is not None:
+        before, asked = (json.loads(json.dumps({**asdict(each), "epochs": 0})) for each in (base, run))
+        different = differences(before, asked)
+        if run.epochs < base.epochs:
+            different.append(f"epochs is {run.epochs}, the run has {base.epochs}, which may only grow")
+        if different:
+            raise UsageError(f"--resume: {different[0]}; without it in --config the run keeps its own")
+    return run
+
+
+def _stored_run(default: Run, directory: Path) -> Run | None:
+    """The settings of a run to go on with; None if its state is older than that."""
+    state, stored = stored_settings(directory)
+    if stored is None:
+        return None
+    try:
+        parts = {name: from_json(getattr(default, name), stored[name]) for name in ("model", "loop")}
+        rest = {name: value for name, value in stored.items() if name not in parts}
+        return from_json(replace(default, **parts), rest)
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        raise CheckpointError(f"{state}: its settings are not those of this model ({error})") from None
 
 
 def fill(default: Any, values: dict[str, Any], table: str) -> Any:

@@ -245,18 +245,27 @@ def save_state(path: Path, attributes: dict[str, Any], groups: Mapping[str, Mapp
     replace_file(path, write)
 
 
+def load_attributes(path: Path) -> dict[str, Any]:
+    """The attributes alone of what `save_state` wrote; errors as `load_state`."""
+    return _read_state(path, tensors=False)[0]
+
+
 def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """Read what `save_state` wrote.
 
     Raises:
         CheckpointError: if the file is not a training state of this format.
     """
+    return _read_state(path, tensors=True)
+
+
+def _read_state(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("kind") != "training-state" or file.attrs.get("crystaltool_format") != FORMAT_VERSION:
                 raise CheckpointError(f"{path}: not a training state of format {FORMAT_VERSION}")
             groups: dict[str, dict[str, Tensor]] = {}
-            for group in file:
+            for group in file if tensors else ():
                 groups[group] = {name: torch.from_numpy(np.asarray(data[()])) for name, data in file[group].items()}
             attributes = json.loads(file.attrs["attributes"])
             if not isinstance(attributes, dict):

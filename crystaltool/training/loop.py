@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -20,6 +19,8 @@ from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.training.checkpoint import STATE, load_state, replace_file, save_state
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
+from crystaltool.training.resuming import check_settings
+from crystaltool.training.signals import BrokenOff, SignalFlag
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,15 @@ class Progress:
     steps_per_second: float
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A run that was asked to stop: by which signal, after which of how many steps."""
+
+    signal: int
+    step: int
+    steps: int
+
+
 def train(
     module: nn.Module,
     loss: Callable[[int, torch.Generator], tuple[Tensor, dict[str, Tensor]]],
@@ -93,7 +103,7 @@ def train(
     validate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None,
     on_best: Callable[[dict[str, Tensor], dict[str, Any]], None] | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-    on_stop: Callable[[], None] = lambda: None,
+    on_stop: Callable[[Stop], None] = lambda stop: None,
 ) -> dict[str, Tensor]:
     """Train `module` and return its averaged weights.
 
@@ -104,14 +114,17 @@ def train(
         directory: gets `state.h5` and `metrics.jsonl`.
         world: this process among all.
         resume: go on from `state.h5`; the run then equals an unbroken one, step by step.
-        belongs_to: what else must be the same to resume (model, data); plain JSON values.
+        belongs_to: what else must be the same to resume (model, data); plain JSON values. `run`, the settings as the
+            user gave them, is kept for `configuration.load_run` and not compared.
         validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step.
         on_best: called with averaged weights and a record where validation found a better score.
         on_progress: called at each log interval on the first process.
-        on_stop: called on every process after SIGTERM to one of them, also at the last step.
+        on_stop: called on every process after SIGTERM or SIGINT to one of them, also at the last step.
 
     Raises:
-        CheckpointError: if the state to resume from belongs to another configuration, model or data set.
+        CheckpointError: if the state to resume from belongs to another configuration, model or data set; it names
+            the setting. More steps than before are taken.
+        KeyboardInterrupt: on a second SIGINT, which does not wait for the end of a step.
     """
     device = next(module.parameters()).device
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -133,17 +146,17 @@ def train(
     elif world.first:
         log_path.unlink(missing_ok=True)
     meter = _Meter(record["step"], record["meter"])
-    stopping = _SignalFlag()
+    stopping = SignalFlag()
     started, since, since_step = time.monotonic() - record["seconds"], time.monotonic(), record["step"]
     step = record["step"]
     finished = False
-    if record["owed"] and validate:
-        finished = _validate(ema, record, config, step, log_path, world, validate, on_best)
-        record["owed"] = False
-        if world.first:
-            _save(state_path, record, trained, optimizer, ema)
     with stopping:
-        while step < config.steps and not finished:
+        if record["owed"] and validate:
+            finished = _validate(ema, record, config, step, log_path, world, validate, on_best, stopping)
+            if world.first and not record["owed"]:
+                _save(state_path, record, trained, optimizer, ema)
+        stop = world.any(stopping.raised > 0)
+        while step < config.steps and not finished and not stop:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             torch.manual_seed(step_seed(config.seed, step, world.rank, 0))
@@ -160,7 +173,7 @@ def train(
             step += 1
             ema.update(module, step)
             meter.add({"loss": value.detach(), "gradient_norm": norm, **extra})
-            stop = world.any(stopping.raised)
+            stop = world.any(stopping.raised > 0)
             if step % config.log_every == 0 or step == config.steps:
                 metrics = meter.means(step)
                 _log(log_path, world, {"step": step, "lr": learning_rate(config, step - 1), **metrics})
@@ -170,18 +183,17 @@ def train(
             due = bool(config.validate_every and validate) and (
                 step % config.validate_every == 0 or step == config.steps
             )
+            record["owed"] = due and stop  # a signal wants an end soon: what is due is left to the resumed run
             if due and not stop:
-                finished = _validate(ema, record, config, step, log_path, world, validate, on_best)
+                finished = _validate(ema, record, config, step, log_path, world, validate, on_best, stopping)
                 since = time.monotonic()
+                stop = world.any(stopping.raised > 0)
             if world.first and (step % config.save_every == 0 or step == config.steps or stop or finished):
-                # SIGTERM wants an end soon: a validation that is due is left to the resumed run.
-                record |= {"step": step, "seconds": time.monotonic() - started, "owed": due and stop}
+                record |= {"step": step, "seconds": time.monotonic() - started}
                 record["meter"] = meter.state()
                 _save(state_path, record, trained, optimizer, ema)
-            if stop:
-                break
-        if world.any(stopping.raised):
-            on_stop()
+        if world.any(stopping.raised > 0):
+            on_stop(Stop(stopping.raised or signal.SIGTERM, step, config.steps))
     return ema.values
 
 
@@ -219,11 +231,17 @@ def learning_rate(config: LoopConfig, step: int) -> float:
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
 
 
-def _validate(ema, record, config, step, log_path, world, validate, on_best) -> bool:
-    """Validate on the first process, tell all; True if patience ran out."""
-    finished = False
+def _validate(ema, record, config, step, log_path, world, validate, on_best, stopping) -> bool:
+    """Validate on the first process, tell all; True if patience ran out. A signal breaks it off: it is owed then."""
+    finished, metrics = False, None
     if world.first:
-        metrics = validate(ema.values)
+        try:
+            with stopping.breaks_off():
+                metrics = validate(ema.values)
+        except BrokenOff:
+            record["owed"] = True
+    if metrics is not None:
+        record["owed"] = False
         _log(log_path, world, {"step": step, **{f"validation_{name}": value for name, value in metrics.items()}})
         if metrics["score"] > record["best"]:
             record |= {"best": metrics["score"], "since_best": 0}
@@ -252,11 +270,10 @@ def _restore(
     ema: Ema,
 ) -> dict[str, Any]:
     record, groups = load_state(path)
-    if record.get("config") != json.loads(json.dumps(asdict(config))):
-        raise CheckpointError(f"{path}: was trained with another configuration, resume with the same one")
-    # States written before `belongs_to` existed lack it.
-    if record.get("belongs_to") not in (None, json.loads(json.dumps(belongs_to))):
-        raise CheckpointError(f"{path}: belongs to another model or data set, resume with the same ones")
+    check_settings(path, record, asdict(config), belongs_to or {})
+    record |= {"config": asdict(config)}
+    if record.get("belongs_to") is not None:
+        record["belongs_to"] |= {"run": json.loads(json.dumps((belongs_to or {}).get("run")))}
     shapes = {
         part: {name: tuple(value.shape) for name, value in groups.get(part, {}).items()}
         for part in ("weights", "average", "exp_avg", "exp_avg_sq")
@@ -299,31 +316,3 @@ def _truncate_log(path: Path, step: int) -> None:
         except (ValueError, KeyError, TypeError):
             break
     replace_file(path, lambda part: part.write_text("".join(kept)))
-
-
-class _SignalFlag:
-    """While open, SIGTERM raises a flag instead of ending the process."""
-
-    def __init__(self) -> None:
-        self.raised = False
-
-    def __enter__(self) -> _SignalFlag:
-        try:
-            self._before = signal.signal(signal.SIGTERM, self._raise)
-        except ValueError:  # not the main thread: nobody else's handler is touched
-            self._before = None
-        return self
-
-    def _raise(self, *_: object) -> None:
-        self.raised = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-
-def threads_per_process(requested: int | None) -> int:
-    """CPU threads for torch: as requested, else what the process may use divided among local processes."""
-    if requested:
-        return requested
-    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -6,6 +6,7 @@ import argparse
 import copy
 import functools
 import hashlib
+import signal
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -19,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from crystaltool.errors import CheckpointError, CrystaltoolError
-from crystaltool.training.checkpoint import STATE, WEIGHTS, save_model, sha256
+from crystaltool.training.checkpoint import STATE, WEIGHTS, load_attributes, save_model, sha256
 from crystaltool.training.distributed import World, choose_device, join_world
-from crystaltool.training.loop import LoopConfig, Progress, threads_per_process, train
+from crystaltool.training.loop import LoopConfig, Progress, Stop, train
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class RunOptions(TypedDict, total=False):
     device: str
     resume: bool
     init: Path | None
-    threads: int | None
+    threads: int
     on_progress: Callable[[Progress], None]
 
 
@@ -135,9 +136,9 @@ def run_task(
     device: str = "auto",
     resume: bool = False,
     init: Path | None = None,
-    threads: int | None = None,
+    threads: int = 1,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> None:
+) -> Stop | None:
     """Train and leave `model.safetensors`, `config.json`, `state.h5` and `metrics.jsonl` in the directory.
 
     Args:
@@ -145,16 +146,20 @@ def run_task(
         directory: made if it does not exist.
         device: `auto`, `cpu` or `cuda:N`.
         resume: go on from `state.h5` in the directory.
-        init: checkpoint whose weights to start from; the same one where a run that did is resumed.
-        threads: CPU threads of this process.
+        init: checkpoint whose weights to start from; a resumed run need not name it again.
+        threads: CPU threads of this process; more than one help on idle cores only.
         on_progress: called at each log interval.
+
+    Returns:
+        where the run stopped, if a signal asked it to; its state is saved then.
 
     Raises:
         InputError, CheckpointError: bad data; state or checkpoint of another configuration or kind.
     """
-    torch.set_num_threads(threads_per_process(threads))
+    torch.set_num_threads(threads)
     place = choose_device(device)
     world = join_world(place)
+    stops: list[Stop] = []
     try:
         task = bring()
         config = replace(task.config, loop=replace(task.config.loop, steps=task.config.epochs * task.n_batches))
@@ -168,16 +173,20 @@ def run_task(
                 raise CheckpointError(f"{init}: its networks have other sizes or settings than the configuration")
             model.load_state_dict(brought.state_dict())
             started_from["init"] = sha256(init / WEIGHTS)
+        elif resume and (directory / STATE).is_file():  # its weights are in the state
+            known = load_attributes(directory / STATE).get("belongs_to")
+            started_from = {key: value for key, value in (known or {}).items() if key == "init"}
         model.mixed_precision = loop.bfloat16
         model.to(place)
         directory.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         belongs_to = {"model": asdict(config.model), "fit": task.settings, "data": task.digest, **started_from}
+        belongs_to["run"] = asdict(task.config)
         if world.first and not resume:
             (directory / STATE).unlink(missing_ok=True)
         if task.first is not None:
-            if not _train_first(task.first, model, directory, world, resume, belongs_to, on_progress):
-                return
+            if not _train_first(task.first, model, directory, world, resume, belongs_to, on_progress, stops):
+                return stops[0]
             resume = resume and (directory / STATE).exists()
 
         def averaged(values: dict[str, Tensor]) -> nn.Module:
@@ -205,10 +214,12 @@ def run_task(
             validate=(lambda values: task.validate(averaged(values))) if validates else None,
             on_best=save if task.keeps_best else None,
             on_progress=on_progress,
+            on_stop=stops.append,
         )
         if world.first and not (validates and task.keeps_best):
             seconds = round(time.monotonic() - started, 1)
             save(values, {"seconds": seconds, "device": place.type, "processes": world.size})
+        return stops[0] if stops else None
     finally:
         world.close()
 
@@ -236,9 +247,10 @@ def _train_first(
     resume: bool,
     belongs_to: dict[str, Any],
     on_progress: Callable[[Progress], None],
+    stops: list[Stop],
 ) -> bool:
-    """Train a first part and freeze it; False after SIGTERM."""
-    folder, module, stopped = directory / part.folder, part.module(model), []
+    """Train a first part and freeze it; False after a signal."""
+    folder, module = directory / part.folder, part.module(model)
     folder.mkdir(parents=True, exist_ok=True)
     values = train(
         module,
@@ -249,11 +261,24 @@ def _train_first(
         resume=resume,
         belongs_to=belongs_to,
         on_progress=on_progress,
-        on_stop=lambda: stopped.append(True),
+        on_stop=stops.append,
     )
     module.load_state_dict({**module.state_dict(), **values})
     module.requires_grad_(False)
-    return not stopped
+    return not stops
+
+
+def stored_settings(directory: Path) -> tuple[Path, dict[str, Any] | None]:
+    """The state that a run in a directory is resumed from, and the settings that it began with, if it says so.
+
+    Raises:
+        CheckpointError: there is no state, or a damaged one.
+    """
+    states = [path for path in (directory / STATE, *sorted(directory.glob(f"*/{STATE}"))) if path.is_file()]
+    if not states:
+        raise CheckpointError(f"{directory / STATE} does not exist")
+    known = load_attributes(states[0]).get("belongs_to")
+    return states[0], known.get("run") if isinstance(known, dict) else None
 
 
 def digest(arrays: Iterable[np.ndarray], names: Iterable[str] = ()) -> str:
@@ -267,8 +292,8 @@ def digest(arrays: Iterable[np.ndarray], names: Iterable[str] = ()) -> str:
 def command(
     module: str,
     description: str,
-    load_config: Callable[[Path | None], RunConfig],
-    fit: Callable[..., None],
+    load_config: Callable[..., RunConfig],
+    fit: Callable[..., Stop | None],
     arguments: list[str],
     inputs: tuple[str, ...] = (),
 ) -> int:
@@ -276,7 +301,7 @@ def command(
 
     Args:
         module: dotted name. description: for `--help`.
-        load_config: from the file of `--config`.
+        load_config: from the file of `--config`, see `models.configuration.load_run`.
         fit: called with data, directory, configuration and the options of `run_task`.
         arguments: the command line.
         inputs: names of further files that `fit` needs, each an option.
@@ -287,9 +312,10 @@ def command(
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("-o", "--output-dir", type=Path, required=True)
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--init", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     options = vars(parser.parse_args(arguments))
 
@@ -298,8 +324,13 @@ def command(
         sys.stderr.write(f"{progress.step}/{progress.steps} {progress.steps_per_second:.2f}/s {numbers}\n")
 
     try:
-        config = load_config(options.pop("config"))
-        fit(options.pop("data"), options.pop("output_dir"), config, on_progress=show, **options)
+        directory = options.pop("output_dir")
+        resumed = directory if options["resume"] else None
+        config = load_config(options.pop("config"), epochs=options.pop("epochs"), resumed=resumed)
+        stop = fit(options.pop("data"), directory, config, on_progress=show, **options)
+        if stop is not None:
+            sys.stderr.write(f"stopped after step {stop.step} of {stop.steps}, --resume goes on\n")
+            return 128 + signal.SIGINT if stop.signal == signal.SIGINT else 0
     except (CrystaltoolError, OSError) as error:
         sys.stderr.write(f"crystaltool train: ERROR, {error}\n")
         return 2

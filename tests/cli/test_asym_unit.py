@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -14,10 +16,10 @@ from crystaltool.asymunit import expand, join_tables, tabulate
 from crystaltool.cli import asym_unit
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import CifBlock, format_crystal
-from crystaltool.io.hdf5 import read_asym_units, read_history
+from crystaltool.io.hdf5 import read_asym_units, read_history, read_properties, read_texts, write_asym_units
 from crystaltool.io.stream import iter_blocks
 from tests.cli.one_process import Child, one_process
-from tests.forcefield.units import CORUNDUM, PERICLASE, ROCK_SALT, RUTILE, SILICON
+from tests.forcefield.units import CORUNDUM, PERICLASE, ROCK_SALT, RUTILE, SILICON, cubic, unit_of
 
 UNITS = (SILICON, ROCK_SALT, PERICLASE, RUTILE, CORUNDUM)
 LISTED = [format_crystal(expand(unit), unit.name) for unit in UNITS]
@@ -168,6 +170,56 @@ def test_an_empty_data_set_can_be_joined() -> None:
     table = join_tables([tabulate([]), tabulate([SILICON]), tabulate([]), tabulate([RUTILE, CORUNDUM])])
     assert table.names == ("silicon", "rutile", "corundum") and list(table.n_orbits) == [1, 2, 2]
     np.testing.assert_array_equal(table[2].free_coords, CORUNDUM.free_coords)
+
+
+def units_of(path: Path) -> list[bytes]:
+    """Every array of a data set but the names."""
+    with h5py.File(path) as file:
+        keys = ("group", "lattice", "n_orbits", "numbers", "positions", "free_coords")
+        return [file[key][...].tobytes() for key in keys]
+
+
+def test_data_sets_are_merged_as_they_are(child: Child, tmp_path: Path) -> None:
+    """Zinc blende's positions of equal atoms in F-43m: a detector would find diamond's group."""
+    low = unit_of(216, cubic(5.43), [("Si", "a", ()), ("Si", "c", ())])
+    gaps = {"gap": np.array([1.1, 2])}
+    write_asym_units(tmp_path / "a.h5", tabulate([replace(low, name="x"), RUTILE]), properties=gaps)
+    write_asym_units(tmp_path / "b.h5", tabulate([replace(CORUNDUM, name="x")]), texts={"source": ["a paper"]})
+    ended = child.run(tmp_path, "asym-unit", "a.h5", "b.h5", "-o", "c.h5")
+    assert ended.code == 0 and "data_x: WARNING, block name repeats, renamed to x.2" in ended.err
+    table = read_asym_units(tmp_path / "c.h5")
+    assert table.names == ("x", "rutile", "x.2") and table.group.tolist() == [216, 136, 167]
+    write_asym_units(tmp_path / "expected.h5", tabulate([low, RUTILE, CORUNDUM]))
+    assert units_of(tmp_path / "c.h5") == units_of(tmp_path / "expected.h5")
+    np.testing.assert_array_equal(read_properties(tmp_path / "c.h5")["gap"], [1.1, 2, np.nan])
+    assert read_texts(tmp_path / "c.h5") == {"source": ["", "", "a paper"]}
+    assert child.run(tmp_path, "asym-unit", "a.h5", "-o", "a.cif").code == 0
+    first, _ = read(tmp_path / "a.cif")
+    assert first.declared_group == 216 and first.properties == {"gap": "1.1"}
+    assert child.run(tmp_path, "asym-unit", "--symprec", "0.01", "a.h5", "-o", "again.h5").code == 0
+    assert read_asym_units(tmp_path / "again.h5").group.tolist() == [227, 136]
+
+
+def test_columns_of_a_csv_file_survive(child: Child, tmp_path: Path) -> None:
+    header = ["", "material_id", "band_gap", "spacegroup.number", "pretty_formula", "cif", "CO2 uptake [mmol/g]", "id"]
+    with (tmp_path / "in.csv").open("w", newline="") as handle:
+        rows = [[0, "a", "0.5", 227, "Si", LISTED[0], "", "1_2"], [1, "b", "", 225, "NaCl's", LISTED[1], "1e-3", "x"]]
+        csv.writer(handle).writerows([header, *rows])
+    assert child.run(tmp_path, "asym-unit", "in.csv", "-o", "out.h5").code == 0
+    numbers = read_properties(tmp_path / "out.h5")
+    assert numbers.keys() == {"band_gap", "spacegroup_number", "co2_uptake_mmol_g"}
+    np.testing.assert_array_equal(numbers["spacegroup_number"], [227, 225])
+    np.testing.assert_array_equal(numbers["band_gap"], [0.5, np.nan])
+    np.testing.assert_array_equal(numbers["co2_uptake_mmol_g"], [np.nan, 1e-3])
+    assert read_texts(tmp_path / "out.h5") == {"pretty_formula": ["Si", "NaCl's"], "id": ["1_2", "x"]}
+    for source in ("in.csv", "out.h5"):
+        assert child.run(tmp_path, "asym-unit", source, "-o", "out.cif", "--overwrite").code == 0
+        first, second = (block.properties for block in read(tmp_path / "out.cif"))
+        assert first == {"band_gap": "0.5", "spacegroup_number": "227", "pretty_formula": "Si", "id": "1_2"}
+        assert float(second.pop("co2_uptake_mmol_g")) == 1e-3
+        assert second == {"spacegroup_number": "225", "pretty_formula": "NaCl's", "id": "x"}
+    assert child.run(tmp_path, "check", "--pass", "-q", "--only", "cell", "in.csv", "-o", "good.cif").code == 0
+    assert [block.properties["spacegroup_number"] for block in read(tmp_path / "good.cif")] == ["227", "225"]
 
 
 @pytest.mark.data

@@ -210,3 +210,9 @@ def test_plain_checks_load_no_heavy_library():
         [sys.executable, "-c", code], input=GOOD, text=True, capture_output=True, env=tool_environment(), timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_is_not_there_is_one_line_and_no_table(crystaltool):
+    done = crystaltool("check", "nofile.cif")
+    assert done.returncode == 2
+    assert done.stderr == "crystaltool check: nofile.cif: ERROR, No such file or directory\n"

@@ -107,7 +107,7 @@ def test_novel_and_unique_against_blocks(crystaltool, mofs_h5):
 
 def test_novel_against_cifs_and_what_has_no_identity(crystaltool, tmp_path):
     path = tmp_path / "known.cif"
-    path.write_text(MIL53 + HALITE)
+    path.write_text(MIL53)
     sheet = format_crystal(cyanides("xy"), "sheet")
     done = crystaltool("check", "--kind", "mof", "--reference", path, "--json", "-j", "2", stdin=AGAIN + sheet)
     again, flat = (json.loads(line)["checks"] for line in done.stdout.splitlines())
@@ -156,6 +156,15 @@ def test_bad_frameworks_are_reported_and_the_rest_is_judged(crystaltool):
     assert found["atom"]["lone-molecule"] == "fail" and found["atom"]["connected-3d"] == "fail"
     assert found["overlapping"]["overlap"] == found["overlapping"]["high-charge"] == "fail"
     assert set(found["mil-53"].values()) == {"pass"}
+
+
+def test_json_states_the_identity_always(crystaltool):
+    done = crystaltool(
+        "check", "-q", "--json", "--only", "overlap", stdin=MIL53 + format_crystal(cyanides("xy"), "sheet")
+    )
+    framework, flat = (json.loads(line) for line in done.stdout.splitlines())
+    assert framework["identity"].count(";") == 3 and "Al" in framework["identity"]
+    assert flat.get("identity") is None
 
 
 def test_pores(crystaltool):

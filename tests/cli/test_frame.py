@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperOption
 
-from crystaltool.cli.main import SUBCOMMANDS, command_line
+from crystaltool.cli.main import SUBCOMMANDS, app, command_line, takes_one_value
 from crystaltool.cli.messages import format_message
+from tests.cli.one_process import one_process
 from tests.conftest import ECHO, TOOL, tool_environment
 from tests.io.blocks import halite
 
@@ -55,6 +58,9 @@ def test_a_failed_check_is_1_and_trouble_outranks_it(echo) -> None:
         (["-o", "a", "-O", "b"], "-o and -O exclude each other"),
         (["--resume"], "--resume needs -o FILE or -O DIR"),
         (["-o", "no/such/folder.cif"], "no directory"),
+        (["-o", "a.cif", "--output", "b.cif"], "Option -o / --output is given twice, it takes one value"),
+        (["--slow", "0", "--slow=0"], "Option --slow is given twice"),
+        (["-O", "a", "-Oa"], "Option -O / --output-dir is given twice"),
     ],
 )
 def test_usage_is_2(echo, arguments: list[str], words: str) -> None:
@@ -62,6 +68,34 @@ def test_usage_is_2(echo, arguments: list[str], words: str) -> None:
     assert done.returncode == 2 and done.stdout == ""
     line = only_line(done.stderr)
     assert line.startswith("crystaltool echo: ERROR, ") and words in line
+
+
+def test_switches_lists_and_counts_may_be_repeated(echo) -> None:
+    assert echo("-q", "-q", "--fail", "-v", "-v", stdin=halite()).returncode == 1
+
+
+def options_of_every_command() -> list[tuple[str, str, str]]:
+    """(command, an option that takes one value, how it is called in messages)."""
+    root = typer.main.get_command(app)
+    context = root.make_context("crystaltool", [], resilient_parsing=True)
+    return [
+        (name, option.opts[-1], " / ".join((*option.opts, *option.secondary_opts)))
+        for name in SUBCOMMANDS
+        for option in root.get_command(context, name).params
+        if isinstance(option, TyperOption) and takes_one_value(option)
+    ]
+
+
+def test_an_option_of_one_value_is_refused_when_it_is_given_twice(tmp_path: Path) -> None:
+    """Every one of every command, in one process."""
+    found = options_of_every_command()
+    assert {command for command, _, _ in found} == set(SUBCOMMANDS) and len(found) > 50
+    with one_process() as child:
+        for command, option, names in found:
+            twice = [option] * 2 if "--no-" in names else [option, "1", option, "1"]
+            ended = child.run(tmp_path, command, *twice)
+            assert (ended.code, ended.out) == (2, ""), (command, option)
+            assert f"Option {names} is given twice, it takes one value" in ended.err, (command, option)
 
 
 def test_unknown_subcommands_are_2(crystaltool) -> None:

@@ -108,3 +108,28 @@ def test_chgnet_takes_a_mof_with_bonds(child: Child, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.sort(bonds_of(block).lengths(block.crystal)), np.sort(bonds.lengths(crystal)), atol=0.3
     )
+
+
+def test_what_lacks_its_extra_is_skipped_and_the_rest_done(tmp_path: Path) -> None:
+    text = format_crystal(curated()["MIL-47"], "mof")
+    halite = format_crystal(
+        Crystal(np.eye(3) * 5.6, np.array([[0.0, 0, 0], [0.5, 0.5, 0.5]]), np.array([55, 17])), "salt"
+    )
+    (tmp_path / "in.cif").write_text(halite + text + halite.replace("data_salt", "data_other"))
+    with one_process(
+        "import importlib.util; find = importlib.util.find_spec;"
+        "importlib.util.find_spec = lambda name, package=None: None if name == 'chgnet' else find(name, package)"
+    ) as bare:
+        ended = bare.run(tmp_path, "relax", "--max-steps", "1", "-q", "-o", "out.cif", "in.cif")
+    assert ended.code == 2 and list(read(tmp_path / "out.cif")) == ["mof"]
+    for line, name in zip(ended.err.splitlines(), ("salt", "other"), strict=True):
+        assert f"data_{name}: ERROR, force field chgnet is not installed" in line
+
+
+def test_blocks_are_to_be_assembled_first(child: Child, tmp_path: Path) -> None:
+    (tmp_path / "in.cif").write_text(format_crystal(curated()["MIL-53"], "mof"))
+    assert child.run(tmp_path, "fragment", "-o", "blocks.h5", "in.cif").code == 0
+    for command in ("relax", "check", "asym-unit"):
+        ended = child.run(tmp_path, command, "blocks.h5")
+        assert ended.code == 2 and "assemble it first (crystaltool assemble)" in ended.err
+        assert ended.err.count("\n") == 1

@@ -41,8 +41,9 @@ def train(child: Child, data: Path, tmp_path: Path) -> Callable[..., Ended]:
 
     def run(config: str, *arguments: str | Path, source: Path = data) -> Ended:
         (tmp_path / "fit.toml").write_text(config)
-        options = ["--config", tmp_path / "fit.toml", "--device", "cpu", "--threads", "1", *arguments]
-        return child.run(tmp_path, "train", "symmcd", source, "-o", tmp_path / "run", *options)
+        usual = {"--config": tmp_path / "fit.toml", "--device": "cpu", "--threads": "1"}
+        options = [word for option in usual if option not in arguments for word in (option, usual[option])]
+        return child.run(tmp_path, "train", "symmcd", source, "-o", tmp_path / "run", *options, *arguments)
 
     return run
 
@@ -72,7 +73,10 @@ def test_a_folder_that_holds_a_run_needs_a_word(train: Callable, tmp_path: Path)
     assert train(toml(2), "-q").code == 0
     weights = (tmp_path / "run" / "model.safetensors").read_bytes()
     assert_one_line(train(toml(2)), "go on with --resume or start afresh with --overwrite")
-    assert_one_line(train(toml(5), "--resume"), "another configuration")
+    other = toml(2).replace("save_every = 2", "save_every = 3")
+    assert_one_line(train(other, "--resume"), "loop.save_every is 3, the run has 2")
+    assert_one_line(train(toml(2) + "batch_size = 4\n", "--resume"), "batch_size is 4, the run has")
+    assert_one_line(train(toml(1), "--resume"), "epochs is 1, the run has 2, which may only grow")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
     assert train(toml(2), "-q", "--resume").code == 0 and steps(tmp_path / "run") == [1, 2]
     assert train(toml(5), "-q", "--overwrite").code == 0 and steps(tmp_path / "run") == [1, 2, 3, 4, 5]
@@ -106,6 +110,42 @@ def test_sigterm_saves_and_exits_0_and_the_run_goes_on(train: Callable, data: Pa
     save_state(run / "state.h5", left, groups)
     assert train(endless, "-q", "--resume").code == 0
     assert steps(run)[-2:] == [99_999, 100_000]
+
+
+def test_resume_keeps_the_settings_of_the_run_and_takes_more_epochs(
+    train: Callable, child: Child, data: Path, tmp_path: Path
+) -> None:
+    assert train(toml(2), "-q").code == 0
+    call = ["train", "symmcd", data, "-o", tmp_path / "run", "--device", "cpu", "-q", "--resume"]
+    assert child.run(tmp_path, *call, "--epochs", "4").code == 0
+    assert steps(tmp_path / "run") == [1, 2, 3, 4]
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert config["epochs"] == 4 and config["loop"]["save_every"] == 2
+    assert_one_line(child.run(tmp_path, *call, "--epochs", "3"), "epochs is 3, the run has 4, which may only grow")
+    assert child.run(tmp_path, *call).code == 0 and steps(tmp_path / "run") == [1, 2, 3, 4]
+    assert_one_line(child.run(tmp_path, *call, "--resume", "--epochs", "0"), "--epochs")
+
+
+def test_ctrl_c_saves_and_prints_the_line_that_goes_on(train: Callable, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "fit.toml").write_text(toml(100_000))
+    run = tmp_path / "a run"
+    options = ["--config", str(tmp_path / "fit.toml"), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*TOOL, "train", "symmcd", str(data), "-o", str(run), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=tool_environment(),
+        text=True,
+    )
+    end = time.monotonic() + 200
+    while not (run / "metrics.jsonl").exists() and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=200)
+    step = load_state(run / "state.h5")[0]["step"]
+    line = f"crystaltool train symmcd {data} -o '{run}' --device cpu --resume"
+    assert (process.returncode, out) == (130, "")
+    assert err == f"crystaltool train: NOTE, stopped after step {step} of 100000, all saved; go on with: {line}\n"
 
 
 def test_weights_of_another_run_to_start_from(train: Callable, tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ def train(child: Child, data: tuple[Path, Path], tmp_path: Path) -> Callable[...
 
     def run(config: str, *arguments: str | Path, source: Path = data[0], embeddings: Path | None = data[1]) -> Ended:
         (tmp_path / "fit.toml").write_text(config)
-        options = ["--config", tmp_path / "fit.toml", "--device", "cpu", "--threads", "1", *arguments]
-        options += [] if embeddings is None else ["--embeddings", embeddings]
+        usual = {"--config": tmp_path / "fit.toml", "--device": "cpu", "--threads": "1", "--embeddings": embeddings}
+        left = [option for option, value in usual.items() if value is not None and option not in arguments]
+        options = [word for option in left for word in (option, usual[option])] + list(arguments)
         return child.run(tmp_path, "train", "mofdiff", source, "-o", tmp_path / "run", *options)
 
     return run
@@ -68,7 +69,7 @@ def test_a_run_its_notes_and_a_second_one(train: Callable, tmp_path: Path) -> No
     assert steps(tmp_path / "run") == [1, 2, 3]
     load_mofdiff(tmp_path / "run")
     assert_one_line(train(toml(3)), "go on with --resume or start afresh with --overwrite")
-    assert_one_line(train(toml(5), "--resume"), "another configuration")
+    assert_one_line(train(toml(2), "--resume"), "epochs is 2, the run has 3, which may only grow")
     assert train(toml(3), "-q", "--resume").code == 0 and steps(tmp_path / "run") == [1, 2, 3]
     (tmp_path / "run").rename(tmp_path / "first")
     assert train(toml(1), "-q", "--init", tmp_path / "first").code == 0

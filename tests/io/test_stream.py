@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from crystaltool.io import splitter
 from crystaltool.io.cif import CifBlock
+from crystaltool.io.names import file_stem
 from crystaltool.io.splitter import split_blocks
 from crystaltool.io.stream import BadRecord, RawBlock, complete_blocks, iter_blocks, iter_raw, parse_raw
 from tests.io.blocks import halite
@@ -353,3 +354,61 @@ def test_mp20_rows_are_read(mp20: Path) -> None:
     raws = list(itertools.islice(iter_raw([str(mp20 / "val.csv.gz")]), 1000))
     assert len(raws) == 1000
     assert all(isinstance(parse_raw(raw), CifBlock) for raw in raws)
+
+
+FOREIGN = {
+    "POSCAR": ("Na4 Cl4\n   1.00\n5.6 0 0\n0 5.6 0\n0 0 5.6\nNa Cl\n4 4\nDirect\n0 0 0\n", "POSCAR (VASP)"),
+    "POSCAR of three scales": ("x\n1.0 1.0 1.0\n5 0 0\n0 5 0\n0 0 5\n8\nCartesian\n0 0 0\n", "POSCAR (VASP)"),
+    "extended XYZ": ('2\nLattice="5.6 0 0 0 5.6 0 0 0 5.6"\nNa 0 0 0\nCl 2.8 0 0\n', "XYZ or extended XYZ"),
+    "XYZ": ("1\n\nC 0.0 0.0 -1e-3\n", "XYZ or extended XYZ"),
+    "JSON": ('{"@module": "pymatgen.core.structure"}\n', "JSON"),
+    "PDB": ("CRYST1   10.000   10.000   10.000  90.00  90.00  90.00 P 1\n", "PDB"),
+    "res": ("TITL x\nCELL 0.71 5 5 5 90 90 90\n", "SHELX .res"),
+}
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+def test_formats_that_are_not_read_are_named_with_those_that_are(tmp_path: Path, form: str) -> None:
+    text, name = FOREIGN[form]
+    path = tmp_path / "in.vasp"
+    for data in (text.encode(), text.replace("\n", "\r\n").encode(), gzip.compress(text.encode())):
+        path.write_bytes(data)
+        (found,) = names(path)
+        assert f"it seems to be {name}, which is not read; formats read: CIF text, CSV with a 'cif' column" in found
+    path.write_text("hello world\n")
+    assert "seems" not in names(path)[0] and "formats read: CIF text" in names(path)[0]
+
+
+def test_text_called_hdf5_is_no_cif(tmp_path: Path) -> None:
+    path = tmp_path / "data.h5"
+    path.write_text("cut off")
+    assert names(path) == ["!not a readable HDF5 file, in spite of its name"]
+
+
+@pytest.mark.parametrize(
+    ("source", "stem"),
+    [
+        ("a/b/MgO.cif", "MgO"),
+        ("x.tar.xz:dir/qmof-1.cif", "qmof-1"),
+        ("x.zip:a.cif.gz", "a"),
+        ("v1.2.CIF", "v1.2"),
+        ("train.csv.gz", "train"),
+        (".cif", ".cif"),
+        ("noending", "noending"),
+    ],
+)
+def test_stems_of_files(source: str, stem: str) -> None:
+    assert file_stem(source) == stem
+
+
+def test_blocks_called_as_their_files(tmp_path: Path) -> None:
+    """A second block of a file is told apart without a word, a second file of one name with one."""
+    for name, text in {"a.cif": halite("x") + halite("y"), "b.cif": halite("x"), "c/B.cif": halite("x")}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    said: list[tuple[str, str]] = []
+    warn = lambda source, line, name, text: said.append((name, text))  # noqa: E731
+    raws = [raw for raw in iter_raw([str(tmp_path)], warn, by_file=True) if isinstance(raw, RawBlock)]
+    assert [(raw.name, raw.written) for raw in raws] == [("a", "x"), ("a.2", "y"), ("b", "x"), ("B.2", "x")]
+    assert said == [("B", "file name repeats, renamed to B.2")]
+    assert [parse_raw(raw).name for raw in raws] == ["a", "a.2", "b", "B.2"]

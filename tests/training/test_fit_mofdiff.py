@@ -206,7 +206,7 @@ def test_a_resumed_run_starts_from_the_weights_it_began_with(
             os.kill(os.getpid(), signal.SIGTERM)
 
     fit(data, tmp_path / "run", PROPERTIES_FIRST, init=whole, on_progress=terminate)
-    with pytest.raises(CheckpointError, match="another model or data set"):
+    with pytest.raises(CheckpointError, match="init is null, the run has"):
         fit(data, tmp_path / "run", PROPERTIES_FIRST, resume=True)
     fit(data, tmp_path / "run", PROPERTIES_FIRST, init=whole, resume=True)
     fit(data, tmp_path / "unbroken", PROPERTIES_FIRST, init=whole)
@@ -322,11 +322,11 @@ def test_other_runs_are_not_taken_up(data: tuple[Path, Path], whole: Path, tmp_p
     (tmp_path / "other").mkdir()
     other = write_data(tmp_path / "other", tabulate([small_table()[i] for i in range(16)][::-1]))
     for config, chosen, words in (
-        (replace(CONFIG, loop=replace(CONFIG.loop, seed=1)), data, "another configuration"),
-        (replace(CONFIG, epochs=4), data, "another configuration"),
-        (replace(CONFIG, model=replace(SIZES, kl_weight=0.1)), data, "another model or data set"),
-        (replace(CONFIG, favour="favoured"), data, "another (model or data set|configuration)"),
-        (CONFIG, other, "another model or data set"),
+        (replace(CONFIG, loop=replace(CONFIG.loop, seed=1)), data, "loop.seed is 1, the run has 0"),
+        (replace(CONFIG, epochs=1), data, "it is a run of"),
+        (replace(CONFIG, model=replace(SIZES, kl_weight=0.1)), data, "model.kl_weight is 0.1, the run has"),
+        (replace(CONFIG, favour="favoured"), data, "the data set is not the one|it is a run of|fit.favour is"),
+        (CONFIG, other, "the data set is not the one"),
     ):
         with pytest.raises(CheckpointError, match=words):
             fit(chosen, folder, config, resume=True)

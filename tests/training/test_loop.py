@@ -18,7 +18,7 @@ from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.training.checkpoint import load_state, save_state
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
-from crystaltool.training.loop import LoopConfig, learning_rate, train
+from crystaltool.training.loop import LoopConfig, Progress, Stop, learning_rate, train
 
 CONFIG = LoopConfig(steps=20, learning_rate=0.05, warmup=4, log_every=3, save_every=5)
 
@@ -114,35 +114,86 @@ def test_a_new_run_forgets_the_metrics_of_the_old(tmp_path: Path) -> None:
     assert [line["step"] for line in log_lines(tmp_path / "a")] == [3, 6, 9, 12, 15, 18, 20]
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("stop_at", [1, 9, 15])
-def test_sigterm_saves_and_ends_and_leaves_no_trace_in_the_resumed_run(tmp_path: Path, stop_at: int) -> None:
+def test_a_signal_saves_and_ends_and_leaves_no_trace_in_the_resumed_run(tmp_path: Path, stop_at: int, sent) -> None:
     run(tmp_path / "whole")
     folder = tmp_path / "stopped"
     folder.mkdir()
-    module, before = a_module(), signal.getsignal(signal.SIGTERM)
-    plain, seen = loss_of(module), []
+    module, before = a_module(), signal.getsignal(sent)
+    plain, seen, stops = loss_of(module), [], []
 
     def loss(step: int, generator: torch.Generator):
         seen.append(step)
         if step == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), sent)
         return plain(step, generator)
 
-    train(module, loss, CONFIG, folder, World())
+    train(module, loss, CONFIG, folder, World(), on_stop=stops.append)
+    assert stops == [Stop(sent, stop_at + 1, 20)]
     assert seen[-1] == stop_at and load_state(folder / "state.h5")[0]["step"] == stop_at + 1
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(sent) is before
     run(folder, resume=True)
     assert_equal_runs(tmp_path / "whole", folder)
+
+
+@pytest.mark.parametrize("stop_at", [3, 18, 20])
+def test_a_signal_between_two_steps_is_saved_too(tmp_path: Path, stop_at: int) -> None:
+    """Such as one that comes while a log line is written: the step after it is the last."""
+    run(tmp_path / "whole")
+    folder, stops = tmp_path / "stopped", []
+
+    def show(progress: Progress) -> None:
+        if progress.step == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run(folder, on_progress=show, on_stop=stops.append)
+    assert stops == [Stop(signal.SIGINT, min(stop_at + 1, 20), 20)]
+    assert load_state(folder / "state.h5")[0]["step"] == stops[0].step
+    run(folder, resume=True)
+    assert_equal_runs(tmp_path / "whole", folder)
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    module = a_module()
+    plain = loss_of(module)
+
+    def loss(step: int, generator: torch.Generator):
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(step, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(module, loss, CONFIG, tmp_path, World())
+    assert load_state(tmp_path / "state.h5")[0]["step"] == 5
+
+
+def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
+    """From where it ended, with the learning rate of the longer run."""
+    run(tmp_path / "a")
+    longer = replace(CONFIG, steps=30)
+    module, seen = a_module(), []
+    train(module, loss_of(module, seen=seen), longer, tmp_path / "a", World(), resume=True)
+    assert seen == list(range(20, 30))
+    lines = log_lines(tmp_path / "a")
+    assert [line["step"] for line in lines] == [3, 6, 9, 12, 15, 18, 20, 21, 24, 27, 30]
+    assert lines[-3]["lr"] == learning_rate(longer, 23) > learning_rate(CONFIG, 19)
+    assert load_state(tmp_path / "a" / "state.h5")[0]["config"]["steps"] == 30
 
 
 def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     run(folder, break_at=12, belongs_to={"data": "one", "sizes": (1, 2)})
     run(folder, break_at=12, resume=True, belongs_to={"data": "one", "sizes": (1, 2)})
-    with pytest.raises(CheckpointError, match="another configuration"):
+    with pytest.raises(CheckpointError, match=r"loop.learning_rate is 0.04, the run has 0.05;"):
         run(folder, replace(CONFIG, learning_rate=0.04), resume=True, belongs_to={"data": "one", "sizes": (1, 2)})
-    with pytest.raises(CheckpointError, match="another model or data set"):
+    with pytest.raises(CheckpointError, match="the data set is not the one that the run has seen"):
         run(folder, resume=True, belongs_to={"data": "two", "sizes": (1, 2)})
+    with pytest.raises(CheckpointError, match=r"sizes is \[1, 3\], the run has \[1, 2\]"):
+        run(folder, resume=True, belongs_to={"data": "one", "sizes": (1, 3)})
+    with pytest.raises(CheckpointError, match="it is a run of 20 steps, 19 are asked for"):
+        run(folder, replace(CONFIG, steps=19), resume=True, belongs_to={"data": "one", "sizes": (1, 2)})
     other = a_module(1)  # (4, 3) cannot hold (1, 3), yet (1, 3) would broadcast to (4, 3)
     with pytest.raises(CheckpointError, match="tensors are not those"):
         train(other, loss_of(other), CONFIG, folder, World(), resume=True, belongs_to={"data": "one", "sizes": (1, 2)})
@@ -169,7 +220,7 @@ def test_damaged_states_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"state\.h5"):
             run(tmp_path / "a", resume=True)
     save_state(state, {"step": 3}, {"weights": {}})
-    with pytest.raises(CheckpointError, match="another configuration"):
+    with pytest.raises(CheckpointError, match="does not say with which settings"):
         run(tmp_path / "a", resume=True)
 
 
@@ -232,9 +283,44 @@ def test_validation_that_sigterm_put_off_is_made_up_for(tmp_path: Path) -> None:
         return plain(step, generator)
 
     train(module, loss, config, folder, World(), validate=lambda values: pytest.fail("no time for this"))
+    assert load_state(folder / "state.h5")[0]["owed"]
     steps, better = validated(folder, [0.3, 0.1, 0.4], config, resume=True)
     assert (steps, better) == whole
     assert (folder / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("when", [0, 1, 2])
+def test_validation_that_a_signal_breaks_off_is_made_up_for(tmp_path: Path, when: int) -> None:
+    """Also in the validation that an earlier signal left over, and in the one after the last step."""
+    config = replace(CONFIG, validate_every=8)
+    whole = validated(tmp_path / "whole", [0.3, 0.1, 0.4], config)
+    folder, module = tmp_path / "a", a_module()
+    folder.mkdir()
+    scores = iter([0.3, 0.1, 0.4][:when])
+
+    def interrupted(values: dict[str, Tensor]) -> dict[str, float]:
+        score = next(scores, None)
+        if score is None:
+            os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("not broken off")
+        return {"score": score, "other": 0.5}
+
+    for resume in (False, True):
+        stops = []
+        train(
+            a_module() if resume else module,
+            loss_of(module),
+            config,
+            folder,
+            World(),
+            resume=resume,
+            validate=interrupted,
+            on_best=lambda values, record: None,
+            on_stop=stops.append,
+        )
+        assert [stop.step for stop in stops] == [(8, 16, 20)[when]]
+    validated(folder, [0.3, 0.1, 0.4][when:], config, resume=True)
+    assert [line["step"] for line in log_lines(folder) if "validation_score" in line] == whole[0]
 
 
 # ---- pieces

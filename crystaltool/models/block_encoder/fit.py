@@ -34,7 +34,7 @@ from crystaltool.models.configuration import load_run, read_run
 from crystaltool.mof.blocks import MAX_BLOCK_ATOMS, MAX_CONNECTIONS
 from crystaltool.mof.table import MOFTable, read_mofs
 from crystaltool.nn.layers import N_ELEMENTS
-from crystaltool.training.loop import LoopConfig
+from crystaltool.training.loop import LoopConfig, Stop
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
 
 SMALLEST_SCALE = 1e-3
@@ -144,9 +144,11 @@ class BlockTask(Task[BlockFitConfig]):
         return {"validation": self.validate(model)}
 
 
-def fit_block_encoder(data: Path, directory: Path, config: BlockFitConfig, **options: Unpack[RunOptions]) -> None:
+def fit_block_encoder(
+    data: Path, directory: Path, config: BlockFitConfig, **options: Unpack[RunOptions]
+) -> Stop | None:
     """Train on an HDF5 file of building blocks, as `fragment` writes it; directory and options as `run_task`."""
-    run_task(partial(BlockTask, data, config), directory, **options)
+    return run_task(partial(BlockTask, data, config), directory, **options)
 
 
 def occurrences(table: MOFTable, stands: np.ndarray) -> np.ndarray:

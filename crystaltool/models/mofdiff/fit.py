@@ -27,7 +27,7 @@ from crystaltool.models.mofdiff.fit_properties import PropertyPart, labelled_row
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseData, prepare, to_batch
 from crystaltool.mof.table import MOFTable, read_mofs
-from crystaltool.training.loop import LoopConfig
+from crystaltool.training.loop import LoopConfig, Stop
 from crystaltool.training.order import epoch_batches, n_batches
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
 
@@ -141,12 +141,12 @@ class MOFDiffTask(Task[MOFDiffFitConfig]):
 
 def fit_mofdiff(
     data: Path, directory: Path, config: MOFDiffFitConfig, *, embeddings: Path, **options: Unpack[RunOptions]
-) -> None:
+) -> Stop | None:
     """Train on posed MOFs, as `fragment` writes them, and the embeddings of their blocks, as `embed` does.
 
     Directory and options as `run_task`; `properties/` there holds state and metrics of the encoder of properties.
     """
-    run_task(partial(MOFDiffTask, data, embeddings, config), directory, **options)
+    return run_task(partial(MOFDiffTask, data, embeddings, config), directory, **options)
 
 
 def select(data: CoarseData, rows: np.ndarray) -> CoarseData:

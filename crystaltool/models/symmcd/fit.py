@@ -29,7 +29,7 @@ from crystaltool.models.symmcd.representation import MAX_ORBITS, gather_statisti
 from crystaltool.models.symmcd.templates import TEMPLATES, table_templates, write_templates
 from crystaltool.nn.layers import N_ELEMENTS
 from crystaltool.training.checkpoint import replace_file
-from crystaltool.training.loop import LoopConfig
+from crystaltool.training.loop import LoopConfig, Stop
 from crystaltool.training.order import epoch_batches, n_batches
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
 
@@ -115,14 +115,15 @@ class SymmCDTask(Task[FitConfig]):
         return validate_by_sampling(model, self.table, self.config.validation_samples, self.config.loop.seed)
 
 
-def fit_symmcd(data: Path, directory: Path, config: FitConfig, **options: Unpack[RunOptions]) -> None:
+def fit_symmcd(data: Path, directory: Path, config: FitConfig, **options: Unpack[RunOptions]) -> Stop | None:
     """Train on an HDF5 data set of asymmetric units, as `asym-unit` writes it; directory and options as `run_task`.
 
     Beside the weights stand the templates of the data, for `sample --template train`.
     """
-    run_task(partial(SymmCDTask, data, config), directory, **options)
+    stop = run_task(partial(SymmCDTask, data, config), directory, **options)
     templates = table_templates(read_asym_units(data))
     replace_file(directory / TEMPLATES, lambda path: write_templates(path, templates))
+    return stop
 
 
 def main(arguments: list[str]) -> int:

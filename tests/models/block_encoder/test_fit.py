@@ -181,9 +181,9 @@ def test_weights_to_start_from(data: Path, whole: Path, tmp_path: Path) -> None:
 
 def test_other_runs_are_not_taken_up(data: Path, whole: Path, tmp_path: Path) -> None:
     other = write_table(tmp_path / "other.h5", made_table(24, 2))
-    with pytest.raises(CheckpointError, match="another model or data set"):
+    with pytest.raises(CheckpointError, match="the data set is not the one"):
         fit(other, whole, replace(CONFIG, epochs=CONFIG.epochs), resume=True)
-    with pytest.raises(CheckpointError, match="another"):
+    with pytest.raises(CheckpointError, match=r"fit.noise is 0.2, the run has 0.1"):
         fit(data, whole, replace(CONFIG, noise=0.2), resume=True)
 
 
