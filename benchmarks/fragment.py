@@ -27,9 +27,10 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from crystaltool.bonds import BondGraph
-from crystaltool.cli.fragment import Cut, Refusal, Settings, cut, file_name
+from crystaltool.cli.fragment import Cut, Refusal, Settings, cut
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
+from crystaltool.io.names import file_stem
 from crystaltool.io.stream import BadRecord, RawBlock, iter_blocks, iter_raw, parse_raw
 from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC, BuildingBlock
 from crystaltool.mof.elements import COVALENT_RADIUS
@@ -69,7 +70,7 @@ def measure(archive: Path) -> tuple[list[Outcome], list[BuildingBlock]]:
         except InputError as error:
             result = error
         seconds = time.process_time() - start
-        name = file_name(raw)
+        name = file_stem(raw.source)
         if isinstance(result, Cut):
             kinds = Counter(block.kind for block in result.mof.blocks)
             counts = (kinds[METAL], kinds[ORGANIC], kinds[BRIDGE])
@@ -170,10 +171,10 @@ def agreement_lines(outcomes: list[Outcome], index: Path, archive: Path) -> Iter
             else:
                 causes["usable here, refused there", f"`{row['verdict']}` there"] += 1
     for raw in iter_raw([str(archive)]):
-        if isinstance(raw, RawBlock) and file_name(raw) in wanted:
+        if isinstance(raw, RawBlock) and file_stem(raw.source) in wanted:
             block = parse_raw(raw)
             assert not isinstance(block, BadRecord)
-            causes[wanted[file_name(raw)], deciding_bond(block.crystal)] += 1
+            causes[wanted[file_stem(raw.source)], deciding_bond(block.crystal)] += 1
     for (case, cause), count in sorted(causes.items(), key=lambda item: (item[0][0], -item[1])):
         yield f"| {case} | {cause} | {count} |"
 

@@ -133,6 +133,14 @@ def tabulate(units: Sequence[AsymUnit]) -> AsymUnitTable:
     )
 
 
+def join_tables(tables: Sequence[AsymUnitTable]) -> AsymUnitTable:
+    """One table of several, in order."""
+    tables = tables or [tabulate([])]
+    fields = ("group", "lattice", "n_orbits", "numbers", "positions", "free_coords")
+    arrays = {field: np.concatenate([getattr(table, field) for table in tables]) for field in fields}
+    return AsymUnitTable(**arrays, names=tuple(name for table in tables for name in table.names))
+
+
 def wrap(frac_coords: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Coordinates in [0, 1); a value that rounds up to 1 becomes 0."""
     wrapped = frac_coords % 1.0

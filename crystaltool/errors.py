@@ -13,6 +13,10 @@ class InputError(CrystaltoolError):
     """A record or file that cannot be read as what it should be (CIF, HDF5, CSV, archive)."""
 
 
+class UnreadableError(InputError):
+    """The text of one block that cannot be read as a structure; what is wrong with a structure is another error."""
+
+
 class SymmetryError(CrystaltoolError):
     """A space group, Wyckoff position or operation list that does not exist or contradicts the structure."""
 

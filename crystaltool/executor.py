@@ -24,6 +24,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from crystaltool.errors import CrystaltoolError, UsageError
+from crystaltool.threads import limit_threads
 
 __all__ = ["TaskError", "map_ordered", "map_pairs"]
 
@@ -32,16 +33,6 @@ Result = TypeVar("Result")
 
 #: Items read ahead of the result in hand, per worker: enough that a slow item does not idle the others.
 LOOK_AHEAD_PER_JOB = 16
-
-#: Every variable by which a numerical library reads its number of threads.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
 
 
 class TaskError(CrystaltoolError):
@@ -152,8 +143,7 @@ def _prepare_worker(pickled: bytes) -> None:
     The work arrives pickled so that the libraries it imports are loaded after their thread numbers are set.
     """
     global _task
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = "1"
+    limit_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _task = pickle.loads(pickled)

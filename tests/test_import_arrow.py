@@ -15,6 +15,7 @@ PACKAGE = ROOT / "crystaltool"
 
 ROOMS = (
     "errors",
+    "threads",
     "executor",
     "arrays",
     "units",

@@ -8,6 +8,7 @@ Each structure is reduced once, not once a comparison. Among duplicates the firs
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,19 +99,20 @@ class Reference:
     """The structures that a new one is compared with.
 
     Args:
-        table: the data set, as `crystaltool asym-unit` writes it.
+        table: a data set, as `crystaltool asym-unit` writes it.
+        crystals: further structures, by their atoms.
     """
 
-    def __init__(self, table: AsymUnitTable) -> None:
-        self._table = table
+    def __init__(self, table: AsymUnitTable, crystals: Sequence[Crystal] = ()) -> None:
+        self._table, self._crystals = table, crystals
         self._starts = np.concatenate([[0], np.cumsum(table.n_orbits)])
         self._by_formula: dict[FormulaKey, list[int]] = {}
-        for index, key in enumerate(table_keys(table)):
+        for index, key in enumerate([*table_keys(table), *map(formula_key, crystals)]):
             self._by_formula.setdefault(key, []).append(index)
         self._cache: OrderedDict[int, ReducedStructure] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._table) + len(self._crystals)
 
     def check_novel(self, crystal: Crystal) -> Verdict:
         """Passes if no reference structure matches; the value is the number of references with the same formula."""
@@ -124,7 +126,7 @@ class Reference:
             return Verdict(NOVEL, False, n_candidates, limit, mine.error)
         for index in candidates:
             if same_structure(mine, self._reduced(index)):
-                name = self._table.names[index] or f"entry {index}"
+                name = self._crystal(index).name or f"entry {index}"
                 return Verdict(NOVEL, False, n_candidates, limit, f"matches {name}")
         return Verdict(NOVEL, True, n_candidates, limit, f"differs from {len(candidates)} of the same formula")
 
@@ -132,8 +134,17 @@ class Reference:
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
-        orbits = slice(int(self._starts[index]), int(self._starts[index + 1]))
+        self._cache[index] = found = ReducedStructure(self._crystal(index))
+        if len(self._cache) > CACHED_STRUCTURES:
+            self._cache.popitem(last=False)
+        return found
+
+    def _crystal(self, index: int) -> Crystal:
+        """All atoms of a structure; those of the table come first."""
         table = self._table
+        if index >= len(table):
+            return self._crystals[index - len(table)]
+        orbits = slice(int(self._starts[index]), int(self._starts[index + 1]))
         unit = AsymUnitTable(
             group=table.group[index : index + 1],
             lattice=table.lattice[index : index + 1],
@@ -143,10 +154,7 @@ class Reference:
             free_coords=table.free_coords[orbits],
             names=table.names[index : index + 1],
         )[0]
-        self._cache[index] = found = ReducedStructure(expand(unit))
-        if len(self._cache) > CACHED_STRUCTURES:
-            self._cache.popitem(last=False)
-        return found
+        return expand(unit)
 
 
 class Seen:

@@ -1,78 +1,233 @@
-"""What new structures are compared with: a data set of asymmetric units, of MOFs, or CIFs of MOFs."""
+"""What new structures are compared with: known structures in any form in which `crystaltool asym-unit` reads them.
+
+Crystals are compared as crystals. Metal-organic frameworks are compared by their identity, wherever the reference has
+identities; a structure of a kind of which the reference holds nothing cannot be compared at all.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
-from crystaltool.checks.kind import MOF, kind_of
-from crystaltool.errors import InputError
+from crystaltool.asymunit import AsymUnitTable, join_tables
+from crystaltool.checks.kind import INORGANIC, MOF, kind_of
+from crystaltool.checks.matching import Reference
+from crystaltool.checks.verdict import Verdict
+from crystaltool.crystal import Crystal
+from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.executor import map_pairs
+from crystaltool.io.byte_streams import SeekableReader
+from crystaltool.io.cif import clean_name, format_asym_unit
 from crystaltool.io.hdf5 import ASYM_UNIT_KIND, open_checked, read_asym_units
+from crystaltool.io.stream import BadRecord, Raw, RawBlock, iter_raw, read_raw
 
 if TYPE_CHECKING:
-    from crystaltool.checks.matching import Reference
-    from crystaltool.checks.mof.identity import MOFReference
+    from crystaltool.checks.mof.identity import MOFIdentity, MOFReference
 
-_HDF5_SIGNATURE = b"\x89HDF"
-_HDF5_SUFFIXES = (".h5", ".hdf5")
-"""A file of this name that is none is called a damaged one, not a CIF."""
+_CARBON = 6
+
+
+class Reporter(Protocol):
+    """Who is told of what a reference holds that cannot be used, as `cli.session.Session` is."""
+
+    def bad(self, text: str, record: RawBlock | BadRecord) -> None:
+        """A record that cannot be read."""
+
+    def warn(self, text: str) -> None:
+        """Something odd."""
+
+    def note(self, text: str, record: RawBlock) -> None:
+        """A detail."""
+
+
+class KnownMOFs:
+    """Frameworks by identity, from several files.
+
+    Args:
+        parts: one a file of blocks, one for all frameworks given as structures.
+    """
+
+    def __init__(self, parts: Sequence[MOFReference]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def check_novel(self, identity: MOFIdentity | str) -> Verdict:
+        """Passes if no framework has the identity; the value is the number of those with the same blocks."""
+        verdicts = [part.check_novel(identity) for part in self._parts]
+        found = next((verdict for verdict in verdicts if not verdict.passed), verdicts[0])
+        if len(verdicts) == 1 or found.value is None:
+            return found
+        limit = found.limit.replace(f"among {len(self._parts[verdicts.index(found)])} ", f"among {len(self)} ", 1)
+        alike = next((v for v in verdicts if v.passed and v.value), found)
+        message = alike.message if found.passed else found.message
+        return replace(found, value=sum(verdict.value or 0.0 for verdict in verdicts), limit=limit, message=message)
 
 
 @dataclass(frozen=True)
 class References:
-    """Known structures; one of the two is None."""
+    """Known structures.
+
+    Args:
+        crystals: all that are compared as crystals, None if there are none.
+        mofs: all that are compared by identity, None if there are none.
+        kinds: of what is known.
+    """
 
     crystals: Reference | None
-    mofs: MOFReference | None
+    mofs: KnownMOFs | None
+    kinds: frozenset[str]
+
+    def compares_by_identity(self, kind: str) -> bool:
+        """Whether structures of a kind are compared by identity."""
+        return kind == MOF and self.mofs is not None
+
+    def check_novel(self, kind: str, crystal: Crystal, identity: MOFIdentity | str | None) -> Verdict:
+        """Passes if nothing known is the same.
+
+        Args:
+            kind: of the structure. crystal: all its atoms.
+            identity: what a framework is, or why it has no identity; None of what is no framework.
+
+        Raises:
+            InputError: the reference holds nothing of the kind.
+        """
+        if kind not in self.kinds:
+            known = "metal-organic frameworks" if kind == INORGANIC else "inorganic crystals"
+            wanted = "an inorganic crystal" if kind == INORGANIC else "a metal-organic framework"
+            raise InputError(f"novelty cannot be judged: this is {wanted}, the reference holds {known} only")
+        if identity is not None and self.mofs is not None and self.compares_by_identity(kind):
+            return self.mofs.check_novel(identity)
+        if self.crystals is None:
+            raise InputError("novelty cannot be judged: no structure of the reference can be compared as a crystal")
+        return self.crystals.check_novel(crystal)
 
 
-def read_references(path: str) -> References:
-    """Read `--reference`: HDF5 of `asym-unit` or `fragment`, or CIFs of MOFs.
+def read_references(
+    paths: Sequence[str], kind: str | None, jobs: int, reporter: Reporter, by_file: bool = False
+) -> References:
+    """Read `--reference`: anything that `crystaltool asym-unit` reads, and files of `crystaltool fragment`.
+
+    Args:
+        paths: files or folders; all count.
+        kind: of all structures, None to recognise it.
+        jobs: worker processes that read and identify.
+        reporter: told of records that cannot be read and of frameworks without identity; the rest is used.
+        by_file: call structures as their files.
 
     Raises:
-        InputError: nothing to compare with in it.
+        InputError: nothing to compare with in one of the paths.
     """
-    try:
-        with Path(path).open("rb") as handle:
-            is_hdf5 = handle.read(4) == _HDF5_SIGNATURE
-    except IsADirectoryError:
-        is_hdf5 = False
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    if not is_hdf5 and Path(path).suffix not in _HDF5_SUFFIXES:
-        return References(None, _read_cifs(path))
-    with open_checked(path) as file:
-        kind = file.attrs.get("kind")
-    if kind == ASYM_UNIT_KIND:
-        from crystaltool.checks.matching import Reference
-
-        return References(Reference(read_asym_units(path)), None)
     from crystaltool.checks.mof.identity import MOFReference
-    from crystaltool.mof.table import MOF_KIND, read_mofs
 
-    if kind != MOF_KIND:
-        raise InputError(f"{path}: an HDF5 file of kind {kind}, expected {ASYM_UNIT_KIND} or {MOF_KIND}")
-    return References(None, MOFReference.of_table(read_mofs(path), path))
+    sets = _DataSets(kind)
+    known: list[tuple[RawBlock, _Known]] = []
+    for path in paths:
+        before, bad = len(known) + len(sets), []
+        readable = _readable(iter_raw([path], hdf5=sets.read, by_file=by_file), bad)
+        for raw, found in map_pairs(partial(_identified, kind), readable, jobs):
+            if isinstance(found, CrystaltoolError):
+                bad.append((str(found), raw))
+            else:
+                known.append((raw, found))
+        if len(known) + len(sets) == before:
+            reason, record = bad[0] if bad else ("no structures", None)
+            place = record.source if record is not None and record.source != path else ""
+            raise InputError(f"{path}: nothing to compare with{f' in {place}' if place else ''}: {reason}")
+        for text, record in bad:
+            reporter.bad(f"not compared with: {text}", record)
+    identified = [(found.identity, found.crystal.name) for _, found in known if found.identity is not None]
+    parts = sets.blocks + ([MOFReference(identified)] if identified else [])
+    crystals = [found.crystal for raw, found in known if not isinstance(raw, _InTable) and found.identity is None]
+    reference = Reference(join_tables(sets.tables), crystals)
+    unidentified = [(raw, found) for raw, found in known if found.reason]
+    if parts and unidentified:
+        reporter.warn(f"{len(unidentified)} frameworks of the reference have no identity, nothing matches them (-v)")
+    for raw, found in unidentified:
+        reporter.note(f"no identity: {found.reason}", raw)
+    kinds = sets.kinds | {found.kind for _, found in known}
+    return References(reference if len(reference) else None, KnownMOFs(parts) if parts else None, frozenset(kinds))
 
 
-def _read_cifs(path: str) -> MOFReference:
-    """The MOFs among CIFs; what is no framework, or cannot be cut, is left out."""
-    from crystaltool.checks.mof.identity import MOFReference, identify_mof
-    from crystaltool.io.stream import BadRecord, iter_blocks
+@dataclass(frozen=True)
+class _Known:
+    """A known structure, with its identity or the reason why a framework has none."""
 
-    known, reason = [], "no structures"
-    for block in iter_blocks([path]):
-        if isinstance(block, BadRecord):
-            reason = block.message
-            continue
-        if kind_of(block) != MOF:
-            reason = f"{block.name} is no MOF; inorganic references come as HDF5 of crystaltool asym-unit"
-            continue
+    kind: str
+    crystal: Crystal
+    identity: MOFIdentity | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class _InTable(RawBlock):
+    """A structure of a data set that may be a framework."""
+
+
+def _readable(records: Iterable[Raw], bad: list[tuple[str, RawBlock | BadRecord]]) -> Iterator[RawBlock]:
+    for record in records:
+        if isinstance(record, BadRecord):
+            bad.append((record.message, record))
+        else:
+            yield record
+
+
+def _identified(kind: str | None, raw: RawBlock) -> _Known:
+    """What a structure is; pure, for any process.
+
+    Raises:
+        UnreadableError: if it cannot be read.
+    """
+    block = read_raw(raw)
+    kind = kind or kind_of(block)
+    crystal = replace(block.crystal, name=raw.name)
+    if kind != MOF:
+        return _Known(kind, crystal, None, "")
+    from crystaltool.checks.mof.identity import identify_mof
+
+    try:
+        return _Known(kind, crystal, identify_mof(crystal), "")
+    except InputError as error:
+        return _Known(kind, crystal, None, str(error))
+
+
+class _DataSets:
+    """The HDF5 files of a reference, wherever they are found."""
+
+    def __init__(self, kind: str | None) -> None:
+        self._kind = kind
+        self.tables: list[AsymUnitTable] = []
+        self.blocks: list[MOFReference] = []
+        self.kinds: set[str] = set()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.tables)) + sum(map(len, self.blocks))
+
+    def read(self, stream: SeekableReader, source: str) -> Iterator[Raw]:
+        """Keep a data set; gives the structures of which only their atoms can tell whether they are frameworks."""
+        from crystaltool.checks.mof.identity import MOFReference
+        from crystaltool.mof.table import MOF_KIND, read_mofs
+
         try:
-            known.append((identify_mof(block.crystal), block.name))
+            with open_checked(stream, None, source) as file:
+                kind = file.attrs.get("kind")
+            if kind == MOF_KIND:
+                self.blocks.append(MOFReference.of_table(read_mofs(stream, source), source))
+                self.kinds.add(MOF)
+                return
+            if kind != ASYM_UNIT_KIND:
+                raise InputError(f"{source}: an HDF5 file of kind {kind}, expected {ASYM_UNIT_KIND} or {MOF_KIND}")
+            table = read_asym_units(stream, source)
         except InputError as error:
-            reason = f"{block.name}: {error}"
-    if not known:
-        raise InputError(f"{path}: no MOF to compare with ({reason})")
-    return MOFReference(known)
+            yield BadRecord(source, 0, "", str(error).removeprefix(f"{source}: "))
+            return
+        self.tables.append(table)
+        for index, unit in enumerate(table):
+            if self._kind == INORGANIC or (self._kind is None and _CARBON not in unit.numbers):
+                self.kinds.add(INORGANIC)
+            else:
+                name = unit.name or f"entry-{index:06d}"
+                yield _InTable(source, 0, clean_name(name), format_asym_unit(unit, name))

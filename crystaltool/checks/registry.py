@@ -11,6 +11,7 @@ from crystaltool.checks.cell import check_cell, check_cell_symmcd
 from crystaltool.checks.charge import OPTIONS, check_charge
 from crystaltool.checks.density import check_density
 from crystaltool.checks.distance import check_distance_cdvae, check_distance_lemat, check_duplicates
+from crystaltool.checks.exact_group import check_exact_group
 from crystaltool.checks.formula import check_formula, check_multiplicities
 from crystaltool.checks.kind import INORGANIC, MOF, kind_of
 from crystaltool.checks.mof_rules import PORE_DIAMETER, PORE_LIMIT, RULE_LIMITS
@@ -34,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     Check("multiplicities", "declared site multiplicities agree with the operations", check_multiplicities),
     Check("operations", "declared operations map cell and atoms onto themselves within 0.01 A", check_operations),
     Check("symmetry", "spglib finds the declared operations at 1e-3 and 1e-2 A", check_symmetry),
+    Check("exact-group", "spglib finds the declared group at 1e-2 A, not a supergroup", check_exact_group),
 )
 
 """Checks of inorganic crystals, from Bravais lattice to composition."""
@@ -101,13 +103,13 @@ class Plan:
     Args:
         inorganic, mof: names of the checks of each kind.
         kind: of all structures, None to recognise it.
-        by_identity: whether MOFs are compared by their identity rather than as crystals.
+        identities: whether the identity of every MOF is stated.
     """
 
     inorganic: tuple[str, ...]
     mof: tuple[str, ...]
     kind: str | None = None
-    by_identity: bool = True
+    identities: bool = False
 
     def of(self, block: CifBlock) -> tuple[str, tuple[str, ...]]:
         """The kind of a block, and the names of its checks."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from crystaltool.checks.verdict import Verdict
 if TYPE_CHECKING:
     from crystaltool.crystal import Crystal
     from crystaltool.io.cif import CifBlock
+
+Result = TypeVar("Result")
 
 SYMPRECS = (1e-3, 1e-2)
 """Distance tolerances of the detection in Angstrom: what is exact must be found at both."""
@@ -40,6 +44,20 @@ def check_symmetry(block: CifBlock) -> Verdict:
     return Verdict("symmetry", True, float(groups[-1]), limit, f"{declared}, found {' and '.join(map(str, groups))}")
 
 
+def remembered(detect: Callable[[Crystal, float], Result]) -> Callable[[Crystal, float], Result]:
+    """`detect`, which keeps its last answer at each tolerance: two checks in a row ask the same of one crystal."""
+    kept: dict[float, tuple[Crystal, Result]] = {}
+
+    @wraps(detect)
+    def asked(crystal: Crystal, symprec: float) -> Result:
+        if symprec not in kept or kept[symprec][0] is not crystal:
+            kept[symprec] = crystal, detect(crystal, symprec)
+        return kept[symprec][1]
+
+    return asked
+
+
+@remembered
 def detected_operations(
     crystal: Crystal, symprec: float
 ) -> tuple[int, Int[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"]] | None:

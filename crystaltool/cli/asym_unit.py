@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +13,13 @@ import typer
 from crystaltool.cli import options
 from crystaltool.cli.failures import report_failure
 from crystaltool.cli.session import Session
+from crystaltool.io.records import BadRecord, Raw, RawBlock
 
 if TYPE_CHECKING:
-    from crystaltool.asymunit import AsymUnitTable
+    from crystaltool.asymunit import AsymUnit, AsymUnitTable
     from crystaltool.cli.progress import ProgressDisplay
-    from crystaltool.io.stream import RawBlock
+    from crystaltool.errors import CrystaltoolError
+    from crystaltool.io.byte_streams import SeekableReader
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
@@ -39,11 +41,21 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class StoredUnit(RawBlock):
+    """An asymmetric unit as a data set has it, which needs no reading and no detection."""
+
+    unit: AsymUnit | None = None
+    properties: dict[str, str] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReducedChunk:
-    """The asymmetric units of a chunk, and (index in the chunk, reason) of the structures that have none."""
+    """The asymmetric units of a chunk, their properties, and (index in the chunk, reason) of those that have none."""
 
     table: AsymUnitTable
-    failures: tuple[tuple[int, str], ...]
+    properties: tuple[dict[str, str], ...]
+    failures: tuple[tuple[int, CrystaltoolError], ...]
 
 
 def command(
@@ -51,6 +63,7 @@ def command(
     files: options.Files = None,
     symprec: options.Symprec = DEFAULT_SYMPREC,
     expand: Annotated[bool, typer.Option("--expand", help="Write out every atom of the cell (P 1) instead.")] = False,
+    names: options.Naming = options.Names.block,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -65,8 +78,9 @@ def command(
 
     The space group is detected within --symprec (0.1 A gives the groups of MP-20's own labels), the structure is
     refined to it and written in the standard setting: cell, and one site per orbit with its Wyckoff letter and
-    multiplicity. Written as CIF; with -o FILE.h5 as the HDF5 data set that `crystaltool train` reads. With --expand
-    asymmetric units, from CIF or HDF5, become the full list of atoms of the conventional cell.
+    multiplicity. Written as CIF; with -o FILE.h5 as the HDF5 data set that `crystaltool train` reads. Data sets as
+    input are taken as they are (several become one) unless --symprec is given. With --expand asymmetric units, from
+    CIF or HDF5, become the full list of atoms of the conventional cell.
     """
     from crystaltool.errors import UsageError
     from crystaltool.executor import map_pairs
@@ -79,13 +93,17 @@ def command(
         raise UsageError("--resume cannot continue an HDF5 file")
     if to_hdf5 and output_dir is not None:
         raise UsageError("-o and -O exclude each other")
+    given = context.get_parameter_source("symprec")
+    detects_again = expand or (given is not None and given.name != "DEFAULT")
+    source = session.raw_blocks(files, None if detects_again else stored_blocks, names)
     if to_hdf5:
-        _write_data_set(session, files, output, overwrite, symprec, jobs)
+        with session.binary_output(output, overwrite, files) as target:
+            _write_data_set(session, source, target, symprec, jobs)
     else:
         command_line = session.command_line if session.provenance else None
         settings = Settings(symprec, expand, command_line, session.created)
         with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
-            todo = (raw for raw in session.raw_blocks(files) if not out.has(raw.name))
+            todo = (raw for raw in source if not out.has(raw.name))
             with contextlib.closing(map_pairs(functools.partial(rewrite, settings), todo, jobs)) as pairs:
                 for raw, result in pairs:
                     if isinstance(result, str):
@@ -96,6 +114,20 @@ def command(
     session.finish()
 
 
+def stored_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
+    """The asymmetric units of an HDF5 data set as they are."""
+    from crystaltool.errors import InputError
+    from crystaltool.io.cif_format import clean_name
+    from crystaltool.io.hdf5 import read_history, stored_units
+
+    try:
+        history = read_history(stream, source)
+        for name, unit, properties in stored_units(stream, source):
+            yield StoredUnit(source, 0, clean_name(name), "", unit=unit, properties=properties, history=history)
+    except InputError as error:
+        yield BadRecord(source, 0, "", str(error))
+
+
 def rewrite(settings: Settings, raw: RawBlock) -> str:
     """One block as its asymmetric unit, or expanded; pure, for any process.
 
@@ -103,52 +135,66 @@ def rewrite(settings: Settings, raw: RawBlock) -> str:
         CrystaltoolError: if the block cannot be read, or no space group is found.
     """
     from crystaltool.asymunit import reduce
-    from crystaltool.errors import InputError
     from crystaltool.io.cif import format_asym_unit, format_crystal
     from crystaltool.io.provenance import extend_history
-    from crystaltool.io.stream import BadRecord, parse_raw
+    from crystaltool.io.stream import read_raw
 
-    block = parse_raw(raw)
-    if isinstance(block, BadRecord):
-        raise InputError(block.message)
+    block = raw if isinstance(raw, StoredUnit) else read_raw(raw)
     history = block.history
     if settings.command_line is not None:
         history = extend_history(history, settings.command_line)
-    if settings.expand:
+    if isinstance(block, StoredUnit):
+        unit = block.unit
+    elif settings.expand:
         return format_crystal(block.crystal, block.name, history, block.properties, settings.created)
-    unit = reduce(block.crystal, settings.symprec)
+    else:
+        unit = reduce(block.crystal, settings.symprec)
+    assert unit is not None
     return format_asym_unit(unit, block.name, history, block.properties, settings.created)
 
 
 def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
     """Many blocks as a table of asymmetric units; pure, for any process."""
     from crystaltool.asymunit import AsymUnit, reduce_many, tabulate
-    from crystaltool.io.stream import BadRecord, parse_raw
+    from crystaltool.errors import CrystaltoolError
+    from crystaltool.io.stream import read_raw
 
-    parsed = [parse_raw(raw) for raw in chunk]
-    failures = [(index, block.message) for index, block in enumerate(parsed) if isinstance(block, BadRecord)]
-    good = [(index, block.crystal) for index, block in enumerate(parsed) if not isinstance(block, BadRecord)]
-    units = []
-    for (index, _), found in zip(good, reduce_many([crystal for _, crystal in good], symprec), strict=True):
-        if isinstance(found, AsymUnit):
-            units.append(found)
+    found: list[AsymUnit | CrystaltoolError] = []
+    properties, todo = [], []
+    for index, raw in enumerate(chunk):
+        try:
+            block = raw if isinstance(raw, StoredUnit) else read_raw(raw)
+        except CrystaltoolError as error:
+            found.append(error)
+            properties.append({})
+            continue
+        properties.append(block.properties)
+        if isinstance(block, StoredUnit):
+            assert block.unit is not None
+            found.append(replace(block.unit, name=raw.name))
         else:
-            failures.append((index, str(found)))
-    return ReducedChunk(tabulate(units), tuple(sorted(failures)))
+            todo.append((index, block.crystal))
+            found.append(CrystaltoolError("not reduced yet"))
+    for (index, _), unit in zip(todo, reduce_many([crystal for _, crystal in todo], symprec), strict=True):
+        found[index] = unit
+    good = [index for index, unit in enumerate(found) if isinstance(unit, AsymUnit)]
+    return ReducedChunk(
+        tabulate([unit for unit in found if isinstance(unit, AsymUnit)]),
+        tuple(properties[index] for index in good),
+        tuple((index, error) for index, error in enumerate(found) if isinstance(error, CrystaltoolError)),
+    )
 
 
-def _write_data_set(
-    session: Session, files: list[str] | None, output: str, overwrite: bool, symprec: float, jobs: int
-) -> None:
-    from crystaltool.asymunit import tabulate
+def _write_data_set(session: Session, source: Iterable[RawBlock], target, symprec: float, jobs: int) -> None:
+    from crystaltool.asymunit import join_tables
     from crystaltool.io.hdf5 import write_asym_units
+    from crystaltool.io.property_table import split_columns
 
-    tables = [tabulate([])]
-    with session.binary_output(output, overwrite, files) as target:
-        with session.progress() as progress:
-            chunks = in_chunks(session.raw_blocks(files), CHUNK)
-            tables.extend(_reduced(session, functools.partial(reduce_chunk, symprec), chunks, jobs, progress))
-        write_asym_units(target, join(tables), session.history())
+    with session.progress() as progress:
+        chunks = in_chunks(source, CHUNK)
+        done = list(_reduced(session, functools.partial(reduce_chunk, symprec), chunks, jobs, progress))
+    numbers, texts = split_columns([row for chunk in done for row in chunk.properties])
+    write_asym_units(target, join_tables([chunk.table for chunk in done]), session.history(), numbers, texts)
 
 
 def _reduced(
@@ -157,8 +203,8 @@ def _reduced(
     chunks: Iterable[tuple[RawBlock, ...]],
     jobs: int,
     progress: ProgressDisplay,
-) -> Iterator[AsymUnitTable]:
-    """The tables of the chunks; the structures that failed are reported.
+) -> Iterator[ReducedChunk]:
+    """The chunks, reduced; the structures that failed are reported.
 
     A chunk that fails as a whole (its worker died) is done again one structure at a time.
     """
@@ -168,9 +214,9 @@ def _reduced(
         for chunk, result in pairs:
             if isinstance(result, ReducedChunk):
                 for index, reason in result.failures:
-                    session.bad(reason, chunk[index])
+                    report_failure(session, reason, chunk[index])
                 progress.advance(len(chunk))
-                yield result.table
+                yield result
             elif len(chunk) == 1:
                 report_failure(session, result, chunk[0])
                 progress.advance()
@@ -185,14 +231,3 @@ def in_chunks(items: Iterable[RawBlock], size: int) -> Iterator[tuple[RawBlock, 
     source = iter(items)
     while chunk := tuple(islice(source, size)):
         yield chunk
-
-
-def join(tables: list[AsymUnitTable]) -> AsymUnitTable:
-    """One table of several, in order."""
-    import numpy as np
-
-    from crystaltool.asymunit import AsymUnitTable
-
-    fields = ("group", "lattice", "n_orbits", "numbers", "positions", "free_coords")
-    arrays = {field: np.concatenate([getattr(table, field) for table in tables]) for field in fields}
-    return AsymUnitTable(**arrays, names=tuple(name for table in tables for name in table.names))

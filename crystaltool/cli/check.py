@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from crystaltool.cli import options
 from crystaltool.cli.failures import report_failure
-from crystaltool.cli.session import Session
+from crystaltool.cli.session import STDIN, Session
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,20 +34,25 @@ def command(
         typer.Option("--kind", metavar="inorganic|mof", help="Kind of all structures; recognised when not given."),
     ] = None,
     reference: Annotated[
-        Optional[str],  # noqa: UP045
+        Optional[list[str]],  # noqa: UP045
         typer.Option(
             "--reference",
             metavar="DATA",
-            help="Known structures (HDF5 of asym-unit or fragment, CIFs of MOFs): adds 'novel' and 'unique'.",
+            help="Known structures (any input that asym-unit reads, or HDF5 of fragment): adds 'novel' and 'unique';"
+            " repeat it to compare with several.",
         ),
     ] = None,
     pores: Annotated[
         bool, typer.Option("--pores", help="Also ask of MOFs a pore limiting diameter of 2.4 A (extra 'pore').")
     ] = False,
+    as_table: Annotated[
+        bool, typer.Option("--table", help="Print the whole table on a terminal too, not the first failures alone.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a structure, a line each.")] = False,
     pass_through: Annotated[bool, typer.Option("--pass", help="Write the blocks that pass, as they came.")] = False,
     fail_through: Annotated[bool, typer.Option("--fail", help="Write the blocks that fail, as they came.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even if structures fail.")] = False,
+    names: options.Naming = options.Names.block,
     output: options.Output = "-",
     overwrite: options.Overwrite = False,
     jobs: options.Jobs = 1,
@@ -57,7 +63,8 @@ def command(
     """Check structures and print a verdict for each check.
 
     Writes a table with a line per structure and check (tab-separated columns structure, check, verdict, value, limit,
-    message), JSON Lines with --json, or the structures themselves with --pass or --fail. A summary goes to stderr.
+    message), JSON Lines with --json, or the structures themselves with --pass or --fail. A summary goes to stderr. On a
+    terminal the table is left out, unless --table asks for it: the first 20 failures are listed, a line each.
 
     A structure with a metal, carbon and hydrogen, or one that states its bonds, is judged as a metal-organic framework,
     all others as inorganic crystals; --kind overrides. With --only the named checks run on all.
@@ -66,7 +73,8 @@ def command(
     distance-lemat (every distance at least 0.5 (0.7 A + r_i + r_j) with atomic radii), density (0.01-25 g/cm3 and
     1e-5-0.5 atoms per A^3), charge (SMACT rule with its smact14 oxidation states), duplicates (no two atoms within
     0.1 A), formula and multiplicities (as declared), operations (each maps the structure onto itself within 0.01 A),
-    symmetry (spglib finds every declared operation at 1e-3 and 1e-2 A); with --reference also novel and unique
+    symmetry (spglib finds every declared operation at 1e-3 and 1e-2 A), exact-group (at 1e-2 A it finds the declared
+    group and no supergroup; not judged in P 1, which leaves the symmetry open); with --reference also novel and unique
     (pymatgen StructureMatcher, default settings, the first of duplicates passes). By name alone: cell-symmcd
     (lengths 1-40 A, Z at most 94); unique without a reference.
 
@@ -78,63 +86,72 @@ def command(
     Exit code 0 if all structures pass, 1 if one fails (with --pass or --fail: if nothing came through), 2 after
     trouble.
     """
-    if as_json + pass_through + fail_through > 1:
-        raise UsageError("--json, --pass and --fail exclude each other")
+    if as_table + as_json + pass_through + fail_through > 1:
+        raise UsageError("--table, --json, --pass and --fail exclude each other")
     from functools import partial
 
     from crystaltool.checks.kind import KINDS
     from crystaltool.checks.registry import NOVEL, PORE_DIAMETER, UNIQUE, Plan, check_names, select
-    from crystaltool.evaluation.judge import Judgement, judge, knows_mofs, open_reference
+    from crystaltool.cli.summary import Tally, failure_lines, print_summary
+    from crystaltool.evaluation.judge import Judgement, judge, use_references
     from crystaltool.executor import map_pairs
 
     if kind is not None and kind not in KINDS:
         raise UsageError(f"--kind is {kind!r}, expected {' or '.join(KINDS)}")
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
-    inorganic, mof = (tuple(select(asked, reference is not None, each)) for each in KINDS)
+    inorganic, mof = (tuple(select(asked, bool(reference), each)) for each in KINDS)
     if pores:
         from crystaltool.checks.mof.pores import require_zeo
 
         require_zeo()
         mof = tuple(name for name in check_names() if name in (*mof, PORE_DIAMETER))
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
-    prepare, by_identity = None, True
-    if reference is not None and NOVEL in mof:
-        prepare = partial(open_reference, reference)
-        prepare()  # here too when workers do the work: a reference that cannot be read ends the run at once
-        by_identity = knows_mofs()
-    plan = Plan(inorganic, mof, kind, by_identity)
+    prepare = None
+    if reference and NOVEL in mof:
+        from crystaltool.checks.references import read_references
+
+        if STDIN in reference and STDIN in session.inputs(files):
+            raise UsageError("standard input cannot be both the structures and the reference")
+        prepare = partial(use_references, read_references(reference, kind, jobs, session, names == options.Names.file))
+    plan = Plan(inorganic, mof, kind, identities=as_json)
     seen = _Seen() if UNIQUE in mof else None
-    tally: dict[str, list[int]] = {name: [0, 0] for name in [*check_names(), "all"]}
+    tally = Tally(check_names())
+    tabular = not (as_json or pass_through or fail_through)
+    brief = tabular and not as_table and output == "-" and sys.stdout.isatty()
     n_through = 0
     with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
-        if not (as_json or pass_through or fail_through):
+        if tabular and not brief:
             out.write("\t".join(COLUMNS) + "\n")
-        pairs = map_pairs(partial(judge, plan=plan), session.raw_blocks(files), jobs, prepare)
+        pairs = map_pairs(partial(judge, plan=plan), session.raw_blocks(files, names=names), jobs, prepare)
         with contextlib.closing(pairs):
             for raw, judgement in pairs:
                 progress.advance()
                 if not isinstance(judgement, Judgement):
                     report_failure(session, judgement, raw)
                     continue
+                if judgement.error:
+                    session.bad(judgement.error, raw)
                 if seen is not None:
                     judgement = judgement.add(seen.check_unique(judgement))
-                for verdict in judgement.verdicts:
-                    tally[verdict.check][not verdict.passed] += 1
-                tally["all"][not judgement.passed] += 1
+                tally.add(judgement)
+                if judgement.error and (pass_through or fail_through):
+                    continue
                 if as_json:
                     out.write(judgement.json_line())
                 elif pass_through or fail_through:
                     if judgement.passed == pass_through:
                         n_through += 1
                         out.write(raw.text, raw.name)
-                else:
+                elif not brief:
                     _write_table(out, judgement)
-    if not quiet:
-        from crystaltool.cli.summary import print_summary
-
-        judged = {name: counts for name, counts in tally.items() if sum(counts) or name == "all"}
-        print_summary(judged if len(judged) > 1 else dict.fromkeys([*inorganic, "all"], (0, 0)), session.n_bad)
-    failed = n_through == 0 if pass_through or fail_through else tally["all"][1] > 0
+    if brief:
+        for line in failure_lines(tally):
+            typer.echo(line)
+        if tally.first_failures:
+            typer.echo()
+    if not quiet and tally.n_structures:
+        print_summary(tally, session.n_bad)
+    failed = n_through == 0 if pass_through or fail_through else tally.n_structures > tally.n_passed
     session.finish(failed=failed and not exit_zero)
 
 
@@ -149,7 +166,7 @@ class _Seen:
 
     def check_unique(self, judgement: Judgement) -> Verdict:
         """Whether it differs from all earlier ones."""
-        if judgement.identity is None:
+        if judgement.identity is None or not judgement.by_identity:
             return self._crystals.check_unique(judgement.crystal, judgement.name)
         return self._mofs.check_unique(judgement.identity, judgement.name)
 
@@ -159,6 +176,7 @@ def _write_table(out: BlockWriter, judgement: Judgement) -> None:
     lines = []
     for verdict in judgement.verdicts:
         value = "" if verdict.value is None else f"{verdict.value:.6g}"
-        fields = (judgement.name, verdict.check, "pass" if verdict.passed else "fail", value, verdict.limit)
+        word = ("pass" if verdict.passed else "fail") if verdict.judged else "not judged"
+        fields = (judgement.name, verdict.check, word, value, verdict.limit)
         lines.append("\t".join((*fields, verdict.message)) + "\n")
     out.write("".join(lines))

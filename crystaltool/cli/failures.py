@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crystaltool.errors import UnreadableError
+
 if TYPE_CHECKING:
     from crystaltool.cli.session import Session
     from crystaltool.io.stream import RawBlock
@@ -13,4 +15,7 @@ def report_failure(session: Session, failure: Exception, raw: RawBlock) -> None:
     """One line for the structure that failed; with `-v` a traceback too, where nobody foresaw the failure."""
     for line in getattr(failure, "details", "").splitlines():
         session.note(line, raw)
-    session.bad(str(failure), raw)
+    if isinstance(failure, UnreadableError):
+        session.unreadable(str(failure), raw)
+    else:
+        session.bad(str(failure), raw)

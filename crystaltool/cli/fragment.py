@@ -49,13 +49,6 @@ class Guests(StrEnum):
     remove = "remove"
 
 
-class Names(StrEnum):
-    """What a MOF is called."""
-
-    block = "block"
-    file = "file"
-
-
 @dataclass(frozen=True)
 class Settings:
     """What a worker must know."""
@@ -101,10 +94,7 @@ def command(
             help="CSV file whose first column names the structures; its numeric columns go along.",
         ),
     ] = None,
-    names: Annotated[
-        Names,
-        typer.Option("--names", metavar="block|file", help="Call a MOF as its CIF block, or as its file without .cif."),
-    ] = Names.block,
+    names: options.Naming = options.Names.block,
     guests: Annotated[
         Guests,
         typer.Option(
@@ -135,7 +125,6 @@ def command(
     that is no usable MOF (no metal, free molecules, not connected in three dimensions, too large) is named with its
     reason and left out; that is no error.
     """
-    from crystaltool.errors import InputError
     from crystaltool.executor import map_pairs
     from crystaltool.io.property_table import read_property_table
     from crystaltool.mof.table import TableBuilder, write_mofs
@@ -144,52 +133,57 @@ def command(
     numbers = None if properties is None else read_property_table(properties)
     settings = Settings(max_blocks, max_block_atoms, max_connections, guests == Guests.remove)
     builder, tally = TableBuilder(), Counter()
-    with (
-        _report(report, overwrite, files, output) as rows,
-        session.binary_output(output, overwrite, files) as target,
-        session.progress() as progress,
-        contextlib.closing(map_pairs(functools.partial(cut, settings), session.raw_blocks(files), jobs)) as pairs,
-    ):
-        for raw, result in pairs:
-            name = raw.name if names == Names.block else file_name(raw)
-            if isinstance(result, Cut):
-                builder.add(_named(result.mof, name, raw, numbers), result.ecfp4)
-                tally["ok"] += 1
-            elif isinstance(result, Refusal):
-                session.warn(f"refused ({result.reason}): {result.message}", raw)
-                tally[result.reason] += 1
-            else:
-                report_failure(session, result, raw)
-            rows.write(report_row(name, result).encode())
-            progress.advance()
-        if not tally["ok"]:
-            raise InputError(f"no usable MOF among {session.n_read} structure(s){_listed(tally)}")
-        write_mofs(target, builder.table(), session.history())
+    useless = False
+    with _report(report, overwrite, files, output) as rows:
+        try:
+            with session.binary_output(output, overwrite, files) as target:
+                pairs = map_pairs(functools.partial(cut, settings), session.raw_blocks(files, names=names), jobs)
+                with session.progress() as progress, contextlib.closing(pairs):
+                    for raw, result in pairs:
+                        if isinstance(result, Cut):
+                            builder.add(_named(result.mof, raw, numbers), result.ecfp4)
+                            tally["ok"] += 1
+                        elif isinstance(result, Refusal):
+                            session.warn(f"refused ({result.reason}): {result.message}", raw)
+                            tally[result.reason] += 1
+                        else:
+                            report_failure(session, result, raw)
+                        rows.write(report_row(raw.name, result).encode())
+                        progress.advance()
+                if not tally["ok"]:
+                    raise _NothingUsable
+                write_mofs(target, builder.table(), session.history())
+        except _NothingUsable:  # no file of blocks, but the table of verdicts
+            useless = True
+    if useless:
+        session.bad(f"no usable MOF among {session.n_read} structure(s){_listed(tally)}")
+        session.finish()
     if tally.total() > tally["ok"]:
         session.warn(f"{tally['ok']} of {tally.total()} structures are usable MOFs{_listed(tally)}")
     session.finish()
+
+
+class _NothingUsable(Exception):
+    """Leaves the output file unwritten."""
 
 
 def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
     """Fragment one structure; pure, for any process.
 
     Raises:
-        InputError: if the block cannot be read.
+        UnreadableError: if the block cannot be read.
     """
     from dataclasses import replace
 
     from crystaltool.errors import InputError
-    from crystaltool.io.stream import BadRecord, parse_raw
+    from crystaltool.io.stream import read_raw
     from crystaltool.mof.fragment import FragmentError, Limits, fragment
     from crystaltool.mof.identity import identify
     from crystaltool.mof.net import count_nets
     from crystaltool.mof.perception import perceive_bonds
     from crystaltool.mof.quotient import find_pieces
 
-    block = parse_raw(raw)
-    if isinstance(block, BadRecord):
-        raise InputError(block.message)
-    crystal = block.crystal
+    crystal = read_raw(raw).crystal
     try:
         bonds = perceive_bonds(crystal)
     except InputError as error:
@@ -208,11 +202,6 @@ def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
     ends = mof.connections
     n_nets = 1 if ends is None else count_nets(mof.n_blocks, ends.blocks, ends.images)
     return Cut(replace(mof, blocks=pieces), tuple(identity.bits for identity in found), n_nets)
-
-
-def file_name(raw: RawBlock) -> str:
-    """The name of the file (or member of an archive) that a block comes from, without its ending."""
-    return Path(raw.source.rsplit(":", 1)[-1]).name.split(".cif")[0]
 
 
 def report_row(name: str, result: Cut | Refusal | Exception) -> str:
@@ -251,11 +240,13 @@ def _report(path: Path | None, overwrite: bool, files: Sequence[str] | None, out
         yield target.handle
 
 
-def _named(mof: CoarseMOF, name: str, raw: RawBlock, numbers: PropertyTable | None) -> CoarseMOF:
+def _named(mof: CoarseMOF, raw: RawBlock, numbers: PropertyTable | None) -> CoarseMOF:
     from dataclasses import replace
 
-    known = {} if numbers is None else numbers.find(name, raw.name, file_name(raw))
-    return replace(mof, name=name, properties=known)
+    from crystaltool.io.names import file_stem
+
+    known = {} if numbers is None else numbers.find(raw.name, raw.written, file_stem(raw.source))
+    return replace(mof, name=raw.name, properties=known)
 
 
 def _listed(tally: Counter[str]) -> str:

@@ -16,10 +16,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from crystaltool.cli import messages
 from crystaltool.errors import CrystaltoolError
+from crystaltool.threads import limit_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +33,14 @@ EXIT_INTERRUPTED, EXIT_READER_GONE, EXIT_TERMINATED = 130, 141, 143
 
 
 class Subcommand(NamedTuple):
-    """A row of the subcommand table: where `command` lives and the line that the overview shows."""
+    """A row of the subcommand table: where `command` lives and the line that the overview shows.
+
+    `one_thread`: it works structure by structure, so its process keeps to one thread.
+    """
 
     module: str
     summary: str
+    one_thread: bool = True
 
 
 SUBCOMMANDS = {
@@ -44,7 +49,7 @@ SUBCOMMANDS = {
     ),
     "fragment": Subcommand("crystaltool.cli.fragment", "Cut metal-organic frameworks into building blocks."),
     "embed": Subcommand("crystaltool.cli.embed", "Embed building blocks of metal-organic frameworks."),
-    "train": Subcommand("crystaltool.cli.train", "Train a model on a prepared HDF5 data set."),
+    "train": Subcommand("crystaltool.cli.train", "Train a model on a prepared HDF5 data set.", one_thread=False),
     "sample": Subcommand("crystaltool.cli.sample", "Sample new structures from a trained model."),
     "assemble": Subcommand(
         "crystaltool.cli.assemble", "Assemble building blocks to metal-organic frameworks with all atoms."
@@ -67,6 +72,26 @@ class Run:
         return self.session is not None and self.session.verbose > 0
 
 
+class OnceCommand(TyperCommand):
+    """A subcommand whose options, if they take one value, may be given once: of two values one would be lost."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's, which takes the last of several values without a word."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        single = [option for option in order if isinstance(option, TyperOption) and takes_one_value(option)]
+        for option in single:
+            if single.count(option) > 1:
+                ctx.fail(
+                    f"Option {' / '.join((*option.opts, *option.secondary_opts))} is given twice, it takes one value"
+                )
+        return super().parse_args(ctx, args)
+
+
+def takes_one_value(option: TyperOption) -> bool:
+    """Whether a second value would replace the first: no list, no count, no switch that can only be turned on."""
+    return not (option.multiple or option.count or (option.is_flag and not option.secondary_opts))
+
+
 class LazyGroup(TyperGroup):
     """A command group that imports a subcommand's module only when that subcommand runs."""
 
@@ -81,8 +106,10 @@ class LazyGroup(TyperGroup):
         if cmd_name not in self.commands:
             from importlib import import_module
 
+            if SUBCOMMANDS[cmd_name].one_thread:
+                limit_threads(1)
             single = typer.Typer(add_completion=False, rich_markup_mode=None)
-            single.command(name=cmd_name)(import_module(SUBCOMMANDS[cmd_name].module).command)
+            single.command(name=cmd_name, cls=OnceCommand)(import_module(SUBCOMMANDS[cmd_name].module).command)
             self.commands[cmd_name] = typer.main.get_command(single)
         return self.commands[cmd_name]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 
+from crystaltool.cli.terminal import ERASE_LINE
+
 
 def format_message(
     program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = ""
@@ -30,11 +32,13 @@ def format_message(
 
 def say(program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = "") -> None:
     """Print one message line to stderr; a closed stderr is nobody's business."""
-    message = format_message(program, level, text, source, line, name)
+    message = printable(format_message(program, level, text, source, line, name))
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError):
-        print(printable(message), file=sys.stderr, flush=True)
+        erase = ERASE_LINE.decode() if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{erase}{message}\n")
+        sys.stderr.flush()
 
 
 def printable(text: str) -> str:

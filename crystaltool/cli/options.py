@@ -5,6 +5,7 @@ Aliases hold no default: a command writes `output: options.Output = "-"` and the
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -17,6 +18,21 @@ Files = Annotated[
         help="CIF files, folders, zip or tar archives, CSV files with a 'cif' column, each also gzipped; - or nothing"
         " is standard input.",
         show_default=False,
+    ),
+]
+
+
+class Names(StrEnum):
+    """What a structure is called."""
+
+    block = "block"
+    file = "file"
+
+
+Naming = Annotated[
+    Names,
+    typer.Option(
+        "--names", metavar="block|file", help="Call a structure as its CIF block, or as its file without the ending."
     ),
 ]
 Output = Annotated[

@@ -80,6 +80,7 @@ def command(
     ] = True,
     fixed_cell: Annotated[bool, typer.Option("--fixed-cell", help="Move atoms only; the stress is ignored.")] = False,
     symprec: options.Symprec = DEFAULT_SYMPREC,
+    names: options.Naming = options.Names.block,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -104,7 +105,7 @@ def command(
     --fmax and every stress component below 0.1 GPa, with uff 0.01 GPa. A structure that does not converge is written
     too, with a warning; so is one whose cell runs away to twice or half its volume, or whose atoms fall together.
     """
-    from crystaltool.errors import MissingExtraError, UsageError
+    from crystaltool.errors import UsageError
     from crystaltool.executor import map_pairs
     from crystaltool.forcefield.registry import require_force_field
 
@@ -124,15 +125,13 @@ def command(
         session.created,
     )
     with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
-        todo = (raw for raw in session.raw_blocks(files) if not out.has(raw.name))
+        todo = (raw for raw in session.raw_blocks(files, names=names) if not out.has(raw.name))
         with contextlib.closing(map_pairs(functools.partial(relax_block, settings), todo, jobs)) as pairs:
             for raw, result in pairs:
                 if isinstance(result, RelaxedBlock):
                     if result.reason:
                         session.warn(result.reason, raw)
                     out.write(result.text, raw.name)
-                elif isinstance(result, MissingExtraError):
-                    raise result  # it would be every such block's failure
                 else:
                     report_failure(session, result, raw)
                 progress.advance()
@@ -145,12 +144,9 @@ def relax_block(settings: Settings, raw: RawBlock) -> RelaxedBlock:
     Raises:
         CrystaltoolError: if the block cannot be read or relaxed.
     """
-    from crystaltool.errors import InputError
-    from crystaltool.io.stream import BadRecord, parse_raw
+    from crystaltool.io.stream import read_raw
 
-    block = parse_raw(raw)
-    if isinstance(block, BadRecord):
-        raise InputError(block.message)
+    block = read_raw(raw)
     name = settings.force_field or (DEFAULT_MOF_FORCE_FIELD if is_mof(block) else DEFAULT_FORCE_FIELD)
     if name == DEFAULT_MOF_FORCE_FIELD:
         return _relax_on_bonds(settings, block)

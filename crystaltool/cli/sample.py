@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from crystaltool.models.symmcd.sampling import SamplerConfig
 
 
+LEAST_CHUNK = 32
+"""Structures that a process takes at a time at least, where batches are larger: as many as share a network call."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a worker must know: the checkpoint, what is asked for, seed, network calls and device."""
@@ -71,8 +75,8 @@ def command(
             "--attempts",
             min=1,
             metavar="N",
-            help="Draw a structure up to N times, until no atoms are within 0.5 A; 1 gives raw samples; default: the"
-            " checkpoint's own. symmcd only.",
+            help="Draw a structure up to N times, until no atoms are within 0.5 A and its space group is the one asked"
+            " for, not a supergroup; 1 gives raw samples; default: the checkpoint's own. symmcd only.",
         ),
     ] = None,
     target: Annotated[
@@ -120,7 +124,8 @@ def command(
 
     symmcd writes one CIF block per structure, complete with the operations of its space group, Wyckoff letters and
     multiplicities. The symmetry is exact: coordinates and cell lie on the Wyckoff positions and in the crystal system
-    by construction. mofdiff writes one HDF5 file of coarse-grained MOFs, building blocks and their places in a cell,
+    by construction; what is found at 0.01 A is that group and no supergroup, or a warning says where not, unless
+    --attempts is 1. mofdiff writes one HDF5 file of coarse-grained MOFs, building blocks and their places in a cell,
     for `crystaltool assemble`. Conditions hold in every sample; what cannot be met is said before anything is drawn.
     Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
     """
@@ -182,16 +187,22 @@ def command(
         raise UsageError(
             "--candidates: there is nothing to weigh, no elements, formula or numbers of atoms are asked for"
         )
+    faulty: list[str] = []
     with session.writer(output, output_dir, overwrite, resume) as out, session.progress(n) as progress:
         todo = list(missing(loaded, settings, n, batch_size, out.has)) if resume else list(range(n))
-        chunks = (tuple(todo[start : start + batch_size]) for start in range(0, len(todo), batch_size))
+        size = min(batch_size, max(LEAST_CHUNK, -(-len(todo) // (4 * jobs))))  # work and progress for every process
+        chunks = (tuple(todo[start : start + size]) for start in range(0, len(todo), size))
         with contextlib.closing(map_ordered(functools.partial(sample_blocks, settings), chunks, jobs)) as results:
             for blocks in results:
                 if isinstance(blocks, Exception):
                     raise blocks
-                for name, text in blocks:
+                for name, text, fault in blocks:
                     out.write(text, name)
+                    faulty += [name] if fault else []
                     progress.advance()
+    if faulty:
+        some = f"{', '.join(faulty[:3])}{', ...' if len(faulty) > 3 else ''}"
+        session.warn(f"{len(faulty)} of {len(todo)} have a supergroup or coinciding atoms after all attempts: {some}")
     session.finish()
 
 
@@ -249,11 +260,11 @@ def missing(loaded: LoadedSymmCD, settings: Settings, n: int, batch_size: int, h
         yield from (i for i in indices if not has(item_name(draws[i].group, settings.seed, i)))
 
 
-def sample_blocks(settings: Settings, indices: tuple[int, ...]) -> list[tuple[str, str]]:
-    """(name, CIF text) of some items; pure, for any process."""
+def sample_blocks(settings: Settings, indices: tuple[int, ...]) -> list[tuple[str, str, int]]:
+    """(name, CIF text, fault that all attempts have left) of some items; pure, for any process."""
     from crystaltool.io.cif import format_asym_unit
     from crystaltool.io.provenance import extend_history
-    from crystaltool.models.symmcd.sampling import sample_symmcd
+    from crystaltool.models.symmcd.sampling import faults, sample_symmcd
 
     loaded = load(settings.checkpoint, settings.device)
     config = sampler(settings, loaded)
@@ -264,5 +275,6 @@ def sample_blocks(settings: Settings, indices: tuple[int, ...]) -> list[tuple[st
         if settings.command_line is not None:
             origin = (f"weights sha256:{loaded.sha256[:16]}", settings.device)
             history = extend_history((), settings.command_line, index, origin)
-        blocks.append((unit.name, format_asym_unit(unit, unit.name, history, created=settings.created)))
+        text = format_asym_unit(unit, unit.name, history, created=settings.created)
+        blocks.append((unit.name, text, faults(unit) if config.exact else 0))
     return blocks

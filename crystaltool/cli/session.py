@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -11,15 +12,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from crystaltool.cli import messages
+from crystaltool.cli import messages, options
 from crystaltool.cli.main import EXIT_FAILED, EXIT_OK, EXIT_TROUBLE, PROGRAM, Run, command_line
 from crystaltool.cli.writer import BlockWriter, open_binary, open_writer
-from crystaltool.errors import UsageError
+from crystaltool.errors import CrystaltoolError, UsageError
 from crystaltool.io import provenance
 
 if TYPE_CHECKING:
     from crystaltool.io.cif import CifBlock
-    from crystaltool.io.stream import BadRecord, Hdf5Reader, RawBlock
+    from crystaltool.io.stream import BadRecord, FolderTally, Hdf5Reader, RawBlock
 
 STDIN = "-"
 
@@ -53,6 +54,7 @@ class Session:
         self.n_bad = 0
         self.n_read = 0
         self.created: str | None = _now() if provenance else None
+        self._folders: list[FolderTally] = []
 
     # ---- reading
 
@@ -72,25 +74,36 @@ class Session:
             UsageError: no FILE and standard input is a terminal.
             typer.Exit: after the first bad record with `--fail-fast`.
         """
-        from crystaltool.io.stream import BadRecord, iter_blocks
+        from crystaltool.cli.failures import report_failure
+        from crystaltool.io.stream import read_raw
 
-        for record in iter_blocks(self.inputs(files), warn=self.warn_at, hdf5=hdf5):
-            if isinstance(record, BadRecord):
-                self.bad(record.message, record)
-            else:
-                self.n_read += 1
-                yield record
+        for raw in self.raw_blocks(files, hdf5):
+            try:
+                yield read_raw(raw)
+            except CrystaltoolError as error:
+                report_failure(self, error, raw)
 
-    def raw_blocks(self, files: Sequence[str] | None, hdf5: Hdf5Reader | None = None) -> Iterator[RawBlock]:
-        """As `blocks`, before parsing, for commands whose workers parse: `io.stream.parse_raw(raw)` in the worker."""
+    def raw_blocks(
+        self, files: Sequence[str] | None, hdf5: Hdf5Reader | None = None, names: options.Names = options.Names.block
+    ) -> Iterator[RawBlock]:
+        """As `blocks`, before parsing, for commands whose workers parse: `io.stream.read_raw(raw)` in the worker."""
         from crystaltool.io.stream import BadRecord, iter_raw
 
-        for record in iter_raw(self.inputs(files), warn=self.warn_at, hdf5=hdf5):
+        by_file = names == options.Names.file
+        for record in iter_raw(self.inputs(files), self.warn_at, hdf5, by_file, self._folders):
             if isinstance(record, BadRecord):
                 self.bad(record.message, record)
             else:
                 self.n_read += 1
                 yield record
+
+    def unreadable(self, text: str, raw: RawBlock) -> None:
+        """As `bad`, for a block that could not be read."""
+        for folder in self._folders:
+            if raw.source.startswith(os.path.join(folder.path, "")):
+                folder.n_bad += 1
+                folder.n_bad_blocks += 1
+        self.bad(text, raw)
 
     def inputs(self, files: Sequence[str] | None) -> list[str]:
         """The FILE arguments, or standard input when there are none.
@@ -169,7 +182,12 @@ class Session:
     # ---- ending
 
     def finish(self, failed: bool = False) -> NoReturn:
-        """End the run: 2 after a bad record, else 1 when `failed` (only `check` has that), else 0."""
+        """End the run: 2 after a bad record, else 1 when `failed` (only `check` has that), else 0.
+
+        What became of folders is said first.
+        """
+        for folder in self._folders if not self.quiet else ():
+            messages.say(self.program, "NOTE", folder.summary, folder.path)
         raise typer.Exit(EXIT_TROUBLE if self.n_bad else EXIT_FAILED if failed else EXIT_OK)
 
 

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from crystaltool.cli.terminal import clear_line
 from crystaltool.errors import UsageError
 from crystaltool.io.atomic import (
     atomic_output,
@@ -51,6 +52,7 @@ class StreamWriter(BlockWriter):
         super().__init__(done)
         self._handle = handle
         self._label = label
+        self._on_terminal = handle.isatty()
 
     def write(self, text: str, name: str = "") -> None:
         """As `BlockWriter.write`; an error of the operating system names the stream."""
@@ -58,6 +60,8 @@ class StreamWriter(BlockWriter):
 
     def write_bytes(self, data: bytes | memoryview) -> None:
         """Write and flush bytes."""
+        if self._on_terminal:
+            clear_line()
         try:
             self._handle.write(data)
             self._handle.flush()

@@ -11,7 +11,7 @@ from crystaltool.checks.registry import NOVEL, UNIQUE, Plan, run_checks
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
-from crystaltool.io.stream import BadRecord, RawBlock, parse_raw
+from crystaltool.io.stream import RawBlock, read_raw
 
 if TYPE_CHECKING:
     from crystaltool.checks.mof.identity import MOFIdentity
@@ -27,7 +27,9 @@ class Judgement:
         crystal: every atom of the cell.
         verdicts: one a check, in the order of the registry.
         kind: "inorganic" or "mof".
-        identity: what a MOF is, or why it has no identity; None for what is compared as a crystal.
+        identity: what a MOF is, or why it has no identity; None where nobody asks.
+        by_identity: whether it is compared by that, rather than as a crystal.
+        error: why it could not be compared with the reference.
     """
 
     name: str
@@ -37,11 +39,13 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
     kind: str = INORGANIC
     identity: MOFIdentity | str | None = None
+    by_identity: bool = False
+    error: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether every check passed."""
-        return all(verdict.passed for verdict in self.verdicts)
+        return not self.error and all(verdict.passed for verdict in self.verdicts)
 
     def add(self, verdict: Verdict) -> Judgement:
         """The judgement with one more verdict."""
@@ -55,6 +59,7 @@ class Judgement:
                 "value": verdict.value,
                 "limit": verdict.limit,
                 "message": verdict.message,
+                **({} if verdict.judged else {"judged": False}),
             }
             for verdict in self.verdicts
         }
@@ -63,46 +68,42 @@ class Judgement:
             head["kind"] = self.kind
         if self.identity is not None:
             head["identity"] = None if isinstance(self.identity, str) else self.identity.text
+        if self.error:
+            head["error"] = self.error
         return json.dumps({**head, "checks": checks}, allow_nan=False) + "\n"
 
 
 _references: References | None = None
 
 
-def open_reference(path: str) -> None:
-    """Read the references that `judge` compares with in this process.
-
-    Raises:
-        InputError: if there is nothing to compare with in it.
-    """
+def use_references(references: References) -> None:
+    """What `judge` compares with in this process."""
     global _references
-    from crystaltool.checks.references import read_references
-
-    _references = read_references(path)
-
-
-def knows_mofs() -> bool:
-    """Whether the references opened in this process are MOFs."""
-    return _references is not None and _references.mofs is not None
+    _references = references
 
 
 def judge(raw: RawBlock, plan: Plan) -> Judgement:
     """The verdicts of the checks of the plan on one block, all but `unique`.
 
     Raises:
-        InputError: if the block cannot be read.
+        UnreadableError: if the block cannot be read.
     """
-    block = parse_raw(raw)
-    if isinstance(block, BadRecord):
-        raise InputError(block.message)
+    block = read_raw(raw)
     kind, names = plan.of(block)
     verdicts = run_checks(block, names)
-    identity = None
-    if kind == MOF and plan.by_identity and (NOVEL in names or UNIQUE in names):
-        identity = _identity(block.crystal)
+    by_identity = kind == MOF and (_references is None or _references.compares_by_identity(kind))
+    compared = by_identity and (NOVEL in names or UNIQUE in names)
+    identity = _identity(block.crystal) if compared or (kind == MOF and plan.identities) else None
+    error = ""
     if NOVEL in names:
-        verdicts.append(_check_novel(block.crystal, identity))
-    return Judgement(raw.name, raw.source, raw.line, block.crystal, tuple(verdicts), kind, identity)
+        if _references is None:
+            raise RuntimeError("no reference was opened in this process")
+        try:
+            verdicts.append(_references.check_novel(kind, block.crystal, identity))
+        except InputError as missing:
+            error = str(missing)
+    place = raw.name, raw.source, raw.line
+    return Judgement(*place, block.crystal, tuple(verdicts), kind, identity, by_identity, error)
 
 
 def _identity(crystal: Crystal) -> MOFIdentity | str:
@@ -113,13 +114,3 @@ def _identity(crystal: Crystal) -> MOFIdentity | str:
         return identify_mof(crystal)
     except InputError as error:
         return str(error)
-
-
-def _check_novel(crystal: Crystal, identity: MOFIdentity | str | None) -> Verdict:
-    if _references is None:
-        raise RuntimeError("no reference was opened in this process")
-    if identity is not None and _references.mofs is not None:
-        return _references.mofs.check_novel(identity)
-    if _references.crystals is not None:
-        return _references.crystals.check_novel(crystal)
-    return Verdict(NOVEL, True, None, "no match among 0 references", "the references are MOFs, this is none")

@@ -17,7 +17,7 @@ from crystaltool.symmetry.detection import detect_orbits
 GEOMETRY = ("cell", "cell-symmcd", "distance-cdvae", "distance-lemat", "density", "charge", "duplicates")
 """Checks that need the atoms alone."""
 
-SYMMETRY = ("operations", "symmetry")
+SYMMETRY = ("operations", "symmetry", "exact-group")
 """Checks of the declared operations, the slow ones."""
 
 

@@ -137,6 +137,11 @@ def symmetry_rows(sample: Sample) -> list[Row]:
             str(sample.rate(("operations",))),
         ),
         Row(f"spglib finds the declared operations at 1e-3 and 1e-2 A ({n})", "100 %", str(sample.rate(("symmetry",)))),
+        Row(
+            f"spglib finds the declared group at 1e-2 A, not a supergroup ({n})",
+            "97 %",
+            str(sample.rate(("exact-group",))),
+        ),
         Row(f"no coinciding atoms ({n})", "100 %", str(sample.rate(("duplicates",)))),
     ]
 

@@ -41,6 +41,12 @@ def clean_name(name: str) -> str:
     return _NAME_CHARACTERS.sub("_", name.strip())[:MAX_NAME_LENGTH] or "unnamed"
 
 
+def property_name(text: str) -> str:
+    """A name for `_crystaltool_<name>`: lower-case letters, digits, underscores; empty if nothing is left."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return name if not name or name[0].isalpha() else f"n_{name}"
+
+
 def formula_sum(numbers: Iterable[int] | Int[np.ndarray, "n_atoms"]) -> tuple[str, int]:
     """Hill-ordered formula of one formula unit (`Ca2 O4 Si`) and the number of units in the cell."""
     counts = Counter(SYMBOLS[int(number)] for number in numbers)

@@ -1,8 +1,9 @@
 """The store: HDF5 data sets of asymmetric units, opened with suspicion.
 
 Layout of `kind` "asym-unit", flat and ragged: `group` (n,), `lattice` (n, 3, 3), `n_orbits` (n,), `names` (n,) and,
-orbit by orbit, `numbers`, `positions`, `free_coords` (total, 3); optional `properties/<name>` (n,). Root attributes:
-`crystaltool_format`, `kind`, `history` (a line per command).
+orbit by orbit, `numbers`, `positions`, `free_coords` (total, 3); optional numbers `properties/<name>` (n,), NaN where
+not known, and `texts/<name>` (n,), empty where not known. Root attributes: `crystaltool_format`, `kind`, `history` (a
+line per command).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import h5py
 import numpy as np
 
 from crystaltool.arrays import Float
-from crystaltool.asymunit import AsymUnitTable
+from crystaltool.asymunit import AsymUnit, AsymUnitTable
 from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import SeekableReader
@@ -26,6 +27,13 @@ FORMAT = 1
 """Version of the layouts; a file of another version is refused."""
 
 ASYM_UNIT_KIND = "asym-unit"
+UNFINISHED = {
+    "mof-blocks": "it holds building blocks of MOFs, no structures: assemble it first (crystaltool assemble)",
+    "block-embeddings": "it holds embeddings of building blocks, no structures",
+    "training-state": "it holds the state of a training run, no structures",
+}
+"""Kinds of our files that hold no structures yet, and what to say of them where structures are wanted."""
+
 MAX_DATASET_BYTES = 16 * 2**30
 """A data set that would take more memory than this is refused."""
 
@@ -132,18 +140,18 @@ def write_asym_units(
     table: AsymUnitTable,
     history: Sequence[str] = (),
     properties: Mapping[str, Float[np.ndarray, "n"]] | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a data set; give a temporary of `io.atomic` as target, so that it appears whole.
 
     Raises:
-        InputError: a property is not one number per crystal, or its name has a slash.
+        InputError: a property is not one number, or a text not one per crystal, or its name has a slash.
     """
-    names = np.array([name.encode("utf-8") for name in table.names] or [b""], dtype=bytes)[: len(table)]
     columns = {
         "group": table.group.astype(np.int16),
         "lattice": table.lattice.astype(np.float64),
         "n_orbits": table.n_orbits.astype(np.int16),
-        "names": names,
+        "names": _fixed_length(table.names),
         "numbers": table.numbers.astype(np.int16),
         "positions": table.positions.astype(np.int16),
         "free_coords": table.free_coords.astype(np.float64),
@@ -158,6 +166,15 @@ def write_asym_units(
             if np.shape(values) != (len(table),) or "/" in name:
                 raise InputError(f"property {name!r} has the shape {np.shape(values)}, expected ({len(table)},)")
             _store(file, f"properties/{name}", np.asarray(values, dtype=np.float64))
+        for name, lines in (texts or {}).items():
+            if len(lines) != len(table) or "/" in name:
+                raise InputError(f"text {name!r} has {len(lines)} values, expected {len(table)}")
+            _store(file, f"texts/{name}", _fixed_length(lines))
+
+
+def _fixed_length(lines: Sequence[str]) -> np.ndarray:
+    """UTF-8 text in fields of one length."""
+    return np.array([line.encode("utf-8") for line in lines] or [b""], dtype=bytes)[: len(lines)]
 
 
 def _store(file: h5py.File, name: str, values: np.ndarray) -> None:
@@ -236,18 +253,34 @@ def read_properties(path: str | Path | SeekableReader, label: str = "") -> dict[
     Raises:
         InputError: as `open_checked`, or a property is not one number per crystal.
     """
+    found = _columns(path, label, "properties", "fiu", "one number")
+    return {key: values.astype(np.float64) for key, values in found.items()}
+
+
+def read_texts(path: str | Path | SeekableReader, label: str = "") -> dict[str, list[str]]:
+    """The texts of a data set, one of each name per crystal, empty if it has none.
+
+    Raises:
+        InputError: as `open_checked`, or a column is not one text per crystal.
+    """
+    found = _columns(path, label, "texts", "S", "one text")
+    return {key: [str(text, "utf-8", "replace") for text in values.tolist()] for key, values in found.items()}
+
+
+def _columns(
+    path: str | Path | SeekableReader, label: str, group_name: str, kinds: str, what: str
+) -> dict[str, np.ndarray]:
     with open_checked(path, ASYM_UNIT_KIND, label) as file:
-        group = file.get("properties")
-        found = {}
+        group, found = file.get(group_name), {}
         for key in group if isinstance(group, h5py.Group) else ():
             values = group[key]
             if (
                 not isinstance(values, h5py.Dataset)
-                or values.dtype.kind not in "fiu"
+                or values.dtype.kind not in kinds
                 or values.shape != file["group"].shape
             ):
-                raise InputError(f"{label or path}: property {key!r} is not one number per crystal")
-            found[key] = values[...].astype(np.float64)
+                raise InputError(f"{label or path}: property {key!r} is not {what} per crystal")
+            found[key] = values[...]
         return found
 
 
@@ -258,19 +291,43 @@ def read_history(path: str | Path | SeekableReader, label: str = "") -> tuple[st
         return tuple(line for line in str(text).splitlines() if line.strip())
 
 
+def stored_units(stream: SeekableReader, label: str) -> Iterator[tuple[str, AsymUnit, dict[str, str]]]:
+    """Names, asymmetric units and properties of the crystals in a data set, in order.
+
+    Raises:
+        InputError: as `read_asym_units`; of a file of ours without structures it says what to do with it.
+    """
+    from crystaltool.io.cif_format import property_name  # gemmi: not needed by a host that only trains
+
+    with open_checked(stream, None, label) as file:
+        kind = file.attrs.get("kind")
+        if kind in UNFINISHED:
+            raise InputError(f"{label}: HDF5 of kind {kind!r}, {UNFINISHED[kind]}")
+    table = read_asym_units(stream, label)
+    columns = {property_name(key): values for key, values in read_texts(stream, label).items()}
+    numbers = read_properties(stream, label)
+    columns |= {property_name(key): [_shortest(value) for value in values.tolist()] for key, values in numbers.items()}
+    for index, unit in enumerate(table):
+        known = {key: values[index] for key, values in columns.items() if key and values[index]}
+        yield unit.name or f"entry-{index:06d}", unit, known
+
+
+def _shortest(value: float) -> str:
+    """The shortest text that reads back as the number; empty for NaN."""
+    return "" if value != value else repr(value).removesuffix(".0")
+
+
 def asym_unit_texts(stream: SeekableReader, label: str) -> Iterator[tuple[str, str]]:
     """Names and CIF texts of the crystals in a data set, for commands that read streams of blocks.
 
     Raises:
-        InputError: as `read_asym_units`.
+        InputError: as `stored_units`.
     """
-    from crystaltool.io.cif_format import format_asym_unit  # gemmi: not needed by a host that only trains
+    from crystaltool.io.cif_format import format_asym_unit
 
-    table = read_asym_units(stream, label)
     history = read_history(stream, label)
-    for index, unit in enumerate(table):
-        name = unit.name or f"entry-{index:06d}"
+    for index, (name, unit, properties) in enumerate(stored_units(stream, label)):
         try:
-            yield name, format_asym_unit(unit, name, history)
+            yield name, format_asym_unit(unit, name, history, properties)
         except CrystaltoolError as error:
             raise InputError(f"{label}: entry {index}: {error}") from None

@@ -1,12 +1,16 @@
-"""Numbers that belong to structures, from a CSV file whose first column names the structures."""
+"""Values that belong to structures: from a CSV file whose first column names them, or from the blocks themselves."""
 
 from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from crystaltool.arrays import Float
 from crystaltool.errors import InputError
 
 
@@ -63,9 +67,28 @@ def read_property_table(path: str | Path) -> PropertyTable:
     return PropertyTable(tuple(columns), rows)
 
 
+def split_columns(
+    rows: Sequence[Mapping[str, str]],
+) -> tuple[dict[str, Float[np.ndarray, "n"]], dict[str, list[str]]]:
+    """Columns of numbers (NaN where a row has none) and of texts (empty where it has none), from one mapping a row.
+
+    A column is one of numbers if every value in it is a number.
+    """
+    numbers: dict[str, Float[np.ndarray, "n"]] = {}
+    texts: dict[str, list[str]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        lines = [row.get(name, "") for row in rows]
+        values = [_number(line) for line in lines]
+        if None in values:
+            texts[name] = lines
+        else:
+            numbers[name] = np.array(values, dtype=np.float64)
+    return numbers, texts
+
+
 def _number(text: str) -> float | None:
     """The number, NaN for an empty field, None for text."""
     try:
-        return float(text) if text.strip() else math.nan
+        return math.nan if not text.strip() else float(text) if "_" not in text else None
     except ValueError:
         return None

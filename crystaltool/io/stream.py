@@ -7,7 +7,6 @@ order, each also compressed (gzip, xz, bzip2). Archives are read member by membe
 from __future__ import annotations
 
 import bz2
-import csv
 import gzip
 import io
 import lzma
@@ -17,51 +16,45 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import TypeAlias
 
-from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.errors import CrystaltoolError, InputError, UnreadableError
 from crystaltool.io.byte_streams import ByteReader, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
+from crystaltool.io.csv_blocks import csv_records, is_csv_header
+from crystaltool.io.foreign import READ, not_cif
+from crystaltool.io.names import STDIN, STRUCTURE_SUFFIXES, UniqueNames, Warn, holds_structures
+from crystaltool.io.records import BadRecord, FolderTally, Raw, RawBlock
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, Chunk, decode, read_lines, rename_block, split_blocks
 
-STDIN = "-"
+__all__ = [
+    "BadRecord",
+    "FolderTally",
+    "Hdf5Reader",
+    "Raw",
+    "RawBlock",
+    "complete_blocks",
+    "iter_blocks",
+    "iter_raw",
+    "parse_raw",
+    "read_raw",
+]
+
 MAX_SPOOLED_BYTES = 4 * 2**30
 """A zip or HDF5 that arrives through a pipe is kept (in memory up to 64 MiB, then on disk) up to this size."""
 
 SPOOL_IN_MEMORY = 64 * 2**20
 HEAD_BYTES = 1024
-STRUCTURE_SUFFIXES = (".cif", ".csv", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".txz")
-COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
+FOREIGN_BYTES = 4096
+"""As much of a text that is no CIF is looked at to name its format."""
+
+_HDF5_SUFFIXES = (".h5", ".hdf5")
 
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
-
-@dataclass(frozen=True)
-class BadRecord:
-    """A record that could not be read: where it is, and one sentence why. `line` is 0 where lines mean nothing."""
-
-    source: str
-    line: int
-    name: str
-    message: str
-
-
-@dataclass(frozen=True)
-class RawBlock:
-    """The text of one block with a name that is unique in the run: what `parse_raw` (in any process) reads."""
-
-    source: str
-    line: int
-    name: str
-    text: str
-
-
-Raw: TypeAlias = RawBlock | BadRecord
 Hdf5Reader: TypeAlias = Callable[[SeekableReader, str], Iterable[Raw]]
-Warn: TypeAlias = Callable[[str, int, str, str], None]
 
 
 def iter_blocks(
@@ -78,6 +71,18 @@ def iter_blocks(
         yield raw if isinstance(raw, BadRecord) else parse_raw(raw)
 
 
+def read_raw(raw: RawBlock) -> CifBlock:
+    """Parse one text.
+
+    Raises:
+        UnreadableError: if it cannot be read as a structure.
+    """
+    block = parse_raw(raw)
+    if isinstance(block, BadRecord):
+        raise UnreadableError(block.message)
+    return block
+
+
 def parse_raw(raw: RawBlock) -> CifBlock | BadRecord:
     """Parse one text; an error of the input becomes a `BadRecord`."""
     try:
@@ -86,42 +91,31 @@ def parse_raw(raw: RawBlock) -> CifBlock | BadRecord:
         return BadRecord(raw.source, raw.line, raw.name, str(error))
 
 
-def iter_raw(paths: Sequence[str], warn: Warn | None = None, hdf5: Hdf5Reader | None = None) -> Iterator[Raw]:
-    """As `iter_blocks`, before parsing: for commands that parse in worker processes."""
-    names = _Names(warn)
-    for raw in _Reader(hdf5 or _asym_unit_texts).inputs(paths):
+def iter_raw(
+    paths: Sequence[str],
+    warn: Warn | None = None,
+    hdf5: Hdf5Reader | None = None,
+    by_file: bool = False,
+    folders: list[FolderTally] | None = None,
+) -> Iterator[Raw]:
+    """As `iter_blocks`, before parsing: for commands that parse in worker processes.
+
+    Args:
+        paths, warn, hdf5: as `iter_blocks`.
+        by_file: call blocks as their files, see `io.names`.
+        folders: gets a tally for every folder among the paths, which counts as the stream is read.
+    """
+    names = UniqueNames(by_file, warn)
+    for raw in _Reader(hdf5 or asym_unit_blocks, folders).inputs(paths):
         yield raw if isinstance(raw, BadRecord) else names.unique(raw)
-
-
-class _Names:
-    """Gives every block of a run a name of its own, compared casefolded."""
-
-    def __init__(self, warn: Warn | None) -> None:
-        self._warn = warn
-        self._counts: dict[str, int] = {}
-
-    def unique(self, raw: RawBlock) -> RawBlock:
-        """The block, renamed `x.2`, `x.3`, ... if its name was used before."""
-        name = raw.name
-        if name.casefold() in self._counts:
-            count = self._counts[name.casefold()]
-            while name.casefold() in self._counts:
-                count += 1
-                name = clean_name(f"{raw.name[: 75 - len(str(count)) - 1]}.{count}")
-            self._counts[raw.name.casefold()] = count
-            if self._warn is not None:
-                self._warn(raw.source, raw.line, raw.name, f"block name repeats, renamed to {name}")
-        self._counts[name.casefold()] = 1
-        if name == raw.name:
-            return raw
-        return RawBlock(raw.source, raw.line, name, rename_block(raw.text, name))
 
 
 class _Reader:
     """Walks inputs and recognises what they hold."""
 
-    def __init__(self, hdf5: Hdf5Reader) -> None:
+    def __init__(self, hdf5: Hdf5Reader, folders: list[FolderTally] | None) -> None:
         self._hdf5 = hdf5
+        self._folders = [] if folders is None else folders
 
     def inputs(self, paths: Sequence[str]) -> Iterator[Raw]:
         """All inputs in order."""
@@ -141,16 +135,25 @@ class _Reader:
 
     def folder(self, folder: Path) -> Iterator[Raw]:
         """The structure files below a folder, sorted by path; hidden ones and linked folders are passed over."""
-        found = sorted(
+        files = sorted(
             os.path.join(parent, name)
             for parent, folders, names in os.walk(folder)
             if not any(part.startswith(".") for part in Path(parent).relative_to(folder).parts)
             for name in names
-            if _holds_structures(name)
+            if not name.startswith(".")
         )
+        found = [file for file in files if holds_structures(file)]
+        tally = FolderTally(str(folder), len(files), len(files) - len(found))
+        self._folders.append(tally)
         if not found:
-            yield BadRecord(str(folder), 0, "", "the folder holds no structure files (.cif, .csv, .h5, .zip, .tar)")
-        yield from self.inputs(found)
+            yield BadRecord(
+                str(folder), 0, "", f"the folder holds no structure files ({', '.join(STRUCTURE_SUFFIXES)})"
+            )
+        for raw in self.inputs(found):
+            is_bad = isinstance(raw, BadRecord)
+            tally.n_bad += is_bad
+            tally.n_blocks += not is_bad
+            yield raw
 
     def content(self, handle: ByteReader, source: str, depth: int = 0) -> Iterator[Raw]:
         """Recognise an open stream and read it. `depth` counts compressions and archives around it."""
@@ -184,9 +187,10 @@ class _Reader:
             yield from self._zip(stream, source, depth)
         elif head[257:262] == b"ustar":
             yield from self._tar(stream, source, depth)
-        elif b"\0" in head:
-            yield BadRecord(source, 0, "", "not CIF text, CSV, HDF5, zip or tar")
-        elif _is_csv_header(head):
+        elif b"\0" in head or source.lower().endswith(_HDF5_SUFFIXES):
+            kind = "not a readable HDF5 file, in spite of its name" if source.lower().endswith(_HDF5_SUFFIXES) else ""
+            yield BadRecord(source, 0, "", kind or "not CIF text, CSV, HDF5, zip or tar")
+        elif is_csv_header(head):
             yield from csv_records(stream, source)
         else:
             yield from cif_records(stream, source)
@@ -194,7 +198,7 @@ class _Reader:
     def _zip(self, stream: io.BufferedReader, source: str, depth: int) -> Iterator[Raw]:
         with _spooled(stream) as whole, zipfile.ZipFile(whole) as archive:
             members = sorted((m for m in archive.infolist() if not m.is_dir()), key=lambda member: member.filename)
-            chosen = [member for member in members if _holds_structures(member.filename)]
+            chosen = [member for member in members if holds_structures(member.filename)]
             if not chosen:
                 yield BadRecord(source, 0, "", "the archive holds no structure files")
             for member in chosen:
@@ -208,7 +212,7 @@ class _Reader:
         found = False
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
-                if member.isfile() and _holds_structures(member.name):
+                if member.isfile() and holds_structures(member.name):
                     found = True
                     handle = archive.extractfile(member)
                     if handle is not None:
@@ -232,37 +236,9 @@ def _block_of(chunk: Chunk, source: str) -> Raw:
         return BadRecord(source, chunk.line, "", f"block longer than {MAX_BLOCK_BYTES >> 20} MiB, the limit")
     written = chunk.name
     if written is None:
-        return BadRecord(source, chunk.line, "", "not CIF text: no data_ line, nor CSV with a 'cif' column")
+        return BadRecord(source, chunk.line, "", not_cif(decode(chunk.data[:FOREIGN_BYTES])))
     name, text = clean_name(written), decode(chunk.data)
-    return RawBlock(source, chunk.line, name, text if name == written else rename_block(text, name))
-
-
-def csv_records(handle: io.BufferedReader, source: str) -> Iterator[Raw]:
-    """Rows of a CSV file with a `cif` column, each one block, named by `material_id` where there is such a column."""
-    csv.field_size_limit(MAX_BLOCK_BYTES)
-    text = io.TextIOWrapper(handle, encoding="utf-8", errors="replace", newline="")
-    reader = csv.DictReader(text)
-    line = 2  # where the next row begins
-    try:
-        for row in reader:
-            yield _block_of_row(row, source, line)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        yield BadRecord(source, line, "", f"CSV cannot be read on: {error}")
-
-
-def _block_of_row(row: dict[str, str], source: str, line: int) -> Raw:
-    identifier = (row.get("material_id") or "").strip()
-    identifier = clean_name(identifier) if identifier else ""
-    content = row.get("cif")
-    if not content or None in row or None in row.values():
-        return BadRecord(source, line, identifier, "CSV row has too few or many fields")
-    chunk = Chunk(line, content.encode("utf-8", "replace"))
-    written = chunk.name
-    if written is None:
-        return BadRecord(source, line, identifier, "no data_ line in the 'cif' field")
-    name = identifier or clean_name(written)
-    return RawBlock(source, line, name, content if name == written else rename_block(content, name))
+    return RawBlock(source, chunk.line, name, text if name == written else rename_block(text, name), written)
 
 
 def complete_blocks(handle: ByteReader) -> tuple[list[str], int]:
@@ -294,7 +270,8 @@ def _is_complete(data: bytes) -> bool:
     return (block.formula_sum, block.formula_units_z) == formula_sum(block.crystal.numbers)
 
 
-def _asym_unit_texts(stream: SeekableReader, source: str) -> Iterator[Raw]:
+def asym_unit_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
+    """The asymmetric units of an HDF5 data set, as blocks."""
     from crystaltool.io.hdf5 import asym_unit_texts
 
     try:
@@ -304,26 +281,8 @@ def _asym_unit_texts(stream: SeekableReader, source: str) -> Iterator[Raw]:
         yield BadRecord(source, 0, "", str(error))
 
 
-def _holds_structures(name: str) -> bool:
-    """Whether a file of a folder or archive is read, by its name: hidden files and other kinds are passed over."""
-    base = os.path.basename(name).lower()
-    if base.startswith("."):
-        return False
-    for suffix in COMPRESSED_SUFFIXES:
-        base = base.removesuffix(suffix)
-    return base.endswith(STRUCTURE_SUFFIXES)
-
-
 def _is_text_start(head: bytes) -> bool:
     return not head.startswith((b"\x89HDF", b"\x1f\x8b", b"\xfd7zXZ", b"BZh", b"PK\x03\x04", b"PK\x05\x06"))
-
-
-def _is_csv_header(head: bytes) -> bool:
-    line = head.split(b"\n", 1)[0]
-    if b"," not in line:
-        return False
-    fields = next(csv.reader([line.decode("utf-8", "replace").removeprefix("﻿").strip()]), [])
-    return "cif" in fields
 
 
 def _spooled(stream: ByteReader) -> SpooledTemporaryFile[bytes]:

@@ -8,6 +8,7 @@ the least cost of atoms below or above their neutral valence.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,13 +132,15 @@ def perceive_orders(
     constraints = [LinearConstraint(equal, wanted, wanted)]
     if gains:
         constraints.append(LinearConstraint(conditions, -np.inf, limits))
-    solved = milp(
-        costs,
-        integrality=np.concatenate([np.ones(m), np.zeros(4 * n), np.ones(len(gains))]),
-        bounds=Bounds(0, most),
-        constraints=constraints,
-        options={"node_limit": _MAX_NODES},
-    )
+    with warnings.catch_warnings():  # scipy hands "threads" on to HiGHS, which else starts one for every two cores
+        warnings.filterwarnings("ignore", "Unrecognized options", RuntimeWarning)
+        solved = milp(
+            costs,
+            integrality=np.concatenate([np.ones(m), np.zeros(4 * n), np.ones(len(gains))]),
+            bounds=Bounds(0, most),
+            constraints=constraints,
+            options={"node_limit": _MAX_NODES, "threads": 1},
+        )
     if solved.x is not None:
         orders[pi] += np.rint(solved.x[:m])
     return orders

@@ -143,7 +143,7 @@ def test_wrong_multiplicity():
 
 def test_declared_group_that_the_cell_does_not_have():
     block = halite(cell="5.6402 5.6402 5.9 90 90 90")
-    assert failing(block) == {"operations", "symmetry"}
+    assert failing(block) == {"operations", "symmetry", "exact-group"}
     assert "does not keep the cell" in verdict(block, "operations").message
     assert "found 139" in verdict(block, "symmetry").message
 
@@ -153,7 +153,7 @@ def test_declared_group_that_the_atoms_do_not_have():
     moved = block.crystal.frac_coords.copy()
     moved[-1] += [0.01, 0, 0]
     spoiled = dataclasses.replace(block, crystal=Crystal(block.crystal.lattice, moved, block.crystal.numbers))
-    assert {"operations", "symmetry"} == failing(spoiled)
+    assert {"operations", "symmetry", "exact-group"} == failing(spoiled)
     found = verdict(spoiled, "operations")
     assert found.value == pytest.approx(0.0564, abs=1e-4) and "where there is no Cl" in found.message
 
@@ -173,7 +173,7 @@ def test_a_small_displacement_is_found_at_the_tighter_tolerance():
     assert not verdict(spoiled, "symmetry").passed and "at 0.001 A" in verdict(spoiled, "symmetry").message
 
 
-def test_a_supergroup_passes():
+def test_a_supergroup_passes_symmetry_and_fails_exact_group():
     subgroup = space_group(216)
     from crystaltool.symmetry import operations_to_xyz
 
@@ -181,6 +181,7 @@ def test_a_supergroup_passes():
     block = halite(operations=texts, group="216")
     found = verdict(block, "symmetry")
     assert found.passed and found.value == 225 and found.message == "declared 216, found 225 and 225"
+    assert failing(block) == {"exact-group"}
 
 
 def test_coinciding_atoms_have_no_group():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystaltool.asymunit import expand, tabulate
+from crystaltool.asymunit import expand, join_tables, tabulate
 from crystaltool.cli import asym_unit
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import CifBlock, format_crystal
@@ -165,7 +165,7 @@ def test_options_that_contradict(child: Child, tmp_path: Path, arguments: list[s
 
 
 def test_an_empty_data_set_can_be_joined() -> None:
-    table = asym_unit.join([tabulate([]), tabulate([SILICON]), tabulate([]), tabulate([RUTILE, CORUNDUM])])
+    table = join_tables([tabulate([]), tabulate([SILICON]), tabulate([]), tabulate([RUTILE, CORUNDUM])])
     assert table.names == ("silicon", "rutile", "corundum") and list(table.n_orbits) == [1, 2, 2]
     np.testing.assert_array_equal(table[2].free_coords, CORUNDUM.free_coords)
 

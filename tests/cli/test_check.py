@@ -81,7 +81,7 @@ def test_every_structure_has_a_line_per_check(crystaltool):
     done = crystaltool("check", stdin=GOOD + OVERLAPPING + BROKEN + OTHER)
     found = rows(done.stdout)
     assert list(found[0]) == ["structure", "check", "verdict", "value", "limit", "message"]
-    assert [row["structure"] for row in found] == [n for n in ("halite", "overlapping", "rutile") for _ in range(10)]
+    assert [row["structure"] for row in found] == [n for n in ("halite", "overlapping", "rutile") for _ in range(11)]
     assert {row["check"] for row in found if row["verdict"] == "fail"} == {"distance-cdvae", "distance-lemat"}
     (error,) = [line for line in done.stderr.splitlines() if "ERROR" in line]
     assert error.startswith("crystaltool check: -(") and "data_broken: ERROR, no _cell_length_b" in error
@@ -149,7 +149,7 @@ def test_fail_fast_stops_at_the_first_bad_record(crystaltool):
 def test_output_file_appears_whole(crystaltool, tmp_path):
     done = crystaltool("check", "-q", "-o", "table.tsv", stdin=GOOD)
     assert done.returncode == 0 and done.stdout == ""
-    assert len(rows((tmp_path / "table.tsv").read_text())) == 10
+    assert len(rows((tmp_path / "table.tsv").read_text())) == 11
     assert crystaltool("check", "-q", "-o", "table.tsv", stdin=GOOD).returncode == 2
 
 

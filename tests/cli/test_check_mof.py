@@ -90,17 +90,19 @@ def test_only_runs_on_all_kinds(crystaltool):
 
 
 def test_novel_and_unique_against_blocks(crystaltool, mofs_h5):
-    """A framework in another cell setting is the same; halite is compared as a crystal."""
+    """A framework in another cell setting is the same; of halite's kind the reference has nothing."""
     done = crystaltool("check", "--reference", mofs_h5, "--json", stdin=MIL53 + MIL47 + AGAIN + HALITE)
     first, second, third, salt = (json.loads(line) for line in done.stdout.splitlines())
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert not first["checks"]["novel"]["passed"] and "known" in first["checks"]["novel"]["message"]
     assert first["checks"]["unique"]["passed"] and first["kind"] == "mof"
     assert second["checks"]["novel"]["passed"] and second["checks"]["unique"]["passed"]
     assert second["identity"].count(";") == 3 and "V" in second["identity"]
     assert third["identity"] == first["identity"]
     assert not third["checks"]["unique"]["passed"] and "mil-53" in third["checks"]["unique"]["message"]
-    assert salt["checks"]["novel"]["passed"] and "kind" not in salt
+    assert "novel" not in salt["checks"] and not salt["passed"] and "kind" not in salt
+    assert "this is an inorganic crystal, the reference holds metal-organic frameworks only" in salt["error"]
+    assert "data_halite: ERROR, novelty cannot be judged" in done.stderr and done.stderr.count("ERROR") == 1
 
 
 def test_novel_against_cifs_and_what_has_no_identity(crystaltool, tmp_path):
@@ -113,12 +115,20 @@ def test_novel_against_cifs_and_what_has_no_identity(crystaltool, tmp_path):
     assert not flat["novel"]["passed"] and flat["novel"]["message"].startswith("no identity: ")
 
 
-@pytest.mark.parametrize("text", [HALITE, "nothing"])
-def test_a_reference_without_frameworks_ends_the_run(crystaltool, tmp_path, text):
+def test_a_reference_without_structures_ends_the_run(crystaltool, tmp_path):
     path = tmp_path / "known.cif"
-    path.write_text(text)
+    path.write_text("nothing")
     done = crystaltool("check", "--reference", path, stdin=MIL53)
-    assert done.returncode == 2 and done.stdout == "" and "no MOF to compare with" in done.stderr
+    assert done.returncode == 2 and done.stdout == "" and "known.cif: nothing to compare with: not CIF" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reference_without_frameworks_says_nothing_of_them(crystaltool, tmp_path):
+    path = tmp_path / "known.cif"
+    path.write_text(HALITE)
+    done = crystaltool("check", "--reference", path, "--pass", stdin=MIL53 + HALITE.replace("data_", "data_other-"))
+    assert done.returncode == 2 and done.stdout == ""
+    assert "this is a metal-organic framework, the reference holds inorganic crystals only" in done.stderr
 
 
 def test_unassembled_blocks_are_no_reference(crystaltool, tmp_path):

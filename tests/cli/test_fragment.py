@@ -114,12 +114,15 @@ def test_refusals_are_named_and_are_no_errors(child: Child, tmp_path: Path) -> N
     assert child.run(tmp_path, "fragment", "-q", "-o", "quiet.h5", "in.cif").err == ""
 
 
-def test_no_usable_mof_at_all_is_trouble_and_leaves_no_file(child: Child, tmp_path: Path) -> None:
+def test_no_usable_mof_at_all_is_trouble_and_leaves_the_verdicts_alone(child: Child, tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text(format_crystal(REFUSED["layers"], "layers"))
     ended = child.run(tmp_path, "fragment", "-q", "--report", "r.tsv", "-o", "blocks.h5", "in.cif")
     assert ended.code == 2
     assert "no usable MOF among 1 structure(s); refused: dimension 1" in ended.err
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != "") == ["in.cif"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != "") == ["in.cif", "r.tsv"]
+    assert [(row["name"], row["verdict"], row["reason"]) for row in rows(tmp_path / "r.tsv")] == [
+        ("layers", "refused", "dimension")
+    ]
 
 
 def test_guests_are_left_out_on_demand(child: Child, tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crystaltool.models.symmcd.plan import Choice, Plan
+from crystaltool.models.symmcd.supergroup import least_orbits
 
 LARGEST_SEED = 2**63 - 1
 """Seeds are half of a counter-based generator's key."""
@@ -27,6 +28,7 @@ class SiteDraws:
         positions: index of each slot's Wyckoff position in its group, where a template gives them; (M,).
         numbers: atomic numbers, where they are known with the positions; (M,).
         begun: what the draw began with: group, number of orbits, template.
+        last_position: uniform, for the last slot's second draw where the first would leave a supergroup.
     """
 
     group: int
@@ -37,6 +39,7 @@ class SiteDraws:
     positions: np.ndarray | None
     numbers: np.ndarray | None
     begun: Choice
+    last_position: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def draw_item(
     attempt: int = 0,
     candidate: int = 0,
     begun: Choice | None = None,
+    exact: bool = False,
 ) -> ItemDraws:
     """The random numbers of item `index`.
 
@@ -79,9 +83,12 @@ def draw_item(
         attempt: number of earlier draws of this item; group and number of orbits are those of the first.
         candidate: which of several draws to choose from.
         begun: group, number of orbits and template, where they are settled.
+        exact: at least as many orbits as a crystal of the group and no supergroup needs.
     """
     rng = item_generator(seed, index, 0, candidate)
     chosen = plan.choose(index, *rng.random(2)) if begun is None else begun
+    if exact:
+        chosen = replace(chosen, n_orbits=max(chosen.n_orbits, least_orbits(chosen.group + 1)))
     n_orbits = chosen.n_orbits
     if attempt:
         rng = item_generator(seed, index, attempt, candidate)
@@ -98,6 +105,7 @@ def draw_item(
         k=rng.standard_normal(6),
         churn_coords=rng.standard_normal((calls, n_orbits, 3)),
         churn_k=rng.standard_normal((calls, 6)),
+        last_position=rng.random(),
     )
 
 

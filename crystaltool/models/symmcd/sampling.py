@@ -26,6 +26,7 @@ from crystaltool.models.symmcd.plan import Plan
 from crystaltool.models.symmcd.representation import free_components, to_units
 from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.site_sampling import choose_sites, draw_sites, padded
+from crystaltool.models.symmcd.supergroup import has_supergroup
 
 RESULT_GRID = 1e-6
 """Free coordinates and k are rounded to this: about 1e-5 A, a millionth of what float64 batches differ by."""
@@ -58,7 +59,8 @@ class SamplerConfig:
         site_candidates: choices of group, positions and elements of which an item takes one by its weight, where a
             request asks for more than groups; 1 takes the first.
         formula_candidates: the same where it asks for a formula, which few choices make likely.
-        attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE`; 1 gives raw samples.
+        attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
+            one asked for, not a supergroup; 1 gives raw samples, any positions and as many orbits as the data have.
 
     Raises:
         UsageError: on a number outside its range.
@@ -84,6 +86,11 @@ class SamplerConfig:
             raise UsageError(f"{self.attempts} attempts at a structure, expected at least 1")
         if min(self.site_candidates, self.formula_candidates) < 1:
             raise UsageError("site_candidates and formula_candidates must be at least 1")
+
+    @property
+    def exact(self) -> bool:
+        """Whether items are drawn until they have exactly their group."""
+        return self.attempts > 1
 
     @property
     def temperatures(self) -> tuple[float, float]:
@@ -128,11 +135,13 @@ def draw_items(
     """
     for_positions, for_elements, for_geometry = config.split()
     if not plan.has_conditions:
-        return {i: draw_item(plan, seed, i, for_geometry, attempt) for i in indices}
+        return {i: draw_item(plan, seed, i, for_geometry, attempt, exact=config.exact) for i in indices}
     begun = {i: first[i].begun for i in indices} if first else {}
     n = config.formula_candidates if plan.request.formula else config.site_candidates
     calls, n_candidates = (for_positions, for_elements), n if plan.weighs else 1
-    chosen = choose_sites(model, plan, indices, seed, attempt, begun, n_candidates, calls, config.temperatures)
+    chosen = choose_sites(
+        model, plan, indices, seed, attempt, begun, n_candidates, calls, config.temperatures, config.exact
+    )
     draws = {}
     for i, (candidate, sites) in chosen.items():
         drawn = draw_item(plan, seed, i, for_geometry, attempt, candidate, sites.begun)
@@ -155,7 +164,7 @@ def sample_symmcd(
     """
     for start in range(0, len(indices), batch_size):
         pending = list(indices[start : start + batch_size])
-        units: dict[int, AsymUnit] = {}
+        best: dict[int, tuple[int, AsymUnit]] = {}
         draws: dict[int, ItemDraws] = {}
         for attempt in range(config.attempts):
             draws = draw_items(model, plan, pending, seed, config, attempt, draws)
@@ -166,11 +175,19 @@ def sample_symmcd(
                 items = part.tolist()
                 names = [item_name(draws[i].group, seed, i) for i in items]
                 batch = sample_batch(model, [draws[i] for i in items], config).to("cpu")
-                units |= zip(items, to_units(batch, names), strict=True)
-            pending = [i for i in pending if attempt + 1 < config.attempts and clashes(units[i])]
+                for i, unit in zip(items, to_units(batch, names), strict=True):
+                    found = faults(unit) if config.exact else 0
+                    if i not in best or found < best[i][0]:
+                        best[i] = found, unit
+            pending = [i for i in pending if best[i][0]]
             if not pending:
                 break
-        yield from (units[i] for i in indices[start : start + batch_size])
+        yield from (best[i][1] for i in indices[start : start + batch_size])
+
+
+def faults(unit: AsymUnit) -> int:
+    """2 for a crystal with atoms on top of each other, 1 for one with a supergroup of its group, 0 for a good one."""
+    return 2 if clashes(unit) else int(has_supergroup(unit))
 
 
 def clashes(unit: AsymUnit) -> bool:
@@ -183,7 +200,7 @@ def clashes(unit: AsymUnit) -> bool:
 def sample_batch(model: SymmCD, draws: Sequence[ItemDraws], config: SamplerConfig) -> Batch:
     """One batch of crystals from their draws."""
     for_positions, for_elements, for_geometry = config.split()
-    batch, _ = draw_sites(model, draws, (for_positions, for_elements), config.temperatures)
+    batch, _ = draw_sites(model, draws, (for_positions, for_elements), config.temperatures, exact=config.exact)
 
     def tensor(rows: list[np.ndarray]) -> Tensor:
         return padded(rows, batch.mask.cpu()).to(model.device, model.dtype)

@@ -20,9 +20,13 @@ from crystaltool.diffusion import absorbing
 from crystaltool.models.symmcd.draws import CHOOSES, SiteDraws, draw_item, item_generator
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Choice, Plan, first_position
+from crystaltool.models.symmcd.supergroup import break_supergroups, positions_have_supergroup
 
 LAST = 1e6
 """Place in the order of revealing behind all slots."""
+
+OF_A_SUPERGROUP = 1000.0
+"""Taken from the logarithm of the weight of positions that leave a supergroup: they stand where all do."""
 
 FORWARD_SIZE = 64
 """Candidates of a forward pass, alike in size."""
@@ -44,6 +48,7 @@ def draw_sites(
     calls: tuple[int, int],
     temperatures: tuple[float, float] = (1.0, 1.0),
     plan: Plan | None = None,
+    exact: bool = False,
 ) -> tuple[Batch, Tensor]:
     """Positions and elements of one batch, and the logarithm of each item's weight, 0 without conditions; (B,).
 
@@ -53,6 +58,7 @@ def draw_sites(
         calls: network calls for positions and for elements.
         temperatures: of the draws of positions and of elements.
         plan: what a request leaves open.
+        exact: the last position breaks every supergroup that would hold whatever elements and geometry are.
     """
     sizes = torch.tensor([d.n_orbits for d in draws])
     mask = torch.arange(int(sizes.max())) < sizes[:, None]
@@ -71,14 +77,15 @@ def draw_sites(
     weight = torch.zeros(len(draws), device=model.device, dtype=model.dtype)
     if draws[0].positions is None:
         in_order = torch.arange(mask.shape[1], device=model.device).expand(mask.shape)
-        one = _Positions(model, plan, tensor([d.position for d in draws]), in_order, calls[0], temperatures[0])
+        again = torch.tensor([d.last_position for d in draws]).to(weight) if exact else None
+        one = _Positions(model, plan, tensor([d.position for d in draws]), in_order, calls[0], temperatures[0], again)
         batch, weight = one.reveal(batch, weight)
     else:
         known = tensor([None if d.positions is None else d.positions + first_position(d.group) for d in draws])
         batch = batch.replace(position=known.long())
     if draws[0].numbers is None:
         order = tensor([d.element_order for d in draws], LAST).long()
-        two = _Elements(model, plan, tensor([d.element for d in draws]), order, calls[1], temperatures[1])
+        two = _Elements(model, plan, tensor([d.element for d in draws]), order, calls[1], temperatures[1], None)
         return two.reveal(batch, weight)
     return batch.replace(numbers=tensor([d.numbers for d in draws]).long()), weight
 
@@ -89,6 +96,7 @@ class _Reveal:
 
     Args:
         uniform: a number for every slot; (B, M). order: in which slots are revealed; (B, M).
+        again: for the last position's second draw where the first would leave a supergroup; (B,), None to leave it.
     """
 
     model: SymmCD
@@ -97,6 +105,7 @@ class _Reveal:
     order: Tensor
     calls: int
     temperature: float
+    again: Tensor | None
 
     def states(self, batch: Batch, hidden: Tensor) -> Tensor:
         """What one network call says of every slot."""
@@ -133,8 +142,11 @@ class _Reveal:
                     kept = self._masked(self.plan, scores, batch, hidden, slot, active)
                     gain = kept.logsumexp(1) - scores.logsumexp(1)
                     weight, scores = weight + torch.where(active, gain, 0.0), kept
-                index = absorbing.draw(scores, self.uniform[rows, slot])
-                batch = self.record(batch, rows[active], slot[active], values[rows, index][active])
+                drawn = values[rows, absorbing.draw(scores, self.uniform[rows, slot])]
+                if self.again is not None:
+                    last = active & (hidden.sum(1) == 1)
+                    drawn = break_supergroups(batch, scores, values, drawn, slot, last, self.again)
+                batch = self.record(batch, rows[active], slot[active], drawn[active])
                 hidden = hidden.clone()
                 hidden[rows[active], slot[active]] = False
                 remaining = remaining - 1
@@ -204,13 +216,14 @@ def choose_sites(
     n_candidates: int,
     calls: tuple[int, int],
     temperatures: tuple[float, float],
+    exact: bool = False,
 ) -> dict[int, tuple[int, SiteDraws]]:
     """Sites of some items: of several draws one by its weight; its number and the draw with what it gave.
 
     Args:
         begun: group and number of orbits where an earlier attempt settled them; else every candidate has its own.
         n_candidates: draws an item.
-        calls, temperatures: as `draw_sites`.
+        calls, temperatures, exact: as `draw_sites`.
     """
     draws = [
         (i, draw_item(plan, seed, i, 0, attempt, candidate, begun.get(i)))
@@ -220,13 +233,15 @@ def choose_sites(
     weight, drawn = np.zeros(len(draws)), list(draws)
     order = sorted(range(len(draws)), key=lambda row: draws[row][1].n_orbits)
     for part in np.array_split(np.array(order), max(1, len(order) // FORWARD_SIZE)):
-        batch, weights = draw_sites(model, [draws[row][1] for row in part], calls, temperatures, plan)
+        batch, weights = draw_sites(model, [draws[row][1] for row in part], calls, temperatures, plan, exact)
         for place, row in enumerate(part.tolist()):
             used = batch.mask[place].cpu().numpy()
             positions = batch.position[place].cpu().numpy()[used] - first_position(draws[row][1].group)
             numbers = batch.numbers[place].cpu().numpy()[used]
             drawn[row] = draws[row][0], replace(draws[row][1], positions=positions, numbers=numbers)
             weight[row] = float(weights[place])
+            if exact and positions_have_supergroup(draws[row][1].group + 1, tuple(sorted(positions.tolist()))):
+                weight[row] -= OF_A_SUPERGROUP
     chosen = {}
     for start in range(0, len(draws), n_candidates):
         index = draws[start][0]
