@@ -20,10 +20,13 @@ from crystaltool.diffusion import absorbing
 from crystaltool.models.symmcd.draws import CHOOSES, SiteDraws, draw_item, item_generator
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Choice, Plan, first_position
-from crystaltool.models.symmcd.supergroup import break_supergroups
+from crystaltool.models.symmcd.supergroup import break_supergroups, positions_have_supergroup
 
 LAST = 1e6
 """Place in the order of revealing behind all slots."""
+
+OF_A_SUPERGROUP = 1000.0
+"""Taken from the logarithm of the weight of positions that leave a supergroup: they stand where all do."""
 
 FORWARD_SIZE = 64
 """Candidates of a forward pass, alike in size."""
@@ -213,7 +216,7 @@ def choose_sites(
     n_candidates: int,
     calls: tuple[int, int],
     temperatures: tuple[float, float],
-    exact: bool,
+    exact: bool = False,
 ) -> dict[int, tuple[int, SiteDraws]]:
     """Sites of some items: of several draws one by its weight; its number and the draw with what it gave.
 
@@ -237,6 +240,8 @@ def choose_sites(
             numbers = batch.numbers[place].cpu().numpy()[used]
             drawn[row] = draws[row][0], replace(draws[row][1], positions=positions, numbers=numbers)
             weight[row] = float(weights[place])
+            if exact and positions_have_supergroup(draws[row][1].group + 1, tuple(sorted(positions.tolist()))):
+                weight[row] -= OF_A_SUPERGROUP
     chosen = {}
     for start in range(0, len(draws), n_candidates):
         index = draws[start][0]
