@@ -65,7 +65,7 @@ class Outcome:
 
     Args:
         row, n_orbits: of the gene.
-        distances: for each trial the matcher's root-mean-square distance, in units of (V / atom)^(1/3); NaN if no match.
+        distances: root-mean-square distance of each trial, in units of (V / atom)^(1/3); NaN if it does not match.
         seconds: processor time of drawing all its trials.
     """
 
@@ -114,7 +114,10 @@ def read_genes(path: Path, n: int, seed: int, least: int, most: int) -> list[Gen
 
 
 def draw_geometries(
-    loaded: LoadedSymmCD, units: Sequence[AsymUnit], keys: Sequence[tuple[int, int, int]], calls: int | None = None,
+    loaded: LoadedSymmCD,
+    units: Sequence[AsymUnit],
+    keys: Sequence[tuple[int, int, int]],
+    calls: int | None = None,
     churn: float | None = None,
 ) -> list[AsymUnit]:
     """New free coordinates and cells for the sites of these units: the one place that knows the model's sampler.
@@ -216,8 +219,9 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
         low, high = best.interval
         first = [outcome.distances[0] for outcome in chosen if np.isfinite(outcome.distances[0])]
         name = "all" if (least, most) == (1, 64) else f"{least}-{most}" if most > least else str(least)
+        name = name.replace("-64", " and more")
         lines.append(
-            f"| {name.replace('-64', ' and more')} | {len(chosen)} | {100 * matched.mean():.1f} | {100 * best.share:.1f} "
+            f"| {name} | {len(chosen)} | {100 * matched.mean():.1f} | {100 * best.share:.1f} "
             f"| {100 * low:.0f}-{100 * high:.0f} | {np.mean(first) if first else float('nan'):.3f} |"
         )
     return lines

@@ -43,6 +43,12 @@ def command(
     pores: Annotated[
         bool, typer.Option("--pores", help="Also ask of MOFs a pore limiting diameter of 2.4 A (extra 'pore').")
     ] = False,
+    stable: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            "--stable", metavar="EV", help="Also ask of crystals to lie at most so far above the hull, eV/atom."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a structure, a line each.")] = False,
     pass_through: Annotated[bool, typer.Option("--pass", help="Write the blocks that pass, as they came.")] = False,
     fail_through: Annotated[bool, typer.Option("--fail", help="Write the blocks that fail, as they came.")] = False,
@@ -68,7 +74,8 @@ def command(
     0.1 A), formula and multiplicities (as declared), operations (each maps the structure onto itself within 0.01 A),
     symmetry (spglib finds every declared operation at 1e-3 and 1e-2 A); with --reference also novel and unique
     (pymatgen StructureMatcher, default settings, the first of duplicates passes). By name alone: cell-symmcd
-    (lengths 1-40 A, Z at most 94); unique without a reference.
+    (lengths 1-40 A, Z at most 94); unique without a reference. With --stable EV also stable: the energy above the hull
+    that crystaltool measure --hull wrote into the block, else that of a CHGNet single point, is at most EV eV/atom.
 
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
@@ -81,9 +88,12 @@ def command(
     if as_json + pass_through + fail_through > 1:
         raise UsageError("--json, --pass and --fail exclude each other")
     from functools import partial
+    from math import isfinite
 
     from crystaltool.checks.kind import KINDS
     from crystaltool.checks.registry import NOVEL, PORE_DIAMETER, UNIQUE, Plan, check_names, select
+    from crystaltool.checks.stability import DEFAULT_ABOVE_HULL, STABLE
+    from crystaltool.errors import MissingExtraError
     from crystaltool.evaluation.judge import Judgement, judge, knows_mofs, open_reference
     from crystaltool.executor import map_pairs
 
@@ -96,13 +106,17 @@ def command(
 
         require_zeo()
         mof = tuple(name for name in check_names() if name in (*mof, PORE_DIAMETER))
+    if stable is not None:
+        if not isfinite(stable):
+            raise UsageError(f"--stable is {stable:g} eV/atom, expected a finite number")
+        inorganic = tuple(name for name in check_names() if name in (*inorganic, STABLE))
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
     prepare, by_identity = None, True
     if reference is not None and NOVEL in mof:
         prepare = partial(open_reference, reference)
         prepare()  # here too when workers do the work: a reference that cannot be read ends the run at once
         by_identity = knows_mofs()
-    plan = Plan(inorganic, mof, kind, by_identity)
+    plan = Plan(inorganic, mof, kind, by_identity, DEFAULT_ABOVE_HULL if stable is None else stable)
     seen = _Seen() if UNIQUE in mof else None
     tally: dict[str, list[int]] = {name: [0, 0] for name in [*check_names(), "all"]}
     n_through = 0
@@ -113,6 +127,8 @@ def command(
         with contextlib.closing(pairs):
             for raw, judgement in pairs:
                 progress.advance()
+                if isinstance(judgement, MissingExtraError):
+                    raise judgement  # it would be every such structure's failure
                 if not isinstance(judgement, Judgement):
                     report_failure(session, judgement, raw)
                     continue

@@ -17,10 +17,11 @@ def print_summary(tally: Mapping[str, Sequence[int]], n_bad: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from crystaltool.checks.registry import CHECKS, MOF_CHECKS, REFERENCE_CHECKS
+    from crystaltool.checks.registry import CHECKS, LIMIT_CHECKS, MOF_CHECKS, REFERENCE_CHECKS
 
     rules = (
         {check.name: check.summary for check in (*CHECKS, *MOF_CHECKS)}
+        | LIMIT_CHECKS
         | REFERENCE_CHECKS
         | {"all": "every check above"}
     )

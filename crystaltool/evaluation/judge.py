@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crystaltool.checks.kind import INORGANIC, MOF
 from crystaltool.checks.registry import NOVEL, UNIQUE, Plan, run_checks
+from crystaltool.checks.stability import STABLE, check_stable
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
@@ -97,6 +98,8 @@ def judge(raw: RawBlock, plan: Plan) -> Judgement:
         raise InputError(block.message)
     kind, names = plan.of(block)
     verdicts = run_checks(block, names)
+    if STABLE in names:
+        verdicts.append(check_stable(block, plan.above_hull))
     identity = None
     if kind == MOF and plan.by_identity and (NOVEL in names or UNIQUE in names):
         identity = _identity(block.crystal)

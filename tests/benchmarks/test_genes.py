@@ -44,7 +44,9 @@ def test_draws_keep_the_sites_and_do_not_depend_on_their_batch(loaded):
 
 @pytest.mark.slow
 def test_easy_genes_are_rebuilt_by_the_shipped_weights():
-    genes = [Gene(i, reduce(BY_NAME[name].crystal()), BY_NAME[name].crystal()) for i, name in enumerate(("halite", "rutile"))]
+    genes = [
+        Gene(i, reduce(BY_NAME[name].crystal()), BY_NAME[name].crystal()) for i, name in enumerate(("halite", "rutile"))
+    ]
     outcomes = rebuild(genes, "symmcd", trials=3, seed=0, calls=None, churn=None)
     assert [outcome.n_orbits for outcome in outcomes] == [2, 2]
     assert all(np.isfinite(outcome.distances).any() for outcome in outcomes)
