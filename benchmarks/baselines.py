@@ -1,10 +1,10 @@
 """Crystals without any model, to be judged beside those of generators: `python benchmarks/baselines.py NAME -n 1000`.
 
     substitution   a random MP-20 train crystal, each element replaced with probability 0.6 by another of its column of
-                   the periodic table (lanthanoids and actinides by one of their row)
+                   the periodic table (lanthanoids and actinides by one of their row), at least one
     ion-exchange   a random MP-20 train crystal with oxidation states, each ion replaced as pymatgen's data-mined
                    substitution probabilities have it (Hautier et al., Inorg. Chem. 50, 656 (2011)), charges balanced
-    enumeration    the sites of a random MP-20 train crystal, filled with random elements, charges balanced by the SMACT rule
+    enumeration    a random MP-20 train crystal with random elements, charges balanced by the SMACT rule, not all metals
 
 Cells keep their shape; their volume is that of the training crystal times the ratio of what data-mined radii predict for
 the new elements and for the old ones (Chu et al., Comput. Mater. Sci. 146, 184 (2018), pymatgen's DLSVolumePredictor).

@@ -1,20 +1,21 @@
-"""How many crystals of a set are stable, unique and novel, and what else is asked of them: one table for any sets.
+"""How many crystals of a set are stable, unique and novel, and what else is asked of them: a table for any sets.
 
     python benchmarks/stability.py --work DIR --train train.h5 --data MP20 -n 400 ours=samples.cif diffcsp=raw.cif.gz
     python benchmarks/stability.py ... 'symmcd=@sample symmcd --attempts 1' substitution=@substitution test=@test
 
-A set is LABEL=FILE (anything that `crystaltool` reads), or LABEL=@NAME: a baseline of `baselines.py`, `test` (MP-20 test)
-or a `crystaltool sample` command, whose processor time is counted. Of a file the first `-n` of an order shuffled with
-`--seed` are judged. All shares are of the structures asked for; one that cannot be read or relaxed fails.
+A set is LABEL=FILE (anything that `crystaltool` reads), or LABEL=@NAME: a baseline of `baselines.py`, `test` (MP-20
+test) or a `crystaltool sample` command, whose processor time is counted. Of a file the first `-n` of an order shuffled
+with `--seed` are judged. All shares are of the structures asked for; one that cannot be read or relaxed fails.
 
 - Unique, novel (against `--train`, MP-20 train of `crystaltool asym-unit --symprec 0.1`): pymatgen's StructureMatcher,
   default settings, on the structures as they came and again relaxed.
-- E_hull: `crystaltool relax --forcefield chgnet` (symmetry kept), then `crystaltool measure --hull`. S.U.N.: at most so far
-  above the hull, unique, novel, and of two elements or more.
-- Template: group and Wyckoff positions detected at 0.1 A in the relaxed crystal, equivalent labellings merged; new: not in
-  training. Substitution: the relaxed crystal has template and anonymous formula of a training crystal and matches it
+- E_hull: `crystaltool relax --forcefield chgnet` (symmetry kept), then `crystaltool measure --hull`. S.U.N.: at most so
+  far above the hull, unique, novel, and of two elements or more.
+- Template: group and Wyckoff positions detected at 0.1 A in the relaxed crystal, equivalent labellings merged; new: not
+  in training. Substitution: the relaxed crystal has template and anonymous formula of a training crystal and matches it
   whatever the elements (StructureMatcher.fit_anonymous; at most 200 candidates).
-- `--second PYTHON` relaxes the first `--n-second` again with SevenNet in an environment of its own (see `ase_worker.py`).
+- `--second PYTHON` goes on relaxing the first `--n-second` with SevenNet in an environment of its own
+  (`ase_worker.py`).
 
 Every stage keeps what it has done in `--work`; the same command goes on where it was killed.
 """
@@ -158,8 +159,8 @@ def judge(folder: Folder, options: argparse.Namespace) -> None:
         partial.rename(verdicts)
     make_rows(folder.path, options.train, options.jobs)
     if options.second:
-        worker = [options.second, str(Path(__file__).with_name("ase_worker.py")), str(raw), "-n", str(options.n_second)]
-        folder.run("second", [*worker, "-o", str(folder.file("second.jsonl"))])
+        script, found = str(Path(__file__).with_name("ase_worker.py")), str(folder.file("second.jsonl"))
+        folder.run("second", [options.second, script, str(measured), "-n", str(options.n_second), "-o", found])
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 from stability_rows import read_rows
 
+from crystaltool.errors import InputError
 from crystaltool.evaluation.distances import jensen_shannon_distance, wasserstein_distance
 from crystaltool.evaluation.metrics import N_DISTANCE_SAMPLES, Rate
+from crystaltool.measure.hull import load_hull
 
 THRESHOLDS = (0.0, 0.025, 0.1)
 """eV/atom above the hull."""
@@ -75,11 +78,25 @@ def read_set(folder: Path, seconds: Mapping[str, float]) -> Set:
         {row["name"]: row for row in read_rows(folder / name)}
         for name in ("raw_rows.jsonl", "relaxed_rows.jsonl", "second.jsonl")
     )
+    second = _distances_by_second(list(raw_rows), second)
     structures = tuple(
         Judged(raw.get(name, {}), relaxed.get(name, {}), raw_rows[name], rows.get(name, {}), second.get(name, {}))
         for name in raw_rows
     )
     return Set(about["records"], about["records"] - len(raw), structures, seconds)
+
+
+def _distances_by_second(names: list[str], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Distance to the hull of the structures up to the last that the second judge has seen, infinite if not known."""
+    last = max((i for i, name in enumerate(names) if name in rows), default=-1)
+    found: dict[str, dict[str, Any]] = {name: {"e_above_hull": np.inf} for name in names[: last + 1]}
+    for name, row in rows.items():
+        if name in found and "energy_per_atom" in row:
+            numbers = np.array(row["numbers"], dtype=np.int64)
+            with contextlib.suppress(InputError):  # an element without reference
+                stability = load_hull(None).stability(numbers, float(row["energy_per_atom"]))
+                found[name] = {"e_above_hull": stability.above_hull}
+    return found
 
 
 def _verdicts(path: Path) -> dict[str, dict[str, bool]]:
@@ -159,7 +176,7 @@ def _second(judged: Set) -> dict[str, str]:
     seen = [s for s in judged.structures if s.second]
     if not seen:
         return {}
-    rows = {"judged by SevenNet, n": str(len(seen))}
+    rows = {"judged by SevenNet-0 too, n": str(len(seen))}
     for limit in THRESHOLDS:
         theirs = [s for s in seen if s.second.get("e_above_hull", np.inf) <= limit]
         ours = sum(s.new_and_unique and s.above_hull <= limit for s in seen)
@@ -199,7 +216,7 @@ def _cost(judged: Set) -> dict[str, str]:
     }
     hits = judged.share(lambda s: s.new_and_unique and s.above_hull <= 0.0).n_passed
     total = (made or 0.0) + relaxed
-    rows["cpu s a S.U.N. (<= 0) structure" + ", everything"] = f"{total / hits:.1f}" if hits else ""
+    rows["cpu s a S.U.N. (<= 0) structure, everything"] = f"{total / hits:.1f}" if hits else ""
     return rows
 
 
@@ -208,8 +225,9 @@ def table(sets: Mapping[str, tuple[Path, Mapping[str, float]]], test: Mapping[st
     columns = {label: figures(read_set(*place), test, seed) for label, place in sets.items()}
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
     lines = [
-        f"Per cent of the structures asked for, 95 % intervals (Wilson); seed {seed}; {versions()}; hull mp2020 (Materials",
-        "Project, PBE and PBE+U with the corrections of 2020); energies by CHGNet, relaxed to 0.05 eV/A and 0.1 GPa.",
+        f"Per cent of the structures asked for, 95 % intervals (Wilson); seed {seed}. Energies by CHGNet, relaxed to",
+        "0.05 eV/A and 0.1 GPa; hull mp2020 (Materials Project, PBE and PBE+U with the corrections of 2020).",
+        f"{versions()}.",
         "",
         f"| | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",
