@@ -14,6 +14,8 @@ with `--seed` are judged. All shares are of the structures asked for; one that c
 - Template: group and Wyckoff positions detected at 0.1 A in the relaxed crystal, equivalent labellings merged; new: not
   in training. Substitution: the relaxed crystal has template and anonymous formula of a training crystal and matches it
   whatever the elements (StructureMatcher.fit_anonymous; at most 200 candidates).
+- `--coverage PYTHON` has matminer, in an environment of its own (`coverage_worker.py`): COV-R and COV-P (CDVAE) against
+  `--n-coverage` crystals of MP-20 test, compositions scaled by the mean and deviation of these.
 - `--second PYTHON` goes on relaxing the first `--n-second` with SevenNet in an environment of its own
   (`ase_worker.py`).
 
@@ -60,6 +62,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=MP20, help="folder with test.csv.gz")
     parser.add_argument("--second", metavar="PYTHON", help="python of an environment with ase, pymatgen and sevenn")
     parser.add_argument("--n-second", type=int, default=100, help="structures for the second judge (default 100)")
+    parser.add_argument("--coverage", metavar="PYTHON", help="python of an environment with pymatgen and matminer")
+    parser.add_argument("--n-coverage", type=int, default=1000, help="crystals of MP-20 test to cover (default 1000)")
     parser.add_argument("--report-only", action="store_true", help="no new work, report what is there")
     parser.add_argument("-o", "--output", type=Path, help="write the Markdown here too")
     return parser.parse_args()
@@ -158,9 +162,17 @@ def judge(folder: Folder, options: argparse.Namespace) -> None:
         folder.run("check", command, (0, 2), partial)
         partial.rename(verdicts)
     make_rows(folder.path, options.train, options.jobs)
+    if options.coverage:
+        fingerprint(folder, options.coverage)
     if options.second:
         script, found = str(Path(__file__).with_name("ase_worker.py")), str(folder.file("second.jsonl"))
         folder.run("second", [options.second, script, str(measured), "-n", str(options.n_second), "-o", found])
+
+
+def fingerprint(folder: Folder, python: str) -> None:
+    """`fingerprints.jsonl` of the structures as they came."""
+    script, found = str(Path(__file__).with_name("coverage_worker.py")), str(folder.file("fingerprints.jsonl"))
+    folder.run("coverage", [python, script, str(folder.file("structures.cif")), "-o", found])
 
 
 def main() -> None:
@@ -181,8 +193,15 @@ def main() -> None:
             collect(folder, source, options)
             judge(folder, options)
         columns[label] = folder
+    covered = Folder(options.work / f"test-coverage-{options.n_coverage}")
+    if options.coverage and not options.report_only:
+        note(f"fingerprints of {options.n_coverage} crystals of MP-20 test")
+        collect(covered, "@test", argparse.Namespace(**{**vars(options), "n": options.n_coverage}))
+        fingerprint(covered, options.coverage)
     test = test_figures(options.data / "test.csv.gz", options.work / "test.npz", options.jobs)
-    text = table({label: (folder.path, folder.seconds()) for label, folder in columns.items()}, test, options.seed)
+    text = table(
+        {label: (folder.path, folder.seconds()) for label, folder in columns.items()}, test, options.seed, covered.path
+    )
     print(text, end="")
     if options.output is not None:
         options.output.write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from stability_rows import read_rows
 
 from crystaltool.errors import InputError
@@ -22,6 +23,9 @@ THRESHOLDS = (0.0, 0.025, 0.1)
 """eV/atom above the hull."""
 
 ORBITS = ((1, 3), (4, 4), (5, 6), (7, 999))
+COVERAGE_CUTS = {"structure": 0.4, "composition": 10.0}
+"""CDVAE's for MP-20."""
+
 LIBRARIES = ("crystaltool", "chgnet", "pymatgen", "smact", "torch")
 
 
@@ -220,9 +224,40 @@ def _cost(judged: Set) -> dict[str, str]:
     return rows
 
 
-def table(sets: Mapping[str, tuple[Path, Mapping[str, float]]], test: Mapping[str, np.ndarray], seed: int) -> str:
+def coverage(folder: Path, n: int, covered: Path) -> dict[str, str]:
+    """COV-R and COV-P (Xie et al., arXiv 2110.06197): nearest structure and composition fingerprints under their cuts.
+
+    Args:
+        folder: of the set. n: structures asked for. covered: folder of the test crystals.
+    """
+    mine, theirs = (
+        [row for row in read_rows(f / "fingerprints.jsonl") if "structure" in row] for f in (folder, covered)
+    )
+    if not mine or not theirs:
+        return {}
+    recall, precision = np.ones(len(theirs), dtype=bool), np.ones(len(mine), dtype=bool)
+    for kind, cut in COVERAGE_CUTS.items():
+        a, b = (np.array([row[kind] for row in rows]) for rows in (theirs, mine))
+        if kind == "composition":
+            mean, scale = a.mean(axis=0), np.where(a.std(axis=0) > 0, a.std(axis=0), 1.0)
+            a, b = (a - mean) / scale, (b - mean) / scale
+        near = cdist(a, b) <= cut
+        recall, precision = recall & near.any(axis=1), precision & near.any(axis=0)
+    found = len(read_rows(covered / "fingerprints.jsonl"))
+    return {
+        f"COV-R (of {found} of MP-20 test)": percent(Rate(int(recall.sum()), found)),
+        "COV-P": percent(Rate(int(precision.sum()), n)),
+    }
+
+
+def table(
+    sets: Mapping[str, tuple[Path, Mapping[str, float]]], test: Mapping[str, np.ndarray], seed: int, covered: Path
+) -> str:
     """The Markdown of all sets."""
-    columns = {label: figures(read_set(*place), test, seed) for label, place in sets.items()}
+    columns = {}
+    for label, (folder, seconds) in sets.items():
+        judged = read_set(folder, seconds)
+        columns[label] = figures(judged, test, seed) | coverage(folder, judged.n, covered)
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
     lines = [
         f"Per cent of the structures asked for, 95 % intervals (Wilson); seed {seed}. Energies by CHGNet, relaxed to",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stability import Folder
-from stability_report import Judged, Set, figures, percent, read_set
+from stability_report import Judged, Set, coverage, figures, percent, read_set
 from stability_rows import Prototypes, anonymous, make_rows, read_rows
 
 from crystaltool.asymunit import expand, reduce, tabulate
@@ -134,3 +134,19 @@ def test_processor_time_adds_up_over_runs(tmp_path: Path) -> None:
         folder.run("measure", ["false"])
     seconds = Folder(tmp_path / "set").seconds()
     assert seconds["relax"] > 0.05 and set(seconds) == {"relax", "measure"}
+
+
+def test_coverage_asks_for_structure_and_composition_apart(tmp_path: Path) -> None:
+    def write(name: str, pairs) -> Path:
+        (tmp_path / name).mkdir()
+        rows = [{"name": str(i), "structure": [a], "composition": [b]} for i, (a, b) in enumerate(pairs)]
+        text = "".join(json.dumps(row) + "\n" for row in [*rows, {"name": "x", "reason": "no neighbours"}])
+        (tmp_path / name / "fingerprints.jsonl").write_text(text)
+        return tmp_path / name
+
+    # Deviation of the test compositions is 40.8: 0, 1.2 and 2.4 deviations; all are within the cut of 10 but the last.
+    test = write("test", [(0.0, 0.0), (1.0, 50.0), (2.0, 100.0)])
+    mine = write("mine", [(0.3, 0.0), (1.1, 100.0), (5.0, 50.0), (0.1, 900.0)])
+    found = coverage(mine, 8, test)
+    assert found["COV-R (of 4 of MP-20 test)"].startswith("50.0 ") and found["COV-P"].startswith("25.0 ")
+    assert coverage(tmp_path, 8, test) == {}
