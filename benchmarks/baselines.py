@@ -6,8 +6,8 @@
                    substitution probabilities have it (Hautier et al., Inorg. Chem. 50, 656 (2011)), charges balanced
     enumeration    a random MP-20 train crystal with random elements, charges balanced by the SMACT rule, not all metals
 
-Cells keep their shape; their volume is that of the training crystal times the ratio of what data-mined radii predict for
-the new elements and for the old ones (Chu et al., Comput. Mater. Sci. 146, 184 (2018); pymatgen's DLS predictor).
+Cells keep their shape; their volume is that of the training crystal times the ratio of what data-mined radii predict
+for the new elements and for the old ones (Chu et al., Comput. Mater. Sci. 146, 184 (2018); pymatgen).
 Crystal i follows from (seed, i). CIF goes to standard output or to `-o FILE`.
 """
 

@@ -29,11 +29,13 @@ import json
 import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from stability_report import table
@@ -175,9 +177,15 @@ def fingerprint(folder: Folder, python: str) -> None:
     folder.run("coverage", [python, script, str(folder.file("structures.cif")), "-o", found])
 
 
+def _on_terminate(signum: int, frame: object) -> NoReturn:
+    """Leave by an exception, which ends the subcommand that is running."""
+    raise SystemExit(143)
+
+
 def main() -> None:
     """Judge every set, print the table."""
     options = parse_arguments()
+    signal.signal(signal.SIGTERM, _on_terminate)
     os.nice(options.nice)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"

@@ -1,6 +1,6 @@
 """Writes `mp2020_hull.csv.gz`: the phases on the convex hull of the Materials Project's corrected energies.
 
-    python -m crystaltool.measure.build_hull FORMATION_ENERGIES.csv.gz ELEMENT_ENTRIES.json.gz
+    python -m crystaltool.measure.build_hull FORMATION_ENERGIES.csv.gz ELEMENT_ENTRIES.json.gz [MP20.csv.gz ...]
 
 The first file has a row a material (`material_id`, `formula`, `formation_energy_per_atom`), formation energies of 2021
 with the Materials Project's corrections of 2020 (MaterialsProject2020Compatibility); the second an entry an element,
@@ -10,6 +10,10 @@ doi 10.1063/1.4812323; corrections by Wang et al., Sci. Rep. 11, 15496 (2021), d
 
 Written are total energies, formation energy plus that of the elements, so that a user's file and this one are alike.
 Phases above the hull move it nowhere and are left out.
+
+The first file holds some of the Materials Project's phases, so its hull lies too high in places. Files of MP-20
+(`formation_energy_per_atom`, `e_above_hull`, `pretty_formula`) say where: the difference is the whole hull's energy at
+a composition. Where it is lower it becomes a phase of its own, whose identifier says that those behind it are unknown.
 """
 
 from __future__ import annotations
@@ -70,6 +74,23 @@ def reduced_formula(formula: str) -> str:
     return Composition(formula).reduced_formula
 
 
+def hull_points(path: Path, hull: Hull, elements: dict[int, tuple[float, str]]) -> list[Phase]:
+    """Published energies of the hull that are lower than this one's, at the compositions of a file of MP-20."""
+    csv.field_size_limit(2**24)
+    found = []
+    with gzip.open(path, "rt", newline="") as handle:
+        for row in csv.DictReader(handle):
+            shares = shares_of(formula_amounts(row["pretty_formula"]))
+            if not row["e_above_hull"] or len(shares) == 1 or any(number not in elements for number, _ in shares):
+                continue
+            published = float(row["formation_energy_per_atom"]) - float(row["e_above_hull"])
+            energy = published + sum(s * elements[n][0] for n, s in shares)
+            if energy < hull.decompose(shares)[0] - ON_HULL:
+                name = f"unknown phases, by {row['material_id']}"
+                found.append(Phase(reduced_formula(row["pretty_formula"]), name, shares, energy))
+    return found
+
+
 def on_hull(phases: list[Phase], references: list[Phase]) -> list[Phase]:
     """Those that no mixture of the others lies below."""
     hull = Hull([*references, *phases], "all phases")
@@ -78,11 +99,14 @@ def on_hull(phases: list[Phase], references: list[Phase]) -> list[Phase]:
 
 def main() -> None:
     """Write the file beside this module."""
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     elements = element_energies(Path(sys.argv[2]))
     references = [Phase(SYMBOLS[n], mp_id, ((n, 1.0),), energy) for n, (energy, mp_id) in sorted(elements.items())]
-    kept = [*references, *on_hull(lowest_phases(Path(sys.argv[1]), elements), references)]
+    phases = on_hull(lowest_phases(Path(sys.argv[1]), elements), references)
+    hull = Hull([*references, *phases], "phases on the hull")
+    points = [point for path in sys.argv[3:] for point in hull_points(Path(path), hull, elements)]
+    kept = [*references, *(on_hull([*phases, *points], references) if points else phases)]
     text = io.StringIO()
     text.write(HEAD)
     writer = csv.writer(text, lineterminator="\n")
