@@ -12,8 +12,8 @@ with `--seed` are judged. All shares are of the structures asked for; one that c
 - E_hull: `crystaltool relax --forcefield chgnet` (symmetry kept), then `crystaltool measure --hull`. S.U.N.: at most so
   far above the hull, unique, novel, and of two elements or more.
 - Template: group and Wyckoff positions detected at 0.1 A in the relaxed crystal, equivalent labellings merged; new: not
-  in training. Substitution: the relaxed crystal has template and anonymous formula of a training crystal and matches it
-  whatever the elements (StructureMatcher.fit_anonymous; at most 200 candidates).
+  in training. Substitution: the relaxed crystal matches a training crystal of the same anonymous formula, whatever the
+  elements (StructureMatcher.fit_anonymous; at most 200 candidates of its own template and 3 of each other one).
 - `--coverage PYTHON` has matminer, in an environment of its own (`coverage_worker.py`): COV-R and COV-P (CDVAE) against
   `--n-coverage` crystals of MP-20 test, compositions scaled by the mean and deviation of these.
 - `--second PYTHON` goes on relaxing the first `--n-second` with SevenNet in an environment of its own

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +24,43 @@ from crystaltool.evaluation.templates import Template, merge, template
 from crystaltool.executor import map_ordered
 from crystaltool.io.hdf5 import read_asym_units
 from crystaltool.io.stream import RawBlock, iter_raw, parse_raw
+from crystaltool.symmetry import space_group
 
-MOST_CANDIDATES = 200
-"""Training crystals that one crystal is compared with, whatever the elements."""
+CENTRING_ORDER = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}
+"""Lattice points in the conventional cell."""
 
-Pattern = tuple[Template, tuple[int, ...]]
-"""Merged template and the sorted counts of the reduced formula."""
+MOST_CANDIDATES, FROM_OTHERS = 200, 3
+"""Training crystals that one is compared with, whatever the elements: of its own template, and of each other."""
+
+Pattern = tuple[tuple[int, ...], int]
+"""Sorted counts of the reduced formula, and number of atoms in the primitive cell."""
 
 
 class Prototypes:
-    """The training crystals by template and anonymous formula."""
+    """The training crystals by anonymous formula, atoms in the primitive cell, and template."""
 
     def __init__(self, table: AsymUnitTable) -> None:
         self._table = table
         self.templates: set[Template] = set()
-        self._rows: dict[Pattern, list[int]] = {}
+        self._rows: dict[Pattern, dict[Template, list[int]]] = {}
         for row, unit in enumerate(table):
             merged = merge(template(unit.group, unit.positions))
             self.templates.add(merged)
-            counts = anonymous(np.repeat(unit.numbers, unit.multiplicities))
-            self._rows.setdefault((merged, counts), []).append(row)
+            numbers = np.repeat(unit.numbers, unit.multiplicities)
+            n_atoms = len(numbers) // CENTRING_ORDER[space_group(unit.group).centring]
+            self._rows.setdefault((anonymous(numbers), n_atoms), {}).setdefault(merged, []).append(row)
         self._reduced: dict[int, ReducedStructure] = {}
 
     def match(self, crystal: Crystal, merged: Template) -> str | None:
         """Name of a training crystal that this one is when elements are replaced, None if there is none."""
         from pymatgen.core.structure_matcher import StructureMatcher
 
-        rows = self._rows.get((merged, anonymous(crystal.numbers)), [])
-        mine = ReducedStructure(crystal).structure if rows else None
+        mine = ReducedStructure(crystal).structure
         if mine is None:
             return None
-        if len(rows) > MOST_CANDIDATES:
-            rows = np.random.default_rng(0).permutation(rows)[:MOST_CANDIDATES].tolist()
-        for row in rows:
+        known = dict(self._rows.get((anonymous(crystal.numbers), len(mine)), {}))
+        chosen = [known.pop(merged, [])[:MOST_CANDIDATES], *(rows[:FROM_OTHERS] for rows in known.values())]
+        for row in chain.from_iterable(chosen):
             other = self._structure(row)
             if other is not None and len(other) == len(mine):
                 with contextlib.suppress(Exception):  # flat cells fail in many ways inside the matcher
