@@ -201,14 +201,15 @@ def main() -> None:
             collect(folder, source, options)
             judge(folder, options)
         columns[label] = folder
-    covered = Folder(options.work / f"test-coverage-{options.n_coverage}")
+    known = options.work / f"test-coverage-{options.n_coverage}"
     if options.coverage and not options.report_only:
         note(f"fingerprints of {options.n_coverage} crystals of MP-20 test")
+        covered = Folder(known)
         collect(covered, "@test", argparse.Namespace(**{**vars(options), "n": options.n_coverage}))
         fingerprint(covered, options.coverage)
     test = test_figures(options.data / "test.csv.gz", options.work / "test.npz", options.jobs)
     text = table(
-        {label: (folder.path, folder.seconds()) for label, folder in columns.items()}, test, options.seed, covered.path
+        {label: (folder.path, folder.seconds()) for label, folder in columns.items()}, test, options.seed, known
     )
     print(text, end="")
     if options.output is not None:
