@@ -28,6 +28,7 @@ ROOMS = (
     "io",  # above checks: a check judges a block, what it declares as much as its atoms
     "mof",
     "forcefield",
+    "measure",
     "checks",
     "batch",
     "diffusion",

@@ -16,6 +16,7 @@ from crystaltool.checks.formula import check_formula, check_multiplicities
 from crystaltool.checks.kind import INORGANIC, MOF, kind_of
 from crystaltool.checks.mof_rules import PORE_DIAMETER, PORE_LIMIT, RULE_LIMITS
 from crystaltool.checks.operations import check_operations
+from crystaltool.checks.stability import DEFAULT_ABOVE_HULL, STABLE
 from crystaltool.checks.symmetry import check_symmetry
 from crystaltool.checks.verdict import Check, Verdict
 from crystaltool.errors import UsageError
@@ -62,10 +63,13 @@ REFERENCE_CHECKS = {
     UNIQUE: "matches no earlier structure of the input (in the same way)",
 }
 
+LIMIT_CHECKS = {STABLE: "energy above the hull at most --stable (CHGNet, Materials Project hull)"}
+"""Checks whose limit is an option."""
+
 
 def check_names() -> list[str]:
     """Names of all checks in order."""
-    return [check.name for check in (*CHECKS, *MOF_CHECKS)] + list(REFERENCE_CHECKS)
+    return [check.name for check in (*CHECKS, *MOF_CHECKS)] + [*LIMIT_CHECKS, *REFERENCE_CHECKS]
 
 
 def select(only: Sequence[str] | None, with_reference: bool, kind: str = INORGANIC) -> list[str]:
@@ -104,12 +108,14 @@ class Plan:
         inorganic, mof: names of the checks of each kind.
         kind: of all structures, None to recognise it.
         identities: whether the identity of every MOF is stated.
+        above_hull: limit of the check `stable`, eV/atom.
     """
 
     inorganic: tuple[str, ...]
     mof: tuple[str, ...]
     kind: str | None = None
     identities: bool = False
+    above_hull: float = DEFAULT_ABOVE_HULL
 
     def of(self, block: CifBlock) -> tuple[str, tuple[str, ...]]:
         """The kind of a block, and the names of its checks."""

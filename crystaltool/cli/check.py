@@ -48,6 +48,12 @@ def command(
     as_table: Annotated[
         bool, typer.Option("--table", help="Print the whole table on a terminal too, not the first failures alone.")
     ] = False,
+    stable: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            "--stable", metavar="EV", help="Also ask of crystals to lie at most so far above the hull, eV/atom."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a structure, a line each.")] = False,
     pass_through: Annotated[bool, typer.Option("--pass", help="Write the blocks that pass, as they came.")] = False,
     fail_through: Annotated[bool, typer.Option("--fail", help="Write the blocks that fail, as they came.")] = False,
@@ -76,7 +82,8 @@ def command(
     symmetry (spglib finds every declared operation at 1e-3 and 1e-2 A), exact-group (at 1e-2 A it finds the declared
     group and no supergroup; not judged in P 1, which leaves the symmetry open); with --reference also novel and unique
     (pymatgen StructureMatcher, default settings, the first of duplicates passes). By name alone: cell-symmcd
-    (lengths 1-40 A, Z at most 94); unique without a reference.
+    (lengths 1-40 A, Z at most 94); unique without a reference. With --stable EV also stable: the energy above the hull
+    that crystaltool measure --hull wrote into the block, else that of a CHGNet single point, is at most EV eV/atom.
 
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
@@ -89,10 +96,13 @@ def command(
     if as_table + as_json + pass_through + fail_through > 1:
         raise UsageError("--table, --json, --pass and --fail exclude each other")
     from functools import partial
+    from math import isfinite
 
     from crystaltool.checks.kind import KINDS
     from crystaltool.checks.registry import NOVEL, PORE_DIAMETER, UNIQUE, Plan, check_names, select
+    from crystaltool.checks.stability import DEFAULT_ABOVE_HULL, STABLE
     from crystaltool.cli.summary import Tally, failure_lines, print_summary
+    from crystaltool.errors import MissingExtraError
     from crystaltool.evaluation.judge import Judgement, judge, use_references
     from crystaltool.executor import map_pairs
 
@@ -105,6 +115,10 @@ def command(
 
         require_zeo()
         mof = tuple(name for name in check_names() if name in (*mof, PORE_DIAMETER))
+    if stable is not None:
+        if not isfinite(stable):
+            raise UsageError(f"--stable is {stable:g} eV/atom, expected a finite number")
+        inorganic = tuple(name for name in check_names() if name in (*inorganic, STABLE))
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
     prepare = None
     if reference and NOVEL in mof:
@@ -113,7 +127,8 @@ def command(
         if STDIN in reference and STDIN in session.inputs(files):
             raise UsageError("standard input cannot be both the structures and the reference")
         prepare = partial(use_references, read_references(reference, kind, jobs, session, names == options.Names.file))
-    plan = Plan(inorganic, mof, kind, identities=as_json)
+    above_hull = DEFAULT_ABOVE_HULL if stable is None else stable
+    plan = Plan(inorganic, mof, kind, identities=as_json, above_hull=above_hull)
     seen = _Seen() if UNIQUE in mof else None
     tally = Tally(check_names())
     tabular = not (as_json or pass_through or fail_through)
@@ -126,6 +141,8 @@ def command(
         with contextlib.closing(pairs):
             for raw, judgement in pairs:
                 progress.advance()
+                if isinstance(judgement, MissingExtraError):
+                    raise judgement  # it would be every such structure's failure
                 if not isinstance(judgement, Judgement):
                     report_failure(session, judgement, raw)
                     continue

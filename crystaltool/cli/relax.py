@@ -226,7 +226,10 @@ def _history(settings: Settings, block: CifBlock, version: str) -> tuple[str, ..
 
 
 def _properties(block: CifBlock, relaxed: Relaxation | MOFRelaxation, name: str) -> dict[str, str]:
-    return {**block.properties, **relaxation_properties(relaxed), "relax_forcefield": name}
+    from crystaltool.measure.stability import HULL_PROPERTIES
+
+    kept = {key: value for key, value in block.properties.items() if key not in HULL_PROPERTIES}  # atoms have moved
+    return {**kept, **relaxation_properties(relaxed), "relax_forcefield": name}
 
 
 def starting_unit(block: CifBlock, symprec: float) -> AsymUnit:

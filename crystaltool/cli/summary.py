@@ -108,10 +108,10 @@ def print_summary(tally: Tally, n_bad: int) -> None:
 
 def _rules() -> dict[str, str]:
     """What each row asks for."""
-    from crystaltool.checks.registry import CHECKS, MOF_CHECKS, REFERENCE_CHECKS
+    from crystaltool.checks.registry import CHECKS, LIMIT_CHECKS, MOF_CHECKS, REFERENCE_CHECKS
 
     rules = {check.name: check.summary for check in (*CHECKS, *MOF_CHECKS)}
-    return rules | REFERENCE_CHECKS | {ALL: "every check above"}
+    return rules | LIMIT_CHECKS | REFERENCE_CHECKS | {ALL: "every check above"}
 
 
 def _cells(tally: Tally, rows: list[tuple[str, Count]]) -> list[list[str]]:

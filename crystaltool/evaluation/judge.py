@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crystaltool.checks.kind import INORGANIC, MOF
 from crystaltool.checks.registry import NOVEL, UNIQUE, Plan, run_checks
+from crystaltool.checks.stability import STABLE, check_stable
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
@@ -91,6 +92,8 @@ def judge(raw: RawBlock, plan: Plan) -> Judgement:
     block = read_raw(raw)
     kind, names = plan.of(block)
     verdicts = run_checks(block, names)
+    if STABLE in names:
+        verdicts.append(check_stable(block, plan.above_hull))
     wanted = kind == MOF and (plan.identities or NOVEL in names or UNIQUE in names)
     identity = _identity(block.crystal) if wanted else None
     by_identity = kind == MOF and (_references is None or _references.compares_by_identity(kind, identity))

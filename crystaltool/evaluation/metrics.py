@@ -42,6 +42,15 @@ class Rate:
         """The share, NaN of nothing."""
         return self.n_passed / self.n if self.n else float("nan")
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the share (E. B. Wilson, J. Am. Stat. Assoc. 22, 209 (1927)), NaN of nothing."""
+        if not self.n:
+            return float("nan"), float("nan")
+        z, n, p = 1.959964, self.n, self.share
+        middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+
     def __str__(self) -> str:
         return f"{100 * self.share:.2f} % ({self.n_passed} of {self.n})" if self.n else "none"
 

@@ -73,6 +73,15 @@ class Chgnet:
         virial = lattice.T @ by_lattice.double().numpy()
         return Evaluation(float(energy.detach()), forces, (virial + virial.T) / (2 * crystal.volume))
 
+    def energy(self, crystal: Crystal) -> float:
+        """Energy in eV per cell without derivatives, half the time of `evaluate`; errors as there."""
+        import torch
+
+        graph = self._graph(crystal)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return float(self._model([graph], task="e")["e"].sum()) * crystal.n_atoms
+
     def _graph(self, crystal: Crystal) -> Any:
         import torch
         from pymatgen.core import Lattice, Structure

@@ -156,15 +156,25 @@ def _bonds(crystal: Crystal, labels: list[str], coords: Float[np.ndarray, "n_ato
 
 
 def _head(name: str, history: Sequence[str], created: str | None) -> str:
-    text = f"data_{clean_name(name)}\n"
+    return f"data_{clean_name(name)}\n" + "".join(_line(*item) for item in record_items(history, created))
+
+
+def _line(tag: str, value: str) -> str:
+    """A tag and its value; a text field begins a line of its own."""
+    return tag + ("" if value.startswith("\n") else " ") + value + "\n"
+
+
+def record_items(history: Sequence[str], created: str | None) -> list[tuple[str, str]]:
+    """Tags and written values of the `_audit_*` record."""
+    items = []
     if created is not None:
-        text += f"_audit_creation_date {created}\n"
+        items.append(("_audit_creation_date", created))
         if method := creation_method(history):
-            text += f"_audit_creation_method '{method}'\n"
+            items.append(("_audit_creation_method", f"'{method}'"))
     if history:
         lines = "\n".join(_plain(line) for line in history)
-        text += f"_audit_update_record\n;\n{lines}\n;\n"
-    return text
+        items.append(("_audit_update_record", f"\n;\n{lines}\n;"))
+    return items
 
 
 def _composition(formula: str, units: int) -> str:
@@ -186,12 +196,19 @@ def _quote_hall(symbol: str) -> str:
 
 
 def _properties(properties: Mapping[str, str]) -> str:
-    lines = []
-    for key, value in properties.items():
+    return "".join(_line(*item) for item in property_items(properties))
+
+
+def property_items(properties: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Tags and written values of properties.
+
+    Raises:
+        InputError: if a property has no legal name.
+    """
+    for key in properties:
         if not _PROPERTY_NAME.match(key):
             raise InputError(f"property name {key!r} is not lower-case letters, digits and underscores")
-        lines.append(f"_crystaltool_{key} {quote(str(value))}\n")
-    return "".join(lines)
+    return [(f"_crystaltool_{key}", quote(str(value))) for key, value in properties.items()]
 
 
 def quote(value: str) -> str:

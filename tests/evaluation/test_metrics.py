@@ -115,3 +115,10 @@ def test_report_rows_and_markdown(sample, tmp_path):
     assert reader_rows[0].figure == "66.67 % (2 of 3)" and reasons[0].startswith("bad: ")
     lines = list(report.markdown(rows, "ours", "test"))
     assert len(lines) == len(rows) + 2 and all(line.count("|") - line.count("\\|") == 5 for line in lines)
+
+
+def test_interval_of_a_share_is_wilsons():
+    low, high = Rate(2, 10).interval
+    assert (low, high) == pytest.approx((0.0567, 0.5098), abs=1e-4)  # statsmodels proportion_confint(2, 10, "wilson")
+    assert Rate(0, 20).interval == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert np.isnan(Rate(0, 0).interval).all()
