@@ -20,6 +20,7 @@ class Verdict:
         value: what was measured, in the check's unit; None where there is no number.
         limit: what was asked for, as text with units.
         message: one line that says what is wrong, or what was found.
+        judged: False where the check could not tell; that is no failure, and `passed` is True.
     """
 
     check: str
@@ -27,10 +28,18 @@ class Verdict:
     value: float | None
     limit: str
     message: str
+    judged: bool = True
 
     def __post_init__(self) -> None:
+        if not (self.judged or self.passed):
+            raise ValueError(f"verdict of {self.check} is a failure that was not judged")
         if "\n" in self.message or "\t" in self.message or "\t" in self.limit:
             raise ValueError(f"verdict of {self.check} is not one line: {self.message!r}")
+
+
+def not_judged(check: str, limit: str, reason: str) -> Verdict:
+    """The verdict of a check that could not tell, with the reason."""
+    return Verdict(check, True, None, limit, f"not judged: {reason}", judged=False)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,15 @@ from collections.abc import Callable
 import numpy as np
 
 from crystaltool.checks.mof.coordination import Coordination
-from crystaltool.checks.mof.elements import ALKALI, NO_TERMINAL_OXO, RARE_EARTH
+from crystaltool.checks.mof.elements import ALKALI, RARE_EARTH
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import COVALENT_RADIUS, METAL
 from crystaltool.mof.perception import neighbours
+from crystaltool.units import SYMBOLS
+
+_WITHOUT_OXO = "Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra Sc Y La Ac Ti Zr Hf Mn Fe Co Ni Cu Ag Zn Cd Al Ga In Tl"
+NO_TERMINAL_OXO = np.isin(np.array(SYMBOLS), _WITHOUT_OXO.split())
+"""Metals that form no terminal oxo group in a framework (MOFChecker's list)."""
 
 Maker = Callable[[Crystal, np.random.Generator], Crystal | None]
 
@@ -228,6 +233,14 @@ def squeezed(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
     return Crystal(0.75 * crystal.lattice, crystal.frac_coords, crystal.numbers, crystal.name)
 
 
+def cation_added(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """A sodium ion in a hole."""
+    for point in rng.random((300, 3)) @ crystal.lattice:
+        if distances_to(crystal, point).min() > 2.2:
+            return with_atoms(crystal, point, [11])
+    return None
+
+
 MAKERS: dict[str, Maker] = {
     "has-metal": no_metal,
     "has-carbon": no_carbon,
@@ -245,5 +258,6 @@ MAKERS: dict[str, Maker] = {
     "terminal-oxo": oxo_added,
     "exposed-metal": metal_bared,
     "high-charge": squeezed,
+    "framework-charge": cation_added,
 }
 """The defect that breaks each rule."""
