@@ -111,11 +111,12 @@ def rewrite(settings: Settings, raw: RawBlock) -> str:
     block = parse_raw(raw)
     if isinstance(block, BadRecord):
         raise InputError(block.message)
-    history = block.history
+    history = ()
     if settings.command_line is not None:
-        history = extend_history(history, settings.command_line)
+        history = extend_history(block.history, settings.command_line)
     if settings.expand:
-        return format_crystal(block.crystal, block.name, history, block.properties, settings.created)
+        charges = block.atom_charges
+        return format_crystal(block.crystal, block.name, history, block.properties, settings.created, charges=charges)
     unit = reduce(block.crystal, settings.symprec)
     return format_asym_unit(unit, block.name, history, block.properties, settings.created)
 

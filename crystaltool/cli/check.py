@@ -59,8 +59,9 @@ def command(
     Writes a table with a line per structure and check (tab-separated columns structure, check, verdict, value, limit,
     message), JSON Lines with --json, or the structures themselves with --pass or --fail. A summary goes to stderr.
 
-    A structure with a metal, carbon and hydrogen, or one that states its bonds, is judged as a metal-organic framework,
-    all others as inorganic crystals; --kind overrides. With --only the named checks run on all.
+    A structure that states its bonds, or has organic carbon and a metal, is judged as a metal-organic framework, even
+    if its hydrogens are missing; so are organic nets and ligands without metals, which fail. All others are judged as
+    inorganic crystals; --kind overrides. With --only the named checks run on all.
 
     Inorganic: cell (lengths 1-100 A), distance-cdvae (shortest distance at least 0.5 A, volume at least 0.1 A^3),
     distance-lemat (every distance at least 0.5 (0.7 A + r_i + r_j) with atomic radii), density (0.01-25 g/cm3 and
@@ -72,8 +73,12 @@ def command(
 
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
-    terminal-oxo, exposed-metal, high-charge (EQeq); with --pores pore-diameter. Novel and unique compare nodes,
-    linkers, bridges and net.
+    terminal-oxo, exposed-metal, high-charge (EQeq); and framework-charge (ligands by their valences and metals in some
+    oxidation states are neutral together), which is not MOFChecker's; with --pores pore-diameter. Novel and unique
+    compare nodes, linkers, bridges and net.
+
+    A check that cannot tell (charges of a cell that is too large, of ligands whose valences are not understood) says
+    "not judged" with the reason, in JSON null; that is no failure.
 
     Exit code 0 if all structures pass, 1 if one fails (with --pass or --fail: if nothing came through), 2 after
     trouble.
@@ -104,7 +109,7 @@ def command(
         by_identity = knows_mofs()
     plan = Plan(inorganic, mof, kind, by_identity)
     seen = _Seen() if UNIQUE in mof else None
-    tally: dict[str, list[int]] = {name: [0, 0] for name in [*check_names(), "all"]}
+    tally: dict[str, list[int]] = {name: [0, 0, 0] for name in [*check_names(), "all"]}  # pass, fail, not judged
     n_through = 0
     with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
         if not (as_json or pass_through or fail_through):
@@ -119,7 +124,7 @@ def command(
                 if seen is not None:
                     judgement = judgement.add(seen.check_unique(judgement))
                 for verdict in judgement.verdicts:
-                    tally[verdict.check][not verdict.passed] += 1
+                    tally[verdict.check][int(not verdict.passed) if verdict.judged else 2] += 1
                 tally["all"][not judgement.passed] += 1
                 if as_json:
                     out.write(judgement.json_line())
@@ -133,7 +138,7 @@ def command(
         from crystaltool.cli.summary import print_summary
 
         judged = {name: counts for name, counts in tally.items() if sum(counts) or name == "all"}
-        print_summary(judged if len(judged) > 1 else dict.fromkeys([*inorganic, "all"], (0, 0)), session.n_bad)
+        print_summary(judged if len(judged) > 1 else dict.fromkeys([*inorganic, "all"], (0, 0, 0)), session.n_bad)
     failed = n_through == 0 if pass_through or fail_through else tally["all"][1] > 0
     session.finish(failed=failed and not exit_zero)
 
@@ -159,6 +164,7 @@ def _write_table(out: BlockWriter, judgement: Judgement) -> None:
     lines = []
     for verdict in judgement.verdicts:
         value = "" if verdict.value is None else f"{verdict.value:.6g}"
-        fields = (judgement.name, verdict.check, "pass" if verdict.passed else "fail", value, verdict.limit)
+        word = ("pass" if verdict.passed else "fail") if verdict.judged else "not judged"
+        fields = (judgement.name, verdict.check, word, value, verdict.limit)
         lines.append("\t".join((*fields, verdict.message)) + "\n")
     out.write("".join(lines))

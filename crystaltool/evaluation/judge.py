@@ -40,7 +40,7 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
+        """Whether no check failed."""
         return all(verdict.passed for verdict in self.verdicts)
 
     def add(self, verdict: Verdict) -> Judgement:
@@ -51,7 +51,7 @@ class Judgement:
         """One JSON object and a newline."""
         checks = {
             verdict.check: {
-                "passed": verdict.passed,
+                "passed": verdict.passed if verdict.judged else None,
                 "value": verdict.value,
                 "limit": verdict.limit,
                 "message": verdict.message,

@@ -119,6 +119,11 @@ class CifBlock:
     site_charges: Float[np.ndarray, "n_sites"] | None = None
     remarks: tuple[Remark, ...] = ()
 
+    @property
+    def atom_charges(self) -> Float[np.ndarray, "n_atoms"] | None:
+        """Partial charges of the atoms of `crystal` in e, `None` where not every site has one."""
+        return None if self.site_charges is None else self.site_charges[self.atom_to_site]
+
 
 @dataclass(frozen=True)
 class _Table:

@@ -191,7 +191,11 @@ def _mend_structure_pair(tag: _Token, values: list[_Token], mine: list[_Token], 
 def _mend_loop(tokens: list[_Token], at: int, done: _Mended) -> int:
     """Write a loop whose values fill its columns. Returns where to go on."""
     tags = []
+    start = tokens[at - 1].line
     while at < len(tokens) and tokens[at].bare and tokens[at].word.startswith("_"):
+        follower = tokens[at + 1] if at + 1 < len(tokens) else None
+        if follower is not None and _is_value(follower) and start != tokens[at].line == follower.line:
+            break  # a tag with its value: the loop has ended before it had any
         tags.append(tokens[at].word)
         at += 1
     end = at
@@ -199,8 +203,8 @@ def _mend_loop(tokens: list[_Token], at: int, done: _Mended) -> int:
         end += 1
     values = tokens[at:end]
     if not tags:
-        done.said.append("a loop without tags")
-        return max(end, at)
+        done.said.append(f"the loop on line {start} has no tags")
+        return at
     if any(tag.lower().replace(".", "_") in OPERATIONS for tag in tags):
         values = _joined_operations(values, len(tags), done)
     if values and len(values) % len(tags) == 0:

@@ -56,8 +56,7 @@ IMINE_LENGTHS, SINGLE_BOND_LENGTH = {16: 1.60, 15: 1.64}, 1.43
 IMINE_LENGTH = 1.30
 """A: a nitrogen with two neighbours and no metal misses one if it has a hydrogen and a bond longer than this (to sulfur
 or phosphorus: than the first), or two bonds to carbon or nitrogen longer than the second. Not MOFChecker's, which found
-such nitrogens in 0.9.6 by their
-dihedral angles and does not in 2.0; of 3,000 structures of QMOF none breaks it."""
+such nitrogens in 0.9.6 by their dihedral angles and does not in 2.0; of 3,000 structures of QMOF none breaks it."""
 
 MIN_COORDINATION = 4
 """Neighbours that alkali, alkaline earth and rare earth metals have at least."""
