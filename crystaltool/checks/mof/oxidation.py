@@ -25,7 +25,7 @@ _STATES = {
     "Al Ga Sc Y La Ac Gd Lu Dy Ho Er": (3,),
     "Zr Hf Th": (4,),
     "Nb Ta": (3, 4, 5),
-    "Cu": (1, 2),
+    "Cu": (1, 2, 3),
     "In Tl": (1, 3),
     "Au": (1, 3),
     "Hg": (1, 2),
