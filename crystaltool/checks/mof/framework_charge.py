@@ -88,9 +88,10 @@ def _reason_against(
             return f"{label(atom)} belongs to a carbonyl or nitrosyl"
         if cheapest_charge(ligand) is None:
             return f"valences of the ligand of {label(atom)} are not understood"
-    alone = np.flatnonzero(CENTRE[coordination.numbers] & (coordination.n_bonds == coordination.n_metal_bonds))
+    n_metals = coordination.n_metal_bonds
+    alone = np.flatnonzero(CENTRE[coordination.numbers] & (n_metals > 0) & (coordination.n_bonds == n_metals))
     if len(alone):
-        return f"{label(int(alone[0]))} is bound to no ligand"
+        return f"{label(int(alone[0]))} is bound to metals alone"
     return None
 
 

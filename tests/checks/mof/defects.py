@@ -175,6 +175,8 @@ def _bared(crystal: Crystal, rng: np.random.Generator, elements: np.ndarray, lef
     order = np.argsort(-cosines)[:left]
     kept = near.atoms[order[cosines[order] > BESIDE]]
     close = np.flatnonzero(distances_to(crystal, crystal.cart_coords[atom]) < 3.4)
+    if len(kept) < np.isin(near.atoms, kept).sum():
+        return None  # one of them is a neighbour in another cell, too
     return without(crystal, np.setdiff1d(np.concatenate([close, near.atoms]), [*kept.tolist(), atom]))
 
 
