@@ -10,15 +10,16 @@ RULE_LIMITS: dict[str, str] = {
     "overcoordinated-c": "C with at most 4 neighbours, or bound to metal or B",
     "overcoordinated-n": "N with at most 4 neighbours, or bound to metal",
     "overcoordinated-h": "H with one atom within 1.15 A",
-    "undercoordinated-c": "C with 3 flat neighbours, 2 in line or cyanide",
-    "undercoordinated-n": "N with 2 nonmetals, 3 bonds if single, or nitrile",
+    "undercoordinated-c": "C with 3 flat neighbours, 2 in line, cyanide or CO",
+    "undercoordinated-n": "N with 2 nonmetals, 3 bonds if single, or a multiple bond",
     "undercoordinated-rare-earth": "rare earth with at least 4 neighbours",
-    "undercoordinated-alkali": "alkali, alkaline earth with at least 4 neighbours",
+    "undercoordinated-alkali": "alkali, alkaline earth with 4 neighbours or full valence",
     "lone-molecule": "no free atom or molecule",
     "connected-3d": "bonds reach in 3 directions",
-    "terminal-oxo": "no terminal oxo at metals that form none",
-    "exposed-metal": "metal with 6 neighbours, or open angle at most 150 degrees",
-    "high-charge": "EQeq charges within 3 e or the oxidation state",
+    "terminal-oxo": "terminal O short enough for a double bond to its metal",
+    "exposed-metal": "metal with 6 neighbours, open angle at most 150 degrees, or lone pair",
+    "high-charge": "EQeq charges within 3 e or the oxidation state, and a tenth",
+    "framework-charge": "ligands and metals neutral together in some oxidation states",
 }
 """In the order in which they are printed."""
 

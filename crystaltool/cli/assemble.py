@@ -204,9 +204,9 @@ def _outcome(settings: Settings, sample: Sample, assembly: Assembly) -> Outcome:
     if not assembly.good:
         return Outcome("", assembly.reason, assembly.message)
     crystal, bonds = to_crystal(assembly.mof)
-    history = sample.history
+    history = ()
     if settings.command_line is not None:
-        history = extend_history(history, settings.command_line, sample.item)
+        history = extend_history(sample.history, settings.command_line, sample.item)
     text = format_crystal(crystal, sample.name, history, properties_of(assembly), settings.created, bonds)
     return Outcome(text, "", "")
 

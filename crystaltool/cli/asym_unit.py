@@ -146,7 +146,8 @@ def rewrite(settings: Settings, raw: RawBlock) -> str:
     if isinstance(block, StoredUnit):
         unit = block.unit
     elif settings.expand:
-        return format_crystal(block.crystal, block.name, history, block.properties, settings.created)
+        charges = block.atom_charges
+        return format_crystal(block.crystal, block.name, history, block.properties, settings.created, charges=charges)
     else:
         unit = reduce(block.crystal, settings.symprec)
     assert unit is not None

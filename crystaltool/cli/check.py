@@ -72,8 +72,9 @@ def command(
     message), JSON Lines with --json, or the structures themselves with --pass or --fail. A summary goes to stderr. On a
     terminal the table is left out, unless --table asks for it: the first 20 failures are listed, a line each.
 
-    A structure with a metal, carbon and hydrogen, or one that states its bonds, is judged as a metal-organic framework,
-    all others as inorganic crystals; --kind overrides. With --only the named checks run on all.
+    A structure that states its bonds, or has organic carbon and a metal, is judged as a metal-organic framework, even
+    if its hydrogens are missing; so are organic nets and ligands without metals, which fail. All others are judged as
+    inorganic crystals; --kind overrides. With --only the named checks run on all.
 
     Inorganic: cell (lengths 1-100 A), distance-cdvae (shortest distance at least 0.5 A, volume at least 0.1 A^3),
     distance-lemat (every distance at least 0.5 (0.7 A + r_i + r_j) with atomic radii), density (0.01-25 g/cm3 and
@@ -87,8 +88,12 @@ def command(
 
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
-    terminal-oxo, exposed-metal, high-charge (EQeq); with --pores pore-diameter. Novel and unique compare nodes,
-    linkers, bridges and net.
+    terminal-oxo, exposed-metal, high-charge (EQeq); and framework-charge (ligands by their valences and metals in some
+    oxidation states are neutral together), which is not MOFChecker's; with --pores pore-diameter. Novel and unique
+    compare nodes, linkers, bridges and net.
+
+    A check that cannot tell (charges of a cell that is too large, of ligands whose valences are not understood) says
+    "not judged" with the reason, in JSON null; that is no failure.
 
     Exit code 0 if all structures pass, 1 if one fails (with --pass or --fail: if nothing came through), 2 after
     trouble.

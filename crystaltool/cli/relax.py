@@ -14,6 +14,9 @@ from crystaltool.cli.failures import report_failure
 from crystaltool.cli.session import Session
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from crystaltool.arrays import Float
     from crystaltool.asymunit import AsymUnit
     from crystaltool.bonds import BondGraph
     from crystaltool.crystal import Crystal
@@ -47,6 +50,7 @@ class Settings:
     symprec: float
     command_line: str | None
     created: str | None
+    charges: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,9 @@ def command(
     fixed_cell: Annotated[bool, typer.Option("--fixed-cell", help="Move atoms only; the stress is ignored.")] = False,
     symprec: options.Symprec = DEFAULT_SYMPREC,
     names: options.Naming = options.Names.block,
+    charges: Annotated[
+        bool, typer.Option("--charges", help="Write EQeq partial charges of the result (_atom_site_charge).")
+    ] = False,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -98,6 +105,9 @@ def command(
     or else on bonds perceived from the geometry; it is written in P 1 with its bonds. Anything else goes to chgnet and
     keeps its space group exactly: the one that a block declares in the standard setting, else the one detected within
     --symprec (also where a block declares P 1); it is written as its asymmetric unit.
+
+    Partial charges of the input (_atom_site_charge) go into the output where every atom is written; --charges writes
+    those of EQeq instead.
 
     Each structure is written in order and as soon as it is ready, with _crystaltool_relax_forcefield,
     _crystaltool_energy_per_atom (eV/atom), _crystaltool_max_force (eV/A), _crystaltool_max_stress (GPa),
@@ -123,6 +133,7 @@ def command(
         symprec,
         session.command_line if session.provenance else None,
         session.created,
+        charges,
     )
     with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
         todo = (raw for raw in session.raw_blocks(files, names=names) if not out.has(raw.name))
@@ -172,10 +183,12 @@ def _relax_by_potential(settings: Settings, block: CifBlock, name: str) -> Relax
     relaxed = minimise(unit, force_field, settings.max_force, settings.max_steps, settings.fixed_cell)
     history, properties = _history(settings, block, force_field.version), _properties(block, relaxed, name)
     if block.bonds is None:
-        text = format_asym_unit(relaxed.unit, block.name, history, properties, settings.created)
+        charges = _orbit_charges(relaxed.unit) if settings.charges else None
+        text = format_asym_unit(relaxed.unit, block.name, history, properties, settings.created, charges)
     else:
         crystal = in_images_of(relaxed.unit, block.crystal)
-        text = format_crystal(crystal, block.name, history, properties, settings.created, bonds=block.bonds)
+        charges = _charges(settings, block, crystal)
+        text = format_crystal(crystal, block.name, history, properties, settings.created, block.bonds, charges)
     return RelaxedBlock(text, relaxed.reason)
 
 
@@ -189,8 +202,29 @@ def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
     relaxed = relax_mof(block.crystal, topology, settings.max_force, settings.max_steps, settings.fixed_cell)
     history = _history(settings, block, VERSION)
     properties = _properties(block, relaxed, DEFAULT_MOF_FORCE_FIELD)
-    text = format_crystal(relaxed.crystal, block.name, history, properties, settings.created, bonds=bonds)
+    charges = _charges(settings, block, relaxed.crystal)
+    text = format_crystal(relaxed.crystal, block.name, history, properties, settings.created, bonds, charges)
     return RelaxedBlock(text, relaxed.reason)
+
+
+def _charges(settings: Settings, block: CifBlock, crystal: Crystal) -> Float[np.ndarray, "n_atoms"] | None:
+    """Charges of the relaxed atoms in e: EQeq's if asked for, else those of the block, whose atoms have this order."""
+    if not settings.charges:
+        return block.atom_charges
+    from crystaltool.checks.mof.eqeq import eqeq_charges
+
+    return eqeq_charges(crystal)
+
+
+def _orbit_charges(unit: AsymUnit) -> Float[np.ndarray, "n_orbits"]:
+    """EQeq charges in e of the first atom of every orbit."""
+    import numpy as np
+
+    from crystaltool.asymunit import expand
+    from crystaltool.checks.mof.eqeq import eqeq_charges
+
+    first = np.concatenate([[0], np.cumsum(unit.multiplicities)[:-1]])
+    return eqeq_charges(expand(unit))[first]
 
 
 def perceived_bonds(crystal: Crystal) -> BondGraph:
@@ -221,7 +255,7 @@ def _history(settings: Settings, block: CifBlock, version: str) -> tuple[str, ..
     from crystaltool.io.provenance import extend_history
 
     if settings.command_line is None:
-        return block.history
+        return ()
     return extend_history(block.history, settings.command_line, extra=[version])
 
 

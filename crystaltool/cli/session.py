@@ -174,9 +174,9 @@ class Session:
     def history(
         self, previous: Sequence[str] = (), item: int | None = None, extra: Sequence[str] = ()
     ) -> tuple[str, ...]:
-        """The block's earlier history and this command's line; the earlier lines alone with `--no-provenance`."""
+        """The block's earlier history and this command's line; nothing with `--no-provenance`."""
         if not self.provenance:
-            return tuple(previous)
+            return ()
         return provenance.extend_history(previous, self.command_line, item, extra)
 
     # ---- ending

@@ -45,7 +45,7 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
+        """Whether no check failed, and the reference could be asked."""
         return not self.error and all(verdict.passed for verdict in self.verdicts)
 
     def add(self, verdict: Verdict) -> Judgement:
@@ -56,7 +56,7 @@ class Judgement:
         """One JSON object and a newline."""
         checks = {
             verdict.check: {
-                "passed": verdict.passed,
+                "passed": verdict.passed if verdict.judged else None,
                 "value": verdict.value,
                 "limit": verdict.limit,
                 "message": verdict.message,

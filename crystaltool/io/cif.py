@@ -27,6 +27,8 @@ from crystaltool.io.cif_symmetry import (
     operations_of_names,
     parse_operations,
 )
+from crystaltool.io.cif_tolerant import mend
+from crystaltool.io.remarks import WARNING, Remark
 from crystaltool.lattice import parameters_to_matrix
 from crystaltool.units import SYMBOLS, atomic_number
 
@@ -48,6 +50,9 @@ OCCUPANCY_TOLERANCE = 1e-3
 """An occupancy this close to 1 is full (refined values are quoted as 1.000(1))."""
 
 PROPERTY_PREFIX = "_crystaltool_"
+
+MAX_SAID = 3
+"""Breaches of the syntax that a remark names; the others are counted."""
 
 _CELL_TAGS = tuple(f"_cell_length_{axis}" for axis in "abc") + tuple(
     f"_cell_angle_{angle}" for angle in ("alpha", "beta", "gamma")
@@ -88,6 +93,8 @@ class CifBlock:
         atom_to_site: index of the site of each atom of `crystal`.
         bonds: stated bonds, images for the coordinates as written; `None` where none are stated or the block is not in
             P 1 with unique labels.
+        site_charges: `_atom_site_charge` of the listed sites in e; `None` if not every site has one. shape (n_sites,).
+        remarks: what the reader has to say beside it.
     """
 
     name: str
@@ -109,6 +116,13 @@ class CifBlock:
     atom_to_site: Int[np.ndarray, "n_atoms"]
     properties: dict[str, str] = field(default_factory=dict)
     bonds: BondGraph | None = None
+    site_charges: Float[np.ndarray, "n_sites"] | None = None
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def atom_charges(self) -> Float[np.ndarray, "n_atoms"] | None:
+        """Partial charges of the atoms of `crystal` in e, `None` where not every site has one."""
+        return None if self.site_charges is None else self.site_charges[self.atom_to_site]
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ class _Table:
 
     pairs: dict[str, str]
     columns: dict[str, list[str]]
+    remarks: tuple[Remark, ...] = ()
 
     def value(self, *tags: str) -> str | None:
         """The first of the tags that has a known value, unquoted."""
@@ -187,16 +202,29 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
             for tag, raw in table.pairs.items()
             if tag.startswith(PROPERTY_PREFIX)
         },
-        bonds=parse_bonds(table.columns, labels) if texts == IDENTITY else None,
+        bonds=parse_bonds(table.columns, labels, lattice, frac_coords) if texts == IDENTITY else None,
+        site_charges=_site_charges(table, n_sites),
+        remarks=table.remarks,
     )
 
 
 def _read(text: str) -> tuple[str, _Table]:
     """Name and table of the one block in the text."""
+    remarks: tuple[Remark, ...] = ()
     try:
         document = gemmi.cif.read_string(text)
+        if _has_open_operations(document):
+            raise ValueError("operations without quotes")
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"not a readable CIF block: {str(error).removeprefix('string:')}") from None
+        mended, said = mend(text)
+        try:
+            document = gemmi.cif.read_string(mended)
+        except (ValueError, RuntimeError):
+            document = gemmi.cif.Document()
+        if len(document) == 0:
+            raise InputError(f"not a readable CIF block: {str(error).removeprefix('string:')}") from None
+        more = f"; {len(said) - MAX_SAID} more" if len(said) > MAX_SAID else ""
+        remarks = (Remark(WARNING, f"syntax mended: {'; '.join(said[:MAX_SAID])}{more}"),)
     if len(document) != 1:
         raise InputError(f"{len(document)} data blocks, expected 1")
     pairs: dict[str, str] = {}
@@ -210,7 +238,12 @@ def _read(text: str) -> tuple[str, _Table]:
             tags, values = loop.tags, loop.values
             for i, tag in enumerate(tags):
                 columns[tag.lower()] = values[i :: len(tags)]
-    return document[0].name, _Table(pairs, columns)
+    return document[0].name, _Table(pairs, columns, remarks)
+
+
+def _has_open_operations(document: gemmi.cif.Document) -> bool:
+    """Whether `x, y, z` without quotes was read as three values."""
+    return any(value.endswith(",") for block in document for tag in _OPERATION_TAGS for value in block.find_values(tag))
 
 
 def _to_number(raw: str) -> float | None:
@@ -327,6 +360,13 @@ def _wyckoff_columns(table: _Table, n_sites: int) -> tuple[tuple[str, ...] | Non
         tuple(letters) if letters is not None and len(letters) == n_sites else None,
         tuple(int(value) for value in raw) if raw is not None and known else None,
     )
+
+
+def _site_charges(table: _Table, n_sites: int) -> Float[np.ndarray, "n_sites"] | None:
+    """Partial charges of the sites."""
+    values = [_to_number(raw) for raw in table.column("_atom_site_charge") or ()]
+    known = [value for value in values if value is not None]
+    return np.array(known) if len(known) == n_sites else None
 
 
 def _history(table: _Table) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def format_asym_unit(
     history: Sequence[str] = (),
     properties: Mapping[str, str] | None = None,
     created: str | None = None,
+    charges: Float[np.ndarray, "n_orbits"] | None = None,
 ) -> str:
     """The block of an asymmetric unit: operations, Wyckoff letters, multiplicities; ends in a newline.
 
@@ -74,6 +75,7 @@ def format_asym_unit(
         history: lines for `_audit_update_record`.
         properties: values for `_crystaltool_<key>`; keys in lower case.
         created: date for `_audit_creation_date`, left out if `None`.
+        charges: partial charges of the sites in e, for `_atom_site_charge`.
 
     Raises:
         InputError: if a number is not finite or a property has no legal name.
@@ -83,9 +85,15 @@ def format_asym_unit(
     n_general = len(group.rotations)
     formula, units = formula_sum(np.repeat(unit.numbers, multiplicities))
     sites = [
-        f"{label} {symbol} {multiplicity} {n_general // multiplicity} {letter} {_coordinates(point)} 1"
-        for label, symbol, multiplicity, letter, point in zip(
-            _labels(unit.numbers), _symbols(unit.numbers), multiplicities, unit.letters, unit.frac_coords, strict=True
+        f"{label} {symbol} {multiplicity} {n_general // multiplicity} {letter} {_coordinates(point)} 1{charge}"
+        for label, symbol, multiplicity, letter, point, charge in zip(
+            _labels(unit.numbers),
+            _symbols(unit.numbers),
+            multiplicities,
+            unit.letters,
+            unit.frac_coords,
+            _charge_texts(charges, len(unit.numbers)),
+            strict=True,
         )
     ]
     return "".join(
@@ -98,10 +106,10 @@ def format_asym_unit(
             f"_space_group_name_Hall {_quote_hall(group.hall)}\n",
             _properties(properties or {}),
             _operation_loop(unit.group),
-            _type_loop(unit.numbers),
             "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_site_symmetry_multiplicity\n"
             "_atom_site_site_symmetry_order\n_atom_site_Wyckoff_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
             "_atom_site_fract_z\n_atom_site_occupancy\n",
+            "" if charges is None else "_atom_site_charge\n",
             "\n".join(sites),
             "\n\n",
         ]
@@ -115,6 +123,7 @@ def format_crystal(
     properties: Mapping[str, str] | None = None,
     created: str | None = None,
     bonds: BondGraph | None = None,
+    charges: Float[np.ndarray, "n_atoms"] | None = None,
 ) -> str:
     """The block of a structure with every atom written out and the identity as its only operation (P 1).
 
@@ -125,8 +134,10 @@ def format_crystal(
     labels = _labels(crystal.numbers)
     coords = crystal.frac_coords % 1.0
     sites = [
-        f"{label} {symbol} {_coordinates(point)} 1"
-        for label, symbol, point in zip(labels, _symbols(crystal.numbers), coords, strict=True)
+        f"{label} {symbol} {_coordinates(point)} 1{charge}"
+        for label, symbol, point, charge in zip(
+            labels, _symbols(crystal.numbers), coords, _charge_texts(charges, crystal.n_atoms), strict=True
+        )
     ]
     return "".join(
         [
@@ -136,10 +147,10 @@ def format_crystal(
             "_space_group_IT_number 1\n_space_group_name_H-M_alt 'P 1'\n_space_group_name_Hall 'P 1'\n",
             _properties(properties or {}),
             _operation_loop(1),
-            _type_loop(crystal.numbers),
             _bonds(crystal, labels, coords, bonds) if bonds is not None else "",
             "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
             "_atom_site_fract_z\n_atom_site_occupancy\n",
+            "" if charges is None else "_atom_site_charge\n",
             "\n".join(sites),
             "\n\n",
         ]
@@ -237,11 +248,6 @@ def _operation_loop(number: int) -> str:
     return f"loop_\n_space_group_symop_id\n_space_group_symop_operation_xyz\n{rows}"
 
 
-def _type_loop(numbers: np.ndarray) -> str:
-    present = sorted({SYMBOLS[int(number)] for number in numbers})
-    return "loop_\n_atom_type_symbol\n" + "".join(f"{symbol}\n" for symbol in present)
-
-
 def _symbols(numbers: np.ndarray) -> list[str]:
     return [SYMBOLS[int(number)] for number in numbers]
 
@@ -254,6 +260,15 @@ def _labels(numbers: np.ndarray) -> list[str]:
         seen[symbol] += 1
         labels.append(f"{symbol}{seen[symbol]}")
     return labels
+
+
+def _charge_texts(charges: Float[np.ndarray, "n"] | None, n: int) -> list[str]:
+    """What stands behind each site for its charge: a column of its own, nothing without charges."""
+    if charges is None:
+        return [""] * n
+    if not np.isfinite(charges).all():
+        raise InputError("a charge is not finite")
+    return [f" {charge:.6f}" for charge in charges]
 
 
 def _coordinates(point: np.ndarray) -> str:

@@ -177,7 +177,7 @@ def test_pores(crystaltool):
         assert found["mil-53"]["pore-diameter"] == "fail"  # the narrow form
 
 
-def test_a_zeo_that_dies_fails_the_rule_alone(monkeypatch):
+def test_a_zeo_that_dies_leaves_the_rule_alone_without_a_verdict(monkeypatch):
     """Zeo++ ends the process that calls it; ours goes on."""
     from crystaltool.checks.mof import pores
     from crystaltool.checks.mof.coordination import Coordination
@@ -185,7 +185,7 @@ def test_a_zeo_that_dies_fails_the_rule_alone(monkeypatch):
     monkeypatch.setattr(pores, "_CHILD", "import os; os._exit(1)")
     monkeypatch.setattr(pores, "require_zeo", lambda: None)
     verdict = pores.check_pore_diameter(Coordination(cyanides()), str)
-    assert not verdict.passed and verdict.message == "Zeo++ found no diameters"
+    assert not verdict.judged and verdict.message == "not judged: Zeo++ found no diameters"
     monkeypatch.setattr(pores, "_CHILD", "open(__import__('sys').argv[2], 'w').write('x 9.5 3.25 9.0')")
     verdict = pores.check_pore_diameter(Coordination(cyanides()), str)
     assert verdict.passed and verdict.value == 3.25

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gemmi
 import numpy as np
 import pytest
@@ -124,3 +126,66 @@ def test_a_real_framework_keeps_its_bonds() -> None:
     block = parse_block(format_crystal(crystal, "net", bonds=bonds))
     assert block.bonds is not None
     assert np.allclose(block.bonds.vectors(block.crystal), bonds.vectors(crystal), atol=1e-6)
+
+
+CASES = Path(__file__).parents[1] / "data" / "cases" / "mof"
+
+
+def test_bonds_without_images_reach_where_their_length_says() -> None:
+    """MOF-5 whose bonds state no symmetry codes: 12 of 128 leave the cell, and were 18 and 31 A long as read."""
+    block = parse_block((CASES / "12-bonds-without-images" / "input.cif").read_text(encoding="utf-8"))
+    assert block.bonds is not None and len(block.bonds) == 128
+    assert block.bonds.lengths(block.crystal).max() < 2.1
+    assert int(block.bonds.images.any(axis=1).sum()) == 12
+
+
+LENGTHS = (
+    "loop_\n_geom_bond_atom_site_label_1\n_geom_bond_atom_site_label_2\n_geom_bond_distance\n"
+    "_geom_bond_site_symmetry_2\n_ccdc_geom_bond_type\n"
+)
+
+
+def across_a_face(loop: str) -> str:
+    """Zn and O 1.42 A apart across the face of the cell, and 5.68 A within it."""
+    crystal = Crystal(LATTICE, np.array([[0.1, 0.5, 0.5], [0.9, 0.5, 0.5]]), np.array([30, 8]))
+    return format_crystal(crystal, "x").rstrip("\n") + "\n" + loop
+
+
+@pytest.mark.parametrize(
+    ("row", "image"),
+    [
+        ("Zn1 O1 1.42 . S", [-1, 0, 0]),
+        ("O1 Zn1 1.42 ? S", [1, 0, 0]),
+        ("Zn1 O1 ? . S", [-1, 0, 0]),  # the nearest
+        ("Zn1 O1 1.95 . S", [-1, 0, 0]),  # no image has the length: the nearest
+        ("Zn1 O1 5.68 . S", [0, 0, 0]),  # as stated, a framework not yet closed
+        ("Zn1 O1 1.42 1_455 S", [-1, 0, 0]),
+        ("Zn1 O1 2.10 1_455 S", [-1, 0, 0]),  # a stale length with a code that makes sense
+    ],
+)
+def test_the_image_of_a_bond_is_the_one_that_fits(row: str, image: list[int]) -> None:
+    block = parse_block(across_a_face(LENGTHS + row + "\n"))
+    assert block.bonds is not None and block.bonds.images.tolist() == [image]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("Zn1 O1 1.42 1_555 S", r"bond 1, Zn1 to O1, is 5\.68 A long where its images lie; 1\.420 A is stated"),
+        ("Zn1 O1 ? 1_755 S", r"is 19\.88 A long where its images lie; no length is stated"),
+    ],
+)
+def test_a_bond_that_cannot_be_so_long_is_named(row: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_block(across_a_face(LENGTHS + row + "\n"))
+
+
+def test_of_equal_images_all_or_none() -> None:
+    """Oxygen halfway between two images of zinc along a: two rows say both, one alone would be a guess."""
+    crystal = Crystal(np.diag([4.0, 9.0, 9.0]), np.array([[0.1, 0.5, 0.5], [0.6, 0.5, 0.5]]), np.array([30, 8]))
+    text = format_crystal(crystal, "x").rstrip("\n") + "\n" + LENGTHS.replace("_geom_bond_distance\n", "")
+    block = parse_block(text + "Zn1 O1 . S\nZn1 O1 . S\n")
+    assert block.bonds is not None
+    assert sorted(block.bonds.images.tolist()) == [[-1, 0, 0], [0, 0, 0]]
+    with pytest.raises(InputError, match="2 images are equally far, no symmetry code says which"):
+        parse_block(text + "Zn1 O1 . S\n")

@@ -166,3 +166,20 @@ def test_properties_with_bad_names_are_refused_and_values_quoted() -> None:
         block = parse_block(format_crystal(crystal, "x", properties={"note": value}))
         assert block.properties["note"] == " ".join(value.replace("é", "\\xe9").split())
         assert block.crystal.n_atoms == 1
+
+
+def test_charges_are_written_and_read() -> None:
+    text = (Path(__file__).parents[1] / "data" / "cases" / "mof" / "14-charges-lost" / "input.cif").read_text()
+    block = parse_block(text)
+    assert block.atom_charges is not None and block.atom_charges[[0, 12]].tolist() == [1.0046, 0.1246]
+    again = parse_block(format_crystal(block.crystal, "again", charges=block.atom_charges))
+    assert again.atom_charges is not None and np.abs(again.atom_charges - block.atom_charges).max() < 1e-6
+    assert parse_block(format_crystal(block.crystal, "none")).atom_charges is None
+
+
+def test_naive_readers_find_no_loop_of_atom_tags_but_the_sites() -> None:
+    """lammps-interface 0.2.2 takes any loop of `_atom_*` for the sites and stops at text fields."""
+    crystal = Crystal(np.eye(3) * 5, np.array([[0.0, 0, 0], [0.5, 0.5, 0.5]]), np.array([11, 17]))
+    text = format_crystal(crystal, "x", charges=np.array([0.5, -0.5]))
+    assert text.count("_atom_") == text.count("_atom_site_") == 7
+    assert not any(line.startswith(";") for line in text.splitlines())

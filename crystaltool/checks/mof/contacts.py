@@ -2,9 +2,10 @@
 
 `crystaltool.mof.perception` takes for bonds what holds a framework together. A perchlorate 2.5 A from copper, an oxygen
 2.8 A from lead are weak bonds too: for a rule that asks what is free or bare they count. By bond valences: a metal and
-a donor are bound if the bond has a valence of at least 0.1 (Brown and Altermatt, Acta Cryst. 1985, B41, 244; parameters
-of O'Keeffe and Brese, J. Am. Chem. Soc. 1991, 113, 3226). On 1,000 structures of QMOF this comes closer to MOFChecker's
-table of cut-offs than covalent radii do.
+a donor are bound if the bond has a valence of at least 0.1, or 0.04 for metals of one charge, which spread it over six
+to ten neighbours (Brown and Altermatt, Acta Cryst. 1985, B41, 244: 0.04 of the cation's valence; parameters of O'Keeffe
+and Brese, J. Am. Chem. Soc. 1991, 113, 3226). On 1,000 structures of QMOF this comes closer to MOFChecker's table of
+cut-offs than covalent radii do.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.bonds import UNKNOWN_ORDER, BondGraph
-from crystaltool.checks.mof.elements import BOND_VALENCE_ELECTRONEGATIVITY, BOND_VALENCE_SIZE
+from crystaltool.checks.mof.oxidation import SOFTNESS, one_valence_length
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.mof.elements import COVALENT_RADIUS, METAL
 from crystaltool.mof.perception import neighbours, perceive_bonds
 
-LEAST_VALENCE = 0.1
-"""Valence units; a single bond has 1. Gives Cu-O 2.32, Zn-O 2.51, Cd-O 2.69, Pb-O 2.95, K-O 3.01 A."""
+LEAST_VALENCE, LEAST_VALENCE_OF_ONE = 0.1, 0.04
+"""Valence units; a single bond has 1. Gives Cu-O 2.32, Zn-O 2.51, Cd-O 2.69, Pb-O 2.95; Ag-O 2.87, Na-O 3.03, K-O 3.34,
+Tl-O 3.36 A."""
 
-SOFTNESS = 0.37
-"""A: b of the bond-valence formula s = exp((R0 - R) / b)."""
+ONE_CHARGE = (3, 11, 19, 37, 47, 55, 81, 87)
+"""Li Na K Rb Ag Cs Tl Fr."""
 
 DONORS = (7, 8, 9, 15, 16, 17, 34, 35, 52, 53)
 """N O F P S Cl Se Br Te I."""
@@ -49,10 +51,9 @@ def check_bonds(crystal: Crystal) -> BondGraph:
 
 def longest_weak_bond(first: Int[np.ndarray, "..."], second: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Length in Angstrom at which a bond between elements has the least valence; 0 unless metal and donor."""
-    r_1, r_2 = BOND_VALENCE_SIZE[first], BOND_VALENCE_SIZE[second]
-    c_1, c_2 = BOND_VALENCE_ELECTRONEGATIVITY[first], BOND_VALENCE_ELECTRONEGATIVITY[second]
-    one_valence = r_1 + r_2 - r_1 * r_2 * (np.sqrt(c_1) - np.sqrt(c_2)) ** 2 / (c_1 * r_1 + c_2 * r_2)
-    lengths = np.nan_to_num(one_valence - SOFTNESS * np.log(LEAST_VALENCE))
+    single = np.isin(np.where(METAL[first], first, second), ONE_CHARGE)
+    least = np.where(single, LEAST_VALENCE_OF_ONE, LEAST_VALENCE)
+    lengths = one_valence_length(first, second) - SOFTNESS * np.log(least)
     donor_1, donor_2 = np.isin(first, DONORS), np.isin(second, DONORS)
     return np.where((METAL[first] & donor_2) | (METAL[second] & donor_1), lengths, 0.0)
 

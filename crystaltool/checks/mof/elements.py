@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from crystaltool.arrays import Bool, Float, Int
+from crystaltool.mof.elements import METAL
 from crystaltool.units import SYMBOLS
 
 
@@ -35,6 +36,11 @@ VDW_RADIUS: Float[np.ndarray, "119"] = np.nan_to_num(_numbers(_ROWS, "vdw_radius
 CHARGE_CENTRE: Int[np.ndarray, "119"] = np.nan_to_num(_numbers(_ROWS, "charge_centre")).astype(np.int64)
 """Oxidation state about which EQeq expands an atom's energy."""
 
+HIGHEST_CHARGE: Int[np.ndarray, "119"] = np.select(
+    [_mask("B"), _mask("Si Ge"), _mask("P As"), _mask("S Se Te"), _mask("Cl Br I")], [3, 4, 5, 6, 7], 0
+)
+"""Oxidation state of nonmetals among oxygen and fluorine: the number of their valence electrons."""
+
 LOWER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "lower_energy")
 UPPER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "upper_energy")
 """Ionisation energies in eV to the charge centre and beyond it; NaN where not known."""
@@ -51,7 +57,5 @@ RARE_EARTH: Bool[np.ndarray, "119"] = _mask(
 )
 """Lanthanides and actinides, MOFChecker's rare earths."""
 
-NO_TERMINAL_OXO: Bool[np.ndarray, "119"] = _mask(
-    "Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra Sc Y La Ac Ti Zr Hf Mn Fe Co Ni Cu Ag Zn Cd Al Ga In Tl"
-)
-"""Metals that form no terminal oxo group in a framework (MOFChecker's list)."""
+CENTRE: Bool[np.ndarray, "119"] = METAL | _mask("Ge")
+"""What can be the centre of a node: metals, and germanium, which is bound as tin is."""

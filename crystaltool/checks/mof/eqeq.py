@@ -10,11 +10,12 @@ the energy is no longer bounded from below: the equations have a solution then, 
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.special import erfc
 
 from crystaltool.arrays import Float, Int
 from crystaltool.checks.mof.elements import CHARGE_CENTRE, LOWER_ENERGY, UPPER_ENERGY
+from crystaltool.checks.mof.eqeq_large import IndefiniteError, conjugate_gradients, primitive, product_with
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.mof.perception import neighbours
@@ -39,8 +40,25 @@ OVERLAP_CUTOFF = 7.0
 """Angstrom: beyond it exp(-(a R)^2) is under 1e-6 for the softest atoms (J = 8 eV, a = 0.56 per Angstrom)."""
 
 
+DENSE_ATOMS = 3000
+"""More atoms are not put into one dense system of equations: half a gigabyte and five seconds here."""
+
+MAX_ATOMS = 12_000
+"""Atoms of a primitive cell; more take over a gigabyte and minutes."""
+
+LARGE_EWALD_ERROR = 1e-4
+"""`EWALD_ERROR` of cells that are not dense: charges move by less than 1e-3 e."""
+
+NAMED_SHARE = 0.5
+"""Atoms on which charges run away: those with at least this share of the largest charge of the mode that falls."""
+
+
 class NoChargesError(InputError):
-    """The energy as a function of the charges has no minimum."""
+    """The energy as a function of the charges has no minimum. `atoms`: those whose charges run away, worst first."""
+
+    def __init__(self, message: str, atoms: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.atoms = atoms
 
 
 def atom_parameters(numbers: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
@@ -62,28 +80,73 @@ def eqeq_charges(crystal: Crystal, total_charge: float = 0.0) -> Float[np.ndarra
     """Partial charges of the atoms in e.
 
     Args:
-        crystal: every atom of the cell.
+        crystal: every atom of the cell; of more than 3,000 the primitive cell is solved by iteration.
         total_charge: of the cell, in e.
 
     Raises:
-        InputError: an element without ionisation energies.
+        InputError: an element without ionisation energies, or more than 12,000 atoms in the primitive cell.
         NoChargesError: the energy has no minimum.
     """
     n = crystal.n_atoms
+    if n > DENSE_ATOMS:
+        small, place = primitive(crystal)
+        share = total_charge * small.n_atoms / n
+        try:
+            charges = eqeq_charges(small, share) if small.n_atoms <= DENSE_ATOMS else _iterated(small, share)
+        except NoChargesError as error:
+            first = tuple(int(np.argmax(place == atom)) for atom in error.atoms)
+            raise NoChargesError(str(error), first) from None
+        return charges[place]
     electronegativity, hardness = atom_parameters(crystal.numbers)
-    with np.errstate(divide="ignore", invalid="ignore"):  # 1 / R of atoms in one place
-        coulomb = ewald_matrix(crystal) + overlap_matrix(crystal, hardness)
-    if not np.isfinite(coulomb).all():
-        raise NoChargesError("charges run away: atoms lie in one place")
-    matrix = SCREENING * COULOMB * coulomb
-    matrix[np.arange(n), np.arange(n)] += hardness
-    matrix += float(np.abs(matrix).max())  # a charge of the whole cell is fixed: what it costs does not matter
     try:
-        factors = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        factors = cho_factor(_matrix(crystal, hardness), lower=True, overwrite_a=True, check_finite=False)
     except (np.linalg.LinAlgError, ValueError):
-        raise NoChargesError("charges run away: atoms lie too close to each other") from None
+        _, modes = eigh(_matrix(crystal, hardness), subset_by_index=[0, 0], check_finite=False)
+        raise NoChargesError(TOO_CLOSE, _worst(modes[:, 0])) from None
     free, common = cho_solve(factors, np.column_stack([-electronegativity, np.ones(n)]), check_finite=False).T
     return free + (total_charge - free.sum()) / common.sum() * common
+
+
+def _matrix(crystal: Crystal, hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n n"]:
+    """The equations' matrix in eV / e^2, a constant added to every entry that makes it positive definite in general."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # 1 / R of atoms in one place
+        matrix = ewald_matrix(crystal) + overlap_matrix(crystal, hardness)
+    bad = ~np.isfinite(matrix).all(axis=1)
+    if bad.any():
+        raise NoChargesError("charges run away: atoms lie in one place", tuple(np.flatnonzero(bad).tolist()))
+    matrix *= SCREENING * COULOMB
+    n = crystal.n_atoms
+    matrix[np.arange(n), np.arange(n)] += hardness
+    matrix += float(np.abs(matrix).max())  # a charge of the whole cell is fixed: what it costs does not matter
+    return matrix
+
+
+TOO_CLOSE = "charges run away: atoms lie too close to each other"
+
+
+def _iterated(crystal: Crystal, total_charge: float) -> Float[np.ndarray, "n"]:
+    """`eqeq_charges` without the matrix."""
+    if crystal.n_atoms > MAX_ATOMS:
+        raise InputError(f"{crystal.n_atoms} atoms in the primitive cell, at most {MAX_ATOMS}")
+    electronegativity, hardness = atom_parameters(crystal.numbers)
+
+    def overlap(first: np.ndarray, second: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        return overlap_terms(hardness[first], hardness[second], distances)
+
+    decades = float(np.sqrt(-np.log(LARGE_EWALD_ERROR)))
+    product = product_with(crystal, hardness, SCREENING * COULOMB, overlap, decades, _waves)
+    right = np.column_stack([-electronegativity, np.ones(crystal.n_atoms)])
+    try:
+        free, common = conjugate_gradients(product, right, hardness, float(hardness.max())).T
+    except IndefiniteError as error:
+        raise NoChargesError(TOO_CLOSE, _worst(error.mode)) from None
+    return free + (total_charge - free.sum()) / common.sum() * common
+
+
+def _worst(mode: Float[np.ndarray, "n"]) -> tuple[int, ...]:
+    sizes = np.abs(mode)
+    order = np.argsort(-sizes, kind="stable")
+    return tuple(order[sizes[order] >= NAMED_SHARE * sizes.max()].tolist())
 
 
 def ewald_matrix(crystal: Crystal) -> Float[np.ndarray, "n n"]:
@@ -127,8 +190,15 @@ def overlap_matrix(crystal: Crystal, hardness: Float[np.ndarray, "n"]) -> Float[
     Equation 14 of the paper, a = sqrt(J_i J_j) / k; at R = 0 the sum with 1 / R is 2 a.
     """
     first, second, _, distances = neighbours(crystal, OVERLAP_CUTOFF)
-    a = np.sqrt(np.maximum(hardness[first] * hardness[second], 0.0)) / COULOMB
-    terms = np.exp(-((a * distances) ** 2)) * (2 * a - a**2 * distances - 1 / distances)
+    terms = overlap_terms(hardness[first], hardness[second], distances)
     matrix = np.zeros((crystal.n_atoms, crystal.n_atoms))
     np.add.at(matrix, (first, second), terms)
     return matrix + matrix.T
+
+
+def overlap_terms(
+    first: Float[np.ndarray, "m"], second: Float[np.ndarray, "m"], distances: Float[np.ndarray, "m"]
+) -> Float[np.ndarray, "m"]:
+    """Equation 14 of pairs of atoms of these hardnesses (eV / e^2) at these distances (Angstrom)."""
+    a = np.sqrt(np.maximum(first * second, 0.0)) / COULOMB
+    return np.exp(-((a * distances) ** 2)) * (2 * a - a**2 * distances - 1 / distances)

@@ -8,6 +8,7 @@ import numpy as np
 
 from crystaltool.arrays import Int
 from crystaltool.checks.mof.coordination import Coordination
+from crystaltool.checks.mof.elements import CENTRE
 from crystaltool.checks.mof.rules import CARBON, HYDROGEN, Findings
 from crystaltool.units import SYMBOLS
 
@@ -16,8 +17,8 @@ WHOLE = -1
 
 
 def no_metal(coordination: Coordination) -> Findings:
-    """No metal atom."""
-    return {} if coordination.is_metal.any() else {WHOLE: "no metal"}
+    """No metal atom, and no germanium, which is bound as tin is."""
+    return {} if CENTRE[coordination.numbers].any() else {WHOLE: "no metal"}
 
 
 def no_carbon(coordination: Coordination) -> Findings:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crystaltool.checks.mof.coordination import Coordination
 from crystaltool.checks.mof_rules import PORE_DIAMETER
-from crystaltool.checks.verdict import Verdict
+from crystaltool.checks.verdict import Verdict, not_judged
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError, MissingExtraError
 from crystaltool.units import SYMBOLS
@@ -83,6 +83,6 @@ def check_pore_diameter(coordination: Coordination, label: Callable[[int], str])
     try:
         largest, limiting = pore_diameters(coordination.crystal)
     except InputError as error:
-        return Verdict(PORE_DIAMETER, False, None, limit, str(error))
+        return not_judged(PORE_DIAMETER, limit, str(error))
     message = f"largest cavity {largest:.2f} A"
     return Verdict(PORE_DIAMETER, limiting >= MIN_DIAMETER, limiting, limit, message)

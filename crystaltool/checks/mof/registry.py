@@ -12,6 +12,7 @@ from crystaltool.checks.mof import framework, rules
 from crystaltool.checks.mof.charge import check_high_charge
 from crystaltool.checks.mof.coordination import Coordination, coordination_of
 from crystaltool.checks.mof.exposure import exposed_metal
+from crystaltool.checks.mof.framework_charge import check_framework_charge
 from crystaltool.checks.mof.pores import check_pore_diameter
 from crystaltool.checks.mof_rules import PORE_DIAMETER, PORE_LIMIT, RULE_LIMITS
 from crystaltool.checks.verdict import Verdict
@@ -79,6 +80,7 @@ RULES: tuple[Rule, ...] = (
     _rule("terminal-oxo", rules.terminal_oxo),
     _rule("exposed-metal", exposed_metal),
     Rule("high-charge", RULE_LIMITS["high-charge"], check_high_charge),
+    Rule("framework-charge", RULE_LIMITS["framework-charge"], check_framework_charge),
 )
 
 PORES = Rule(PORE_DIAMETER, PORE_LIMIT, check_pore_diameter)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from crystaltool.checks.mof.coordination import Coordination
-from crystaltool.checks.mof.elements import ALKALI, NO_TERMINAL_OXO, RARE_EARTH
+from crystaltool.checks.mof.coordination import Coordination, Neighbours
+from crystaltool.checks.mof.elements import ALKALI, RARE_EARTH
+from crystaltool.checks.mof.exposure import has_full_valence
+from crystaltool.checks.mof.oxidation import HIGHEST_STATE, bond_valence
 from crystaltool.mof.elements import COVALENT_RADIUS
 from crystaltool.units import SYMBOLS
 
@@ -32,13 +34,29 @@ PYRAMID_ANGLES = 340.0
 """Degrees: a carbon with three neighbours, none a metal, is flat (its angles sum to 360) or misses one (sp3: 328). Not
 MOFChecker's: of 3,000 structures of QMOF none breaks it."""
 
-TRIPLE_BOND_LENGTH = 1.25
-"""A: a nitrogen bound to one carbon or nitrogen is a nitrile's or azide's if shorter than this."""
+CARBONYL_LENGTH = 1.18
+"""A: the same for a carbon bound to one oxygen alone, carbon monoxide (1.13)."""
 
-IMINE_LENGTH, SINGLE_BOND_LENGTH = 1.30, 1.43
-"""A: a nitrogen with two neighbours and no metal misses one if it has a hydrogen and a bond longer than the first, or
-two bonds to carbon or nitrogen longer than the second. Not MOFChecker's, which found such nitrogens in 0.9.6 by their
-dihedral angles and does not in 2.0; of 3,000 structures of QMOF none breaks it."""
+BENT_NITRILE_ANGLE, TRIPLE_LENGTH = 155.0, 1.22
+"""Degrees, A: an sp carbon that a crystal bends has a triple bond still."""
+
+END_NITROGEN_LENGTHS = {6: 1.25, 7: 1.25, 8: 1.27, 16: 1.55}
+"""A: a nitrogen bound to one nonmetal is a nitrile's, an azide's, a nitrosyl's (1.15 to 1.22) or a thionitrosyl's if
+shorter than this."""
+
+IMIDO_VALENCE = 1.2
+"""Valence units: an imido nitrogen, bound to one nonmetal, has this much from metals (V=N 1.64 A: 2), no amine has."""
+
+OXO_VALENCE, OXO_EXCESS = 1.1, 1.3
+"""Valence units, share: a terminal oxygen is an oxo group if its bond has this valence (V=O 1.60, Ti=O 1.67, U=O 1.77
+A: 1.5 and more; a hydroxide or water whose hydrogens are missing: under 1.05), and if it lets the metal's valences sum
+to no more than this share of its highest oxidation state."""
+
+IMINE_LENGTHS, SINGLE_BOND_LENGTH = {16: 1.60, 15: 1.64}, 1.43
+IMINE_LENGTH = 1.30
+"""A: a nitrogen with two neighbours and no metal misses one if it has a hydrogen and a bond longer than this (to sulfur
+or phosphorus: than the first), or two bonds to carbon or nitrogen longer than the second. Not MOFChecker's, which found
+such nitrogens in 0.9.6 by their dihedral angles and does not in 2.0; of 3,000 structures of QMOF none breaks it."""
 
 MIN_COORDINATION = 4
 """Neighbours that alkali, alkaline earth and rare earth metals have at least."""
@@ -95,7 +113,10 @@ def undercoordinated_carbon(coordination: Coordination) -> Findings:
         if len(near) == 0:
             found[atom] = "no neighbour"
         elif len(near) == 1:
-            if coordination.numbers[near.atoms[0]] != NITROGEN or near.distances[0] > CYANIDE_LENGTH:
+            longest = {NITROGEN: CYANIDE_LENGTH, OXYGEN: CARBONYL_LENGTH}.get(
+                int(coordination.numbers[near.atoms[0]]), 0.0
+            )
+            if near.distances[0] > longest:
                 found[atom] = f"one neighbour, at {near.distances[0]:.2f} A"
         elif len(near) == 3:
             angles = sum(_angle(near.vectors[i], near.vectors[i - 1]) for i in range(3))
@@ -104,27 +125,32 @@ def undercoordinated_carbon(coordination: Coordination) -> Findings:
         else:
             angle = _angle(near.vectors[0], near.vectors[1])
             asked = LINEAR_ANGLE_AT_METAL if coordination.n_metal_bonds[atom] else LINEAR_ANGLE
+            if near.distances.min() < TRIPLE_LENGTH and not (coordination.numbers[near.atoms] == HYDROGEN).any():
+                asked = min(asked, BENT_NITRILE_ANGLE)
             if angle < asked:
                 found[atom] = f"two neighbours at {angle:.0f} degrees"
     return found
 
 
 def undercoordinated_nitrogen(coordination: Coordination) -> Findings:
-    """One nonmetal neighbour that is not triply bound, or two that are singly bound and no metal."""
+    """One nonmetal neighbour and no multiple bond to it or to a metal, or two that are singly bound and no metal."""
     found: Findings = {}
     n_nonmetals = coordination.n_bonds - coordination.n_metal_bonds
     for atom in np.flatnonzero((coordination.numbers == NITROGEN) & (n_nonmetals == 1)).tolist():
         near = coordination.neighbours(atom)
+        metals = near.keep(coordination.is_metal[near.atoms])
         near = near.keep(~coordination.is_metal[near.atoms])
         other = int(coordination.numbers[near.atoms[0]])
-        if other not in (CARBON, NITROGEN) or near.distances[0] >= TRIPLE_BOND_LENGTH:
+        from_metals = _valence_of(coordination, atom, metals)
+        if near.distances[0] >= END_NITROGEN_LENGTHS.get(other, 0.0) and from_metals < IMIDO_VALENCE:
             found[atom] = f"one nonmetal neighbour, {SYMBOLS[other]} at {near.distances[0]:.2f} A"
     bare = (coordination.numbers == NITROGEN) & (n_nonmetals == 2) & (coordination.n_metal_bonds == 0)
     for atom in np.flatnonzero(bare).tolist():
         near = coordination.neighbours(atom)
         others = coordination.numbers[near.atoms]
         if HYDROGEN in others:
-            single = near.distances.max() > IMINE_LENGTH
+            heavy = int(np.argmax(near.distances))
+            single = near.distances[heavy] > IMINE_LENGTHS.get(int(others[heavy]), IMINE_LENGTH)
         else:
             single = np.isin(others, (CARBON, NITROGEN)).all() and near.distances.min() > SINGLE_BOND_LENGTH
         if single:
@@ -138,8 +164,12 @@ def undercoordinated_rare_earth(coordination: Coordination) -> Findings:
 
 
 def undercoordinated_alkali(coordination: Coordination) -> Findings:
-    """An alkali or alkaline earth metal with fewer than four neighbours."""
-    return _few_neighbours(coordination, ALKALI)
+    """An alkali or alkaline earth metal with fewer than four neighbours, whose bonds lack valence or lie on one side.
+
+    Lithium and sodium have three neighbours where these are near (Li-N 2.0, Na-O 2.25 A), potassium has arenes.
+    """
+    found = _few_neighbours(coordination, ALKALI)
+    return {atom: text for atom, text in found.items() if not has_full_valence(coordination, atom)}
 
 
 def _few_neighbours(coordination: Coordination, elements: np.ndarray) -> Findings:
@@ -148,14 +178,24 @@ def _few_neighbours(coordination: Coordination, elements: np.ndarray) -> Finding
 
 
 def terminal_oxo(coordination: Coordination) -> Findings:
-    """An oxygen bound to nothing but one metal that forms no such group."""
+    """An oxygen bound to nothing but one metal, too far away for a double bond: its hydrogens are missing."""
     found: Findings = {}
     single = (coordination.numbers == OXYGEN) & (coordination.n_bonds == 1)
     for atom in np.flatnonzero(single).tolist():
         near = coordination.neighbours(atom)
-        if NO_TERMINAL_OXO[coordination.numbers[near.atoms[0]]]:
-            found[atom] = f"bound to {_name(coordination, int(near.atoms[0]))} alone"
+        metal = int(near.atoms[0])
+        if not coordination.is_metal[metal]:
+            continue
+        valence, most = _valence_of(coordination, atom, near), OXO_EXCESS * HIGHEST_STATE[coordination.numbers[metal]]
+        if valence < OXO_VALENCE or coordination.valence_sums[metal] > most:
+            found[atom] = f"bound to {_name(coordination, metal)} alone, at {near.distances[0]:.2f} A"
     return found
+
+
+def _valence_of(coordination: Coordination, atom: int, near: Neighbours) -> float:
+    """Sum of the valences of an atom's bonds to some of its neighbours."""
+    numbers = coordination.numbers[near.atoms]
+    return float(bond_valence(numbers, np.full(len(numbers), coordination.numbers[atom]), near.distances).sum())
 
 
 def _angle(first: np.ndarray, second: np.ndarray) -> float:

@@ -11,10 +11,16 @@ from collections.abc import Callable
 import numpy as np
 
 from crystaltool.checks.mof.coordination import Coordination
-from crystaltool.checks.mof.elements import ALKALI, NO_TERMINAL_OXO, RARE_EARTH
+from crystaltool.checks.mof.elements import ALKALI, RARE_EARTH
+from crystaltool.checks.mof.oxidation import OXIDATION_STATES
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import COVALENT_RADIUS, METAL
 from crystaltool.mof.perception import neighbours
+from crystaltool.units import SYMBOLS
+
+_WITHOUT_OXO = "Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra Sc Y La Ac Ti Zr Hf Mn Fe Co Ni Cu Ag Zn Cd Al Ga In Tl"
+NO_TERMINAL_OXO = np.isin(np.array(SYMBOLS), _WITHOUT_OXO.split())
+"""Metals that form no terminal oxo group in a framework (MOFChecker's list)."""
 
 Maker = Callable[[Crystal, np.random.Generator], Crystal | None]
 
@@ -158,7 +164,7 @@ def nitrogen_without_hydrogen(crystal: Crystal, rng: np.random.Generator) -> Cry
 
 
 def _bared(crystal: Crystal, rng: np.random.Generator, elements: np.ndarray, left: int) -> Crystal | None:
-    """All within 3.4 A of a metal deleted but its nearest neighbour and those that lie beside that one."""
+    """All neighbours of a metal and all within 3.4 A deleted but the nearest and those that lie beside that one."""
     bonds = Coordination(crystal)
     atom = _pick(rng, np.flatnonzero(elements[crystal.numbers] & (bonds.n_bonds > left)))
     if atom is None:
@@ -169,7 +175,9 @@ def _bared(crystal: Crystal, rng: np.random.Generator, elements: np.ndarray, lef
     order = np.argsort(-cosines)[:left]
     kept = near.atoms[order[cosines[order] > BESIDE]]
     close = np.flatnonzero(distances_to(crystal, crystal.cart_coords[atom]) < 3.4)
-    return without(crystal, np.setdiff1d(close, [*kept.tolist(), atom]))
+    if len(kept) < np.isin(near.atoms, kept).sum():
+        return None  # one of them is a neighbour in another cell, too
+    return without(crystal, np.setdiff1d(np.concatenate([close, near.atoms]), [*kept.tolist(), atom]))
 
 
 BESIDE = np.cos(np.radians(100))
@@ -228,6 +236,17 @@ def squeezed(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
     return Crystal(0.75 * crystal.lattice, crystal.frac_coords, crystal.numbers, crystal.name)
 
 
+def cation_added(crystal: Crystal, rng: np.random.Generator) -> Crystal | None:
+    """A sodium ion in a hole of a framework whose metals have one oxidation state each."""
+    metals = set(crystal.numbers[METAL[crystal.numbers]].tolist())
+    if any(len(OXIDATION_STATES.get(metal, ())) != 1 for metal in metals):
+        return None
+    for point in rng.random((300, 3)) @ crystal.lattice:
+        if distances_to(crystal, point).min() > 2.2:
+            return with_atoms(crystal, point, [11])
+    return None
+
+
 MAKERS: dict[str, Maker] = {
     "has-metal": no_metal,
     "has-carbon": no_carbon,
@@ -245,5 +264,6 @@ MAKERS: dict[str, Maker] = {
     "terminal-oxo": oxo_added,
     "exposed-metal": metal_bared,
     "high-charge": squeezed,
+    "framework-charge": cation_added,
 }
 """The defect that breaks each rule."""

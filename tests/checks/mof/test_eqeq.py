@@ -148,8 +148,9 @@ def test_an_element_without_ionisation_energies_is_named() -> None:
         eqeq_charges(crystal)
 
 
-def test_zirconium_and_molybdenum_may_carry_their_oxidation_state() -> None:
-    assert charge_limits(np.array([1, 6, 30, 40, 42, 92])).tolist() == [3.0, 3.0, 3.0, 4.0, 6.0, 6.0]
+def test_an_atom_may_carry_its_oxidation_state_and_a_tenth() -> None:
+    limits = charge_limits(np.array([1, 6, 30, 40, 42, 92, 14, 5, 15]))
+    assert limits == pytest.approx(1.1 * np.array([3, 3, 3, 4, 6, 6, 4, 3, 5]))
 
 
 def test_the_table_of_elements_is_what_pymatgen_has() -> None:
@@ -162,3 +163,57 @@ def test_the_table_of_elements_is_what_pymatgen_has() -> None:
     head, *rows = csv.reader(lines)
     assert tuple(head) == build_elements.COLUMNS
     assert [tuple(row) for row in rows] == build_elements.rows()
+
+
+# ---- large cells
+
+
+def test_charges_by_iteration_are_those_of_the_matrix() -> None:
+    from crystaltool.checks.mof.eqeq import _iterated
+
+    for crystal in (triclinic(24), curated()["MIL-53"], curated()["MOF-5"]):
+        assert np.abs(_iterated(crystal, 0.0) - eqeq_charges(crystal)).max() < 1e-3
+    charged = _iterated(curated()["MIL-53"], 1.0)
+    assert charged.sum() == pytest.approx(1.0, abs=1e-9)
+    assert np.abs(charged - eqeq_charges(curated()["MIL-53"], 1.0)).max() < 1e-3
+
+
+def test_iteration_finds_no_minimum_where_there_is_none() -> None:
+    from crystaltool.checks.mof.eqeq import _iterated
+
+    damaged = squeezed(curated()["MIL-53"], np.random.default_rng(0))
+    assert damaged is not None
+    for solve in (eqeq_charges, lambda crystal: _iterated(crystal, 0.0)):
+        with pytest.raises(NoChargesError) as caught:
+            solve(damaged)
+        assert caught.value.atoms
+
+
+def test_a_supercell_is_brought_back_to_its_primitive_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crystaltool.checks.mof import eqeq
+    from crystaltool.checks.mof.eqeq_large import primitive
+
+    crystal = curated()["MIL-53"]
+    small, _ = primitive(crystal)
+    large = shuffled(supercell(crystal, (2, 1, 3)), 5)
+    found, place = primitive(large)
+    assert found.n_atoms == small.n_atoms <= crystal.n_atoms
+    assert found.volume == pytest.approx(small.volume)
+    assert (found.numbers[place] == large.numbers).all()
+    monkeypatch.setattr(eqeq, "DENSE_ATOMS", crystal.n_atoms)
+    assert np.abs(np.sort(eqeq_charges(large)) - np.sort(np.tile(eqeq_charges(crystal), 6))).max() < CHARGE_TOLERANCE
+
+
+def test_the_rule_goes_on_beyond_dense_cells_and_says_where_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crystaltool.checks.mof import eqeq
+    from crystaltool.checks.mof.registry import judge_crystal
+
+    crystal = shuffled(supercell(curated()["MIL-53"], (1, 1, 2)), 2)
+    monkeypatch.setattr(eqeq, "DENSE_ATOMS", 10)
+    (whole,) = [verdict for verdict in judge_crystal(crystal) if verdict.check == "high-charge"]
+    assert whole.passed and whole.judged and whole.value is not None
+    monkeypatch.setattr(eqeq, "MAX_ATOMS", 10)
+    again = Crystal(crystal.lattice, crystal.frac_coords, crystal.numbers)
+    (stopped,) = [verdict for verdict in judge_crystal(again) if verdict.check == "high-charge"]
+    assert stopped.passed and not stopped.judged and stopped.value is None
+    assert stopped.message.startswith("not judged: ") and "at most 10" in stopped.message

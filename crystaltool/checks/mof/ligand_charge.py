@@ -1,0 +1,195 @@
+"""Charges that a ligand can have: every atom in one of the valence states of its element, at the least cost.
+
+A valence state is a number of bonds and the formal charge that goes with it (a carboxylate's oxygen has one bond and
+-1). An integer program chooses the states and the bond orders between nonmetals. What it costs least is the ligand as a
+chemist writes it; other charges are found by asking for them, and count as possible where they cost little more:
+catecholate or quinone, pyridine N-oxide or its quinoid form cannot be told apart by the graph alone.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from crystaltool.arrays import Bool, Int
+
+State = tuple[int, int, float, float]
+"""Number of bonds, charge, cost if the atom is bound to a metal, cost if it is not."""
+
+_HALOGEN: tuple[State, ...] = ((1, 0, 0.0, 0.0), (0, -1, 0.0, 0.0), (2, 1, 4.0, 4.0))
+_HEAVY_HALOGEN: tuple[State, ...] = (*_HALOGEN, (2, -1, 1.0, 1.0), *((n, 0, 0.5, 0.5) for n in (3, 5, 7)))
+_CHALCOGEN: tuple[State, ...] = (
+    (2, 0, 0.0, 0.0),
+    (1, -1, 1.0, 1.5),
+    (0, -2, 0.0, 0.0),
+    (3, 1, 2.0, 2.0),
+    (4, 0, 0.5, 0.5),
+    (5, -1, 2.0, 2.0),
+    (6, 0, 0.5, 0.5),
+)
+_PNICTOGEN: tuple[State, ...] = (
+    (3, 0, 0.0, 0.0),
+    (5, 0, 0.3, 0.3),
+    (4, 1, 1.0, 1.0),
+    (6, -1, 0.0, 0.0),
+    (2, -1, 2.0, 2.0),
+)
+_TETREL: tuple[State, ...] = ((4, 0, 0.0, 0.0), (5, -1, 0.5, 0.5), (6, -2, 0.5, 0.5))
+
+STATES: dict[int, tuple[State, ...]] = {
+    1: ((1, 0, 0.0, 0.0), (0, -1, 0.0, 9.0)),
+    5: ((3, 0, 0.0, 0.0), (4, -1, 0.0, 0.0)),
+    6: ((4, 0, 0.0, 0.0), (3, -1, 3.0, 6.0), (3, 1, 8.0, 6.0), (2, 0, 6.0, 20.0)),
+    7: ((3, 0, 0.0, 0.0), (4, 1, 6.0, 1.2), (2, -1, 1.0, 1.5), (1, -2, 3.0, 9.0), (0, -3, 4.0, 20.0)),
+    8: ((2, 0, 0.0, 0.0), (1, -1, 1.0, 1.5), (0, -2, 0.0, 0.0), (3, 1, 8.0, 4.0)),
+    9: _HALOGEN,
+    14: _TETREL,
+    15: _PNICTOGEN,
+    16: _CHALCOGEN,
+    17: _HEAVY_HALOGEN,
+    32: _TETREL,
+    33: _PNICTOGEN,
+    34: _CHALCOGEN,
+    35: _HEAVY_HALOGEN,
+    52: _CHALCOGEN,
+    53: _HEAVY_HALOGEN,
+}
+"""Valence states of the elements of ligands; costs chosen by hand so that textbook ligands come out as written."""
+
+MARGIN = 3.0
+"""A charge that costs so much more than the cheapest is possible, too."""
+
+DEAREST = 9.0
+"""A ligand whose cheapest states cost more than this, and more than `DEAREST_ATOM` an atom, is not understood."""
+
+DEAREST_ATOM = 0.5
+REACH = 2
+"""Steps of two charges from the cheapest one that are tried."""
+
+_TIME_LIMIT = 2.0
+_REFINEMENTS = 8
+
+
+Ligand = tuple[tuple[int, ...], tuple[bool, ...], tuple[tuple[int, int], ...]]
+"""Atomic numbers, which atoms are bound to metals, bonds; in an order that equal ligands share."""
+
+
+def as_ligand(numbers: Int[np.ndarray, "n"], bonds: Int[np.ndarray, "m 2"], at_metal: Bool[np.ndarray, "n"]) -> Ligand:
+    """A ligand whose charge can be asked for.
+
+    Args:
+        numbers: atomic numbers. bonds: between these atoms, a pair may stand twice. at_metal: atoms bound to metals.
+    """
+    colours = _refined_colours(numbers, bonds, at_metal)
+    order = np.argsort(colours, kind="stable")
+    place = np.argsort(order)
+    pairs = sorted((min(pair), max(pair)) for pair in place[bonds].tolist())
+    return tuple(numbers[order].tolist()), tuple(at_metal[order].tolist()), tuple(pairs)
+
+
+@lru_cache(maxsize=4096)
+def cheapest_charge(ligand: Ligand) -> int | None:
+    """The charge in e that a ligand has as a chemist writes it; None where its valences are not understood."""
+    program = _program_of(ligand)
+    best = None if program is None else program.solve()
+    if best is None or (best[0] > DEAREST and best[0] > DEAREST_ATOM * len(ligand[0])):
+        return None
+    return best[1]
+
+
+@lru_cache(maxsize=4096)
+def possible_charges(ligand: Ligand) -> frozenset[int]:
+    """All charges in e that a ligand can have; none where its valences are not understood.
+
+    States of equal parity alone exist: the bonds of all atoms sum to twice the orders.
+    """
+    start, program = cheapest_charge(ligand), _program_of(ligand)
+    if start is None or program is None:
+        return frozenset()
+    best = program.solve()
+    found = {start}
+    for step in (-2, 2):
+        for charge in range(start + step, start + (REACH + 1) * step, step):
+            other = program.solve(charge)
+            if best is None or other is None or other[0] > best[0] + MARGIN:
+                break
+            found.add(charge)
+    return frozenset(found)
+
+
+def _refined_colours(numbers: np.ndarray, bonds: np.ndarray, at_metal: np.ndarray) -> np.ndarray:
+    """Numbers of the atoms' surroundings: equal ligands get, mostly, an equal order of atoms from them."""
+    colours = numbers * 2 + at_metal
+    for _ in range(_REFINEMENTS):
+        around = [[] for _ in numbers]
+        for i, j in bonds.tolist():
+            around[i].append(int(colours[j]))
+            around[j].append(int(colours[i]))
+        keys = [(int(colour), *sorted(some)) for colour, some in zip(colours, around, strict=True)]
+        rank = {key: k for k, key in enumerate(sorted(set(keys)))}
+        colours = np.array([rank[key] for key in keys])
+    return colours
+
+
+def _program_of(ligand: Ligand) -> _Program | None:
+    """The program of a ligand, None where an atom has no state for its bonds."""
+    numbers, at_metal, bonds = ligand
+    sigma = np.bincount(np.array(bonds, dtype=np.int64).ravel(), minlength=len(numbers)).tolist()
+    choices = []
+    for number, near_metal, has in zip(numbers, at_metal, sigma, strict=True):
+        # a nitrogen with three neighbours that is near a metal, as a nitrate's, is not bound to it by a lone pair
+        bound = near_metal and not (number == 7 and has >= 3)
+        states = [
+            (n - has, charge, cost if bound else free_cost)
+            for n, charge, cost, free_cost in STATES.get(number, ())
+            if n >= has
+        ]
+        if not states:
+            return None
+        choices.append(states)
+    return _Program(choices, bonds)
+
+
+class _Program:
+    """Variables: the pi bonds of every bond, then one choice for every state of every atom."""
+
+    def __init__(self, choices: list[list[tuple[int, int, float]]], bonds: tuple[tuple[int, int], ...]) -> None:
+        most = [max(pi for pi, _, _ in states) for states in choices]
+        pi_bonds = [(i, j) for i, j in bonds if i != j and most[i] > 0 and most[j] > 0]
+        n, m = len(choices), len(pi_bonds)
+        flat = [(atom, *state) for atom, states in enumerate(choices) for state in states]
+        rows, columns, values = [], [], []
+        for column, pair in enumerate(pi_bonds):
+            rows += pair
+            columns += [column, column]
+            values += [1.0, 1.0]
+        for column, (atom, pi, _, _) in enumerate(flat, start=m):
+            rows += [atom, n + atom]
+            columns += [column, column]
+            values += [-float(pi), 1.0]
+        width = m + len(flat)
+        matrix = csr_array((values, (rows, columns)), shape=(2 * n, width))
+        wanted = np.concatenate([np.zeros(n), np.ones(n)])
+        self._balance = LinearConstraint(matrix, wanted, wanted)
+        self._costs = np.concatenate([np.zeros(m), [cost for _, _, _, cost in flat]])
+        self._charges = np.concatenate([np.zeros(m), [float(charge) for _, _, charge, _ in flat]])
+        self._bounds = Bounds(0, np.concatenate([np.full(m, 2.0), np.ones(len(flat))]))
+
+    def solve(self, charge: int | None = None) -> tuple[float, int] | None:
+        """Cost and charge of the cheapest states, of those with a certain charge where one is asked for."""
+        constraints = [self._balance]
+        if charge is not None:
+            constraints.append(LinearConstraint(self._charges[None], charge, charge))
+        solved = milp(
+            self._costs,
+            integrality=np.ones(len(self._costs)),
+            bounds=self._bounds,
+            constraints=constraints,
+            options={"time_limit": _TIME_LIMIT},
+        )
+        if solved.x is None:
+            return None
+        return float(solved.fun), round(float(self._charges @ solved.x))

@@ -1,0 +1,119 @@
+"""Frameworks of public bug reports: each passes, or fails by the rule that it should fail by and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystaltool.checks.kind import INORGANIC, MOF, kind_of
+from crystaltool.checks.mof.registry import judge_crystal
+from crystaltool.checks.verdict import Verdict
+from crystaltool.crystal import Crystal
+from crystaltool.io.cif import CifBlock, format_crystal, parse_block
+from crystaltool.mof.elements import METAL
+from tests.checks.mof.defects import without
+from tests.mof.structures import curated
+
+CASES = Path(__file__).parents[2] / "data" / "cases" / "mof"
+
+BROKEN = {  # case: the rules that it breaks
+    "03-hydrogens-missing/input": {"has-hydrogen", "undercoordinated-c"},
+    "03-hydrogens-missing/input-mof74": {"has-hydrogen", "undercoordinated-c"},
+    "03-hydrogens-missing/input-complete": set(),
+    "03-hydrogens-missing/input-cof": {"has-metal", "connected-3d"},
+    "04-sifsix-charge/input": set(),
+    "04-sifsix-charge/input-relative": set(),
+    "08-terminal-oxygen/input": {"terminal-oxo"},  # Cr-O 1.90 A
+    "08-terminal-oxygen/input-iron": {"terminal-oxo", "framework-charge"},
+    "08-terminal-oxygen/input-titanyl": {"connected-3d"},  # Ti=O 1.67 A; layers
+    "08-terminal-oxygen/input-uio66-no-mu3H": {"framework-charge"},
+    "09-small-ligands/input-CO": set(),
+    "09-small-ligands/input-N2": set(),
+    "09-small-ligands/input-N3": set(),
+    "09-small-ligands/input-NCMe": set(),
+    "09-small-ligands/input-NCS": set(),
+    "09-small-ligands/input-NO": set(),
+    "09-small-ligands/input-bare": set(),
+    "09-small-ligands/input-imido": {"connected-3d"},  # a chain
+    "26-short-xray-hydrogen/input": set(),
+    "26-short-xray-hydrogen/input-H095": set(),
+}
+
+
+def case(name: str) -> CifBlock:
+    return parse_block((CASES / f"{name}.cif").read_text(encoding="utf-8"))
+
+
+def verdicts(crystal: Crystal) -> dict[str, Verdict]:
+    return {verdict.check: verdict for verdict in judge_crystal(crystal)}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_case_breaks_the_rules_that_it_should(name: str) -> None:
+    block = case(name)
+    found = verdicts(block.crystal)
+    assert {check for check, verdict in found.items() if not verdict.passed} == BROKEN[name]
+    assert kind_of(block) == MOF
+
+
+def test_every_case_that_is_kept_here_is_tested() -> None:
+    kept = {str(path.relative_to(CASES).with_suffix("")) for path in CASES.glob("0[3489]*/*.cif")}
+    assert kept <= set(BROKEN)
+
+
+def test_the_charge_that_is_missing_is_said() -> None:
+    found = verdicts(case("08-terminal-oxygen/input-uio66-no-mu3H").crystal)["framework-charge"]
+    assert found.value == -16.0  # four protons a node of four
+    assert found.message.startswith("ligands -112 e, metals +96 e (Zr24): -16 e a cell")
+
+
+def test_hydrogens_of_xrays_are_moved_and_those_that_are_wrong_named() -> None:
+    block = case("26-short-xray-hydrogen/input")
+    assert "moved to neutron distances" in verdicts(block.crystal)["high-charge"].message
+    assert "moved" not in verdicts(curated()["MOF-5"])["high-charge"].message
+    crystal = block.crystal
+    hydrogen = int(np.flatnonzero(crystal.numbers == 1)[0])
+    cart = crystal.cart_coords
+    near = np.argsort(np.linalg.norm(cart - cart[hydrogen], axis=1))[1]
+    cart[hydrogen] = cart[near] + 0.55 * (cart[hydrogen] - cart[near]) / np.linalg.norm(cart[hydrogen] - cart[near])
+    wrong = Crystal(crystal.lattice, cart @ np.linalg.inv(crystal.lattice), crystal.numbers)
+    found = verdicts(wrong)["high-charge"]
+    assert found.passed or f"H{hydrogen + 1} 0.55 A from" in found.message
+
+
+@pytest.mark.parametrize("name", sorted(curated()))
+def test_a_framework_is_one_still_without_its_hydrogens_or_metals(name: str) -> None:
+    """The kind is told by more than what the rules ask for, so that these can fail."""
+    crystal = curated()[name]
+    for bare in (without(crystal, crystal.numbers == 1), without(crystal, METAL[crystal.numbers])):
+        assert bare is not None
+        assert kind_of(parse_block(format_crystal(bare, "bare"))) == MOF
+
+
+def molecules(numbers: list[int], cart, edge: float) -> CifBlock:
+    return parse_block(format_crystal(Crystal(np.eye(3) * edge, np.array(cart) / edge, np.array(numbers)), "x"))
+
+
+def test_what_is_no_framework_is_a_crystal() -> None:
+    carbonate = molecules(
+        [20, 6, 8, 8, 8], [[0, 0, 2.4], [0, 0, 0], [1.29, 0, 0], [-0.645, 1.117, 0], [-0.645, -1.117, 0]], 4.2
+    )
+    assert kind_of(carbonate) == INORGANIC
+    carbide = molecules([20, 6, 6], [[0, 0, 0], [2.4, 2.4, 1.8], [2.4, 2.4, 3.0]], 4.8)
+    assert kind_of(carbide) == INORGANIC
+    cyanide = molecules([11, 6, 7], [[0, 0, 0], [2.9, 0, 0.0], [4.06, 0, 0]], 5.9)
+    assert kind_of(cyanide) == INORGANIC
+    methanol = molecules(
+        [6, 8, 1, 1, 1, 1],
+        [[0, 0, 0], [1.42, 0, 0], [-0.36, 1.03, 0], [-0.36, -0.51, 0.89], [-0.36, -0.51, -0.89], [1.74, 0.9, 0]],
+        3.8,
+    )
+    assert kind_of(methanol) == INORGANIC
+    oxalate = molecules(
+        [20, 6, 6, 8, 8, 8, 8],
+        [[0, 0, 3], [0.78, 0, 0], [-0.78, 0, 0], [1.4, 1.1, 0], [1.4, -1.1, 0], [-1.4, 1.1, 0], [-1.4, -1.1, 0]],
+        5.5,
+    )
+    assert kind_of(oxalate) == MOF
