@@ -97,7 +97,7 @@ def framework_of(crystal: Crystal, bonds: BondGraph, remove_guests: bool) -> tup
     """The crystal without free molecules, if it is a metal-organic framework connected in three dimensions.
 
     Raises:
-        FragmentError: no metal or carbon, superposed atoms, a free molecule that is not to be removed, fewer dimensions.
+        FragmentError: no metal or carbon, superposed atoms, a free molecule (unless removed), fewer dimensions.
     """
     if not METAL[crystal.numbers].any():
         raise FragmentError("no-metal", "no metal atom")

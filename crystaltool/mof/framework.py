@@ -6,9 +6,9 @@ How many oxygens of a carboxylate a metal holds hangs on a cut-off, and on the r
 - linkers by the free ion, as MOFid does (Bucior et al., Cryst. Growth Des. 2019, 19, 6682),
 - the net joins a metal to a ligand that touches it, by however many atoms.
 
-Left out are what an activated sample loses and a refinement misses: free molecules, and water, ammonia and other neutral
-molecules that hang on metals by one atom. Hydrogens on oxygen, and the fourth neighbour of an amine, are not told apart
-(oxide and hydroxide, acid and anion): X-rays see them badly, and calculations move them.
+Left out is what an activated sample loses and a refinement misses: free molecules, and water, ammonia and other
+neutral molecules that hang on metals by one atom. Hydrogens on oxygen, and the last one of an ammonium, are not told
+apart (oxide and hydroxide, acid and anion): X-rays see them badly, and calculations move them.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ _CARBON = 6
 def linker_metals(numbers: Int[np.ndarray, "n"], bonds: BondGraph) -> Bool[np.ndarray, "n"]:
     """Which atoms are metals of linkers.
 
-    Ligands that are bound to this metal alone (an axial water, the carbonyls of a half sandwich) do not count. Each of
-    the others holds it by four atoms or more, and there is one such ligand, with carbon, or all these atoms are carbons.
+    Ligands that are bound to this metal alone (an axial water, the carbonyls of a half sandwich) do not count. Each
+    of the others holds it by four atoms or more; there is one such ligand, with carbon, or all these atoms are carbons.
     """
     metal = METAL[numbers]
     if not (bonds.valences(len(numbers))[metal] >= HOLDING_ATOMS).any():

@@ -31,8 +31,8 @@ HYDROGEN_TOLERANCE = 0.3
 
 LEAST_SHARE = 0.04
 """Of its valence, what a metal gives to a donor at least that it is bound to. Of 19,131 pairs of a metal and a ligand
-in 2,500 structures of QMOF 5 % give their best bond less than 1 %, 2 % between 1 and 4 %, 2 % between 4 and 7 %, the others
-more: Zn, Cd, Al, Zr and the lanthanides leave this range empty."""
+in 2,500 structures of QMOF 5 % have a best bond of less than 1 %, 2 % one of 1 to 4 %, 2 % one of 4 to 7 %, the others
+more; Zn, Cd, Al, Zr and the lanthanides leave this range nearly empty, Cu and Ag do not."""
 
 LEAST_VALENCE = 0.5
 """Valence units: a metal whose bonds sum to less is looked at as if they had this sum."""
@@ -45,7 +45,7 @@ FLAT = 0.5
 (pyramid: 1, flat: 0)."""
 
 CARBON_TOLERANCE = (0.4, 0.3)
-"""A: metal to carbon and to other nonmetals that are no donors, for metals of a radius below and above `LARGE_METAL`."""
+"""A: metal to carbon and to other nonmetals that are no donors, for radii below and above `LARGE_METAL`."""
 
 LARGE_METAL = 1.50
 """A: lead, bismuth and ruthenium lie below it."""

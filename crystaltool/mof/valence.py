@@ -1,7 +1,7 @@
 """Bond valences: how much of a metal's valence a bond to a nonmetal carries, from its length.
 
-s = exp((R0 - R) / b) (Brown and Altermatt, Acta Cryst. 1985, B41, 244), R0 from a size and an electronegativity of either
-element (O'Keeffe and Brese, J. Am. Chem. Soc. 1991, 113, 3226).
+s = exp((R0 - R) / b) (Brown and Altermatt, Acta Cryst. 1985, B41, 244), R0 from a size and an electronegativity of
+either element (O'Keeffe and Brese, J. Am. Chem. Soc. 1991, 113, 3226).
 """
 
 from __future__ import annotations
