@@ -73,7 +73,7 @@ def command(
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
     terminal-oxo, exposed-metal, high-charge (EQeq); with --pores pore-diameter. Novel and unique compare nodes,
-    linkers, bridges and net.
+    linkers and net.
 
     Exit code 0 if all structures pass, 1 if one fails (with --pass or --fail: if nothing came through), 2 after
     trouble.

@@ -108,9 +108,9 @@ def command(
     _crystaltool_energy_per_atom (eV/atom), _crystaltool_max_force (eV/A), _crystaltool_max_stress (GPa),
     _crystaltool_relax_steps and _crystaltool_relax_converged (yes or no); _crystaltool_relax_start_cell has the cell
     before (A, degrees), _crystaltool_relax_volume_change what came or went in percent. Converged means the largest
-    force below --fmax and every stress component below 0.1 GPa, with uff 0.01 GPa. A structure that does not converge is written
-    too, with a warning; so is one whose volume changes by more than 10 percent, whose cell runs away to twice or half
-    its volume, or whose atoms fall together.
+    force below --fmax and every stress component below 0.1 GPa, with uff 0.01 GPa. A structure that does not converge
+    is written too, with a warning; so is one whose volume changes by more than 10 percent, whose cell runs away to
+    twice or half its volume, or whose atoms fall together.
     """
     from crystaltool.errors import MissingExtraError, UsageError
     from crystaltool.executor import map_pairs
