@@ -29,6 +29,8 @@ from crystaltool.mof.net import net_of_graph
 from crystaltool.mof.quotient import Pieces, find_pieces
 
 _HYDROGEN, _CARBON, _NITROGEN, _OXYGEN = 1, 6, 7, 8
+_WATER, _AMMONIA = 2, 3
+"""Hydrogens of these molecules."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +124,39 @@ def _name(numbers: np.ndarray, bonds: BondGraph, ligand: _Ligand) -> tuple[int, 
     elements = numbers[ligand.atoms]
     heavy = elements[elements != _HYDROGEN]
     if len(heavy) <= 1 and _CARBON not in heavy:
-        element = int(heavy[0]) if len(heavy) else _HYDROGEN
-        solvent = {_OXYGEN: 2, _NITROGEN: 3}.get(element, 99)  # with as many hydrogens it is water, ammonia
-        lost = len(elements) - len(heavy) >= solvent or (element == _OXYGEN and len(ligand.metals) == 1)
-        return (0, "") if lost else (element, "")
-    place = np.full(len(numbers), -1)
-    place[ligand.atoms] = np.arange(len(ligand.atoms))
-    inside = (place[bonds.pairs] >= 0).all(axis=1)
+        return (0, "") if _is_solvent(elements, len(ligand.metals)) else (int(max(elements)), "")
+    inside = np.isin(bonds.pairs, ligand.atoms).all(axis=1)
+    atoms = ligand.atoms
+    if METAL[elements].any():
+        atoms = _without_solvent(numbers, bonds.pairs[inside], atoms)
+        inside = np.isin(bonds.pairs, atoms).all(axis=1)
     from crystaltool.mof.identity import name_ligand  # RDKit
 
-    name, charge = name_ligand(elements, place[bonds.pairs[inside]])
+    name, charge = name_ligand(numbers[atoms], np.searchsorted(atoms, bonds.pairs[inside]))
     return (0, "" if ligand.binding <= 1 and charge == 0 else name)
+
+
+def _is_solvent(elements: Int[np.ndarray, "k"], n_metals: int) -> bool:
+    """Whether a ligand of one heavy atom is water, ammonia, or an oxygen at one metal, which may be water too."""
+    hydrogens = int((elements == _HYDROGEN).sum())
+    if _OXYGEN in elements:
+        return hydrogens >= _WATER or n_metals <= 1
+    return _NITROGEN in elements and hydrogens >= _AMMONIA
+
+
+def _without_solvent(
+    numbers: np.ndarray, pairs: Int[np.ndarray, "m 2"], atoms: Int[np.ndarray, "k"]
+) -> Int[np.ndarray, "k"]:
+    """The atoms of a ligand with a metal inside but for the solvent on that metal."""
+    inner = pairs[~METAL[numbers[pairs]].any(axis=1)]
+    pieces = find_pieces(len(atoms), np.searchsorted(atoms, inner), np.zeros((len(inner), 3), dtype=np.int64))
+    kept = np.ones(len(atoms), dtype=bool)
+    for piece in range(len(pieces)):
+        rows = pieces.labels == piece
+        elements = numbers[atoms[rows]]
+        if not METAL[elements].any() and (elements != _HYDROGEN).sum() <= 1 and _is_solvent(elements, 1):
+            kept[rows] = False
+    return atoms[kept]
 
 
 def _net(bonds: BondGraph, metal: Bool[np.ndarray, "n"], kept: Bool[np.ndarray, "n"], pieces: Pieces) -> str:

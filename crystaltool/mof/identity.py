@@ -32,6 +32,8 @@ HASH_DIGITS = 10
 _ROUNDS = 8
 _DUMMY, _HYDROGEN, _CARBON, _NITROGEN, _OXYGEN = 0, 1, 6, 7, 8
 _AMMONIUM_BONDS = 4
+_NO_ANION = 3
+"""Neighbours with which an atom is no anion that binds metals: the nitrogen of a nitrate, the sulfur of a sulfonate."""
 _PERIODIC_TABLE = Chem.GetPeriodicTable()
 _GENERATOR = rdFingerprintGenerator.GetMorganGenerator(
     radius=FINGERPRINT_RADIUS, fpSize=FINGERPRINT_BITS, includeChirality=False
@@ -116,7 +118,8 @@ def _free_name(
 ) -> tuple[str, int]:
     elements, pairs = np.array(numbers), np.array(bonds, dtype=np.int64).reshape(-1, 2)
     free = np.ones(len(elements), dtype=bool)
-    anions = ~np.isin(elements, (_HYDROGEN, _CARBON)) | np.array(ringed)
+    few = np.bincount(pairs.ravel(), minlength=len(elements)) < _NO_ANION
+    anions = few & ~np.isin(elements, (_HYDROGEN, _CARBON)) | np.array(ringed)
     orders = perceive_orders(elements, pairs, anions)
     charges = formal_charges(elements, pairs, orders, free)
     charges[METAL[elements]] = 0
