@@ -45,7 +45,7 @@ FLAT = 0.5
 (pyramid: 1, flat: 0)."""
 
 CARBON_TOLERANCE = (0.4, 0.3)
-"""A: metal to carbon and to other nonmetals that are no donors, for radii below and above `LARGE_METAL`."""
+"""A: metal to carbon and to whatever has no lone pair left, for radii below and above `LARGE_METAL`."""
 
 LARGE_METAL = 1.50
 """A: lead, bismuth and ruthenium lie below it."""
@@ -73,14 +73,18 @@ _IONS = np.zeros(len(METAL), dtype=bool)
 _IONS[[3, 4, 11, 12, 19, 20, 37, 38, 55, 56, 87, 88, *range(57, 72), *range(89, 104)]] = True  # s and f block
 
 
-def perceive_bonds(crystal: Crystal) -> BondGraph:
+def perceive_bonds(crystal: Crystal, overlaps: bool = False) -> BondGraph:
     """The bonds of a crystal, orders not known.
 
+    Args:
+        crystal: every atom of the cell.
+        overlaps: take a structure with atoms on top of each other as it is.
+
     Raises:
-        InputError: two atoms lie within 0.5 A of each other.
+        InputError: two atoms lie within 0.5 A of each other, unless `overlaps`.
     """
     first, second, images, distances = neighbours(crystal, _longest_bond(crystal.numbers))
-    if (distances < CLASH).any():
+    if not overlaps and (distances < CLASH).any():
         worst = int(np.argmin(distances))
         raise InputError(f"atoms {first[worst] + 1} and {second[worst] + 1} overlap, {distances[worst]:.2f} A apart")
     numbers = crystal.numbers
@@ -89,7 +93,7 @@ def perceive_bonds(crystal: Crystal) -> BondGraph:
     keep = _nearest_of_hydrogens(numbers, first, second, distances)
     first, second, images, distances = first[keep], second[keep], images[keep], distances[keep]
     donor = _donors(crystal, first, second, images)
-    keep = ~_to_no_donor(numbers, donor, first, second)
+    keep = ~_far_from_no_donor(numbers, donor, first, second, distances)
     first, second, images, distances = first[keep], second[keep], images[keep], distances[keep]
     keep = ~_spans_a_chelate(numbers, first, second, images, distances)
     first, second, images, distances = first[keep], second[keep], images[keep], distances[keep]
@@ -138,10 +142,8 @@ def _limits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     most, whatever the metal's other bonds."""
     radii = COVALENT_RADIUS[first] + COVALENT_RADIUS[second]
     metals = METAL[first].astype(int) + METAL[second].astype(int)
-    metal = np.where(METAL[first], first, second)
-    large = COVALENT_RADIUS[metal] > LARGE_METAL
     limits = radii + NONMETAL_TOLERANCE
-    limits = np.where(metals == 1, radii + np.where(large, CARBON_TOLERANCE[1], CARBON_TOLERANCE[0]), limits)
+    limits = np.where(metals == 1, _without_lone_pair(first, second), limits)
     longest = longest_with(LEAST_SHARE * LEAST_VALENCE, first, second)
     limits = np.where((metals == 1) & (_DONOR[first] | _DONOR[second]), longest, limits)
     limits = np.where(metals == 2, np.minimum(radii + METAL_METAL_TOLERANCE, LONGEST_METAL_METAL), limits)
@@ -149,6 +151,12 @@ def _limits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     hydrogen = (first == _HYDROGEN) | (second == _HYDROGEN)
     limits = np.where(hydrogen, radii + HYDROGEN_TOLERANCE, limits)
     return np.where((first == _HYDROGEN) & (second == _HYDROGEN), 0.0, limits)
+
+
+def _without_lone_pair(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Longest bond in A between a metal and an atom that has no lone pair."""
+    large = COVALENT_RADIUS[np.where(METAL[first], first, second)] > LARGE_METAL
+    return COVALENT_RADIUS[first] + COVALENT_RADIUS[second] + np.where(large, CARBON_TOLERANCE[1], CARBON_TOLERANCE[0])
 
 
 def _donors(crystal: Crystal, first: np.ndarray, second: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -159,7 +167,7 @@ def _donors(crystal: Crystal, first: np.ndarray, second: np.ndarray, images: np.
     n_near = np.bincount(np.concatenate([first, second]), minlength=len(numbers))
     donor = _DONOR[numbers] & (n_near <= _MOST_NEIGHBOURS[numbers])
     vectors = (crystal.frac_coords[second] + images - crystal.frac_coords[first]) @ crystal.lattice
-    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), CLASH)
     sums = np.zeros((len(numbers), 3))
     np.add.at(sums, first, units)
     np.add.at(sums, second, -units)
@@ -167,11 +175,14 @@ def _donors(crystal: Crystal, first: np.ndarray, second: np.ndarray, images: np.
     return donor & ~flat
 
 
-def _to_no_donor(numbers: np.ndarray, donor: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Pairs of a metal and an atom of a donor's element that has no lone pair left."""
+def _far_from_no_donor(
+    numbers: np.ndarray, donor: np.ndarray, first: np.ndarray, second: np.ndarray, distances: np.ndarray
+) -> np.ndarray:
+    """Pairs of a metal and an atom that has no lone pair left, too far away for such a bond."""
     metal = METAL[numbers]
     other = np.where(metal[first], second, first)
-    return (metal[first] != metal[second]) & _DONOR[numbers[other]] & ~donor[other]
+    far = distances > _without_lone_pair(numbers[first], numbers[second])
+    return (metal[first] != metal[second]) & ~donor[other] & far & (numbers[other] != _HYDROGEN)
 
 
 def _carries_enough(numbers: np.ndarray, first: np.ndarray, second: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -139,11 +139,11 @@ def test_the_far_oxygen_of_a_carboxylate_is_no_bond() -> None:
         assert ((bonds.pairs == 0).any(axis=1)).sum() == expected + 2
 
 
-def test_a_nitrogen_without_a_lone_pair_binds_no_metal() -> None:
+def test_a_nitrogen_without_a_lone_pair_makes_no_weak_bond() -> None:
     angles = np.radians([90, 210, 330])
     flat = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(3)]) * 1.4
     for lift, expected in ((0.0, 0), (-0.5, 1)):
-        cart = np.concatenate([[[0, 0, 0], [0, 0, 2.1]], flat + np.array([0, 0, lift])])
+        cart = np.concatenate([[[0, 0, 0], [0, 0, 2.4]], flat + np.array([0, 0, lift])])
         crystal = Crystal(np.eye(3) * 20, cart / 20, np.array([7, 30, 6, 6, 6]))
         assert ((perceive_bonds(crystal).pairs == 1).any(axis=1)).sum() == expected
 

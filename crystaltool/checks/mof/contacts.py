@@ -17,11 +17,14 @@ _HYDROGEN = 1
 
 
 def check_bonds(crystal: Crystal) -> BondGraph:
-    """Bonds of a crystal; of overlapping atoms every near pair is one."""
+    """Bonds of a crystal; where atoms overlap, every near pair is one besides."""
     try:
         return perceive_bonds(crystal)
     except InputError:  # atoms overlap
-        return _all_near_pairs(crystal)
+        bonds, near = perceive_bonds(crystal, overlaps=True), _all_near_pairs(crystal)
+    pairs, images = np.concatenate([bonds.pairs, near.pairs]), np.concatenate([bonds.images, near.images])
+    _, first = np.unique(np.column_stack([pairs, images]), axis=0, return_index=True)  # both list pairs alike
+    return BondGraph(pairs[first], images[first], np.full(len(first), UNKNOWN_ORDER))
 
 
 def _all_near_pairs(crystal: Crystal) -> BondGraph:
