@@ -16,10 +16,11 @@ from itertools import combinations
 import numpy as np
 
 from crystaltool.arrays import Int
-from crystaltool.mof.quotient import find_pieces
+from crystaltool.mof.quotient import Pieces, find_pieces
 
 SHELLS = 10
 HASH_DIGITS = 10
+SPACE = 3
 
 Cell = tuple[int, int, int]
 Edge = tuple[int, int, Cell]
@@ -31,8 +32,9 @@ class Net:
 
     Args:
         dimension: number of directions in which the most extended part repeats, 0 to 3.
-        n_nets: number of interpenetrating nets: of the parts that the quotient graph falls into, each counted as often
-            as translations of the cell carry it to a copy that it is not connected with.
+        n_nets: number of interpenetrating nets: of the three-dimensional parts that the quotient graph falls into, each
+            counted as often as translations of the cell carry it to a copy that it is not connected with; 1 in fewer
+            dimensions, where the number of layers is the cell's.
         classes: coordination sequences to the tenth shell of the kinds of vertices, each with its share of the
             vertices as a whole number, sorted.
         text: short name of all this, for instance `3d-1-0f3c91ab27`.
@@ -46,13 +48,18 @@ class Net:
 
 def count_nets(n: int, pairs: Int[np.ndarray, "m 2"], images: Int[np.ndarray, "m 3"]) -> int:
     """Number of interpenetrating nets of a quotient graph, see `Net.n_nets`."""
-    return sum(lattice_index(cycles) for cycles in find_pieces(n, pairs, images).cycles)
+    return _interpenetration(find_pieces(n, pairs, images))
+
+
+def _interpenetration(pieces: Pieces) -> int:
+    parts = zip(pieces.cycles, pieces.ranks, strict=True)
+    return sum(lattice_index(cycles) for cycles, rank in parts if rank == SPACE) or 1
 
 
 def net_of_graph(n: int, pairs: Int[np.ndarray, "m 2"], images: Int[np.ndarray, "m 3"]) -> Net:
     """The net of a quotient graph of `n` vertices; an edge joins i to j in the cell `image`."""
     pieces = find_pieces(n, pairs, images)
-    n_nets = sum(lattice_index(cycles) for cycles in pieces.cycles)
+    n_nets = _interpenetration(pieces)
     edges = simplify({_canonical(i, j, tuple(c)) for (i, j), c in zip(pairs.tolist(), images.tolist(), strict=True)})
     vertices = sorted({end for i, j, _ in edges for end in (i, j)})
     sequences = coordination_sequences(vertices, edges)

@@ -56,6 +56,12 @@ def test_a_linker_with_two_ends_is_an_edge_and_a_dangling_one_nothing() -> None:
     assert simplify({(0, 1, (0, 0, 0))}) == set()
 
 
+def test_layers_and_loose_vertices_do_not_count_as_nets() -> None:
+    two_layers = graph(2, [*SQL, *((1, 1, *edge[2:]) for edge in SQL)])
+    assert two_layers.text == graph(1, SQL).text
+    assert graph(3, PCU).text == graph(1, PCU).text
+
+
 def test_two_links_to_the_same_copy_are_one() -> None:
     assert graph(1, [*PCU, (0, 0, 1, 0, 0)]).text == graph(1, PCU).text
 
