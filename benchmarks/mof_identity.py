@@ -91,7 +91,7 @@ def pair_lines(options: argparse.Namespace) -> Iterator[str]:
             if n_refused == 0:
                 pairs["alike"] += alike
                 differing += [] if alike else [f"| {path.stem} | {other} | {texts[0]} | {texts[1]} |"]
-    yield f"Pairs: {len(seen)}; both identified: {pairs['both']}, alike {pairs['alike']}; one identified: {pairs['one']}."
+    yield f"Pairs: {len(seen)}; both identified {pairs['both']}, alike {pairs['alike']}; one identified {pairs['one']}."
     yield from ["", "| CoRE | QMOF | identity | identity |", "|---|---|---|---|", *differing]
 
 
