@@ -178,6 +178,7 @@ def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
     from crystaltool.errors import InputError
     from crystaltool.io.stream import read_raw
     from crystaltool.mof.fragment import FragmentError, Limits, fragment
+    from crystaltool.mof.framework import identify_framework
     from crystaltool.mof.identity import identify
     from crystaltool.mof.net import count_nets
     from crystaltool.mof.perception import perceive_bonds
@@ -191,6 +192,7 @@ def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
     limits = Limits(settings.max_blocks, settings.max_block_atoms, settings.max_connections)
     try:
         mof = fragment(crystal, bonds, limits, settings.remove_guests)
+        whole = identify_framework(crystal, bonds)
     except FragmentError as error:
         dimension = max(find_pieces(crystal.n_atoms, bonds.pairs, bonds.images).ranks)
         return Refusal(error.reason, str(error), crystal.n_atoms, dimension)
@@ -201,7 +203,7 @@ def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
     )
     ends = mof.connections
     n_nets = 1 if ends is None else count_nets(mof.n_blocks, ends.blocks, ends.images)
-    return Cut(replace(mof, blocks=pieces), tuple(identity.bits for identity in found), n_nets)
+    return Cut(replace(mof, blocks=pieces, identity=whole.text), tuple(identity.bits for identity in found), n_nets)
 
 
 def report_row(name: str, result: Cut | Refusal | Exception) -> str:

@@ -33,6 +33,9 @@ DEFAULT_MAX_FORCE = 0.05
 DEFAULT_MAX_STEPS = 500
 DEFAULT_SYMPREC = 0.01
 
+GREAT_CHANGE = 0.1
+"""A volume that changes by more than this part is warned of."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -111,9 +114,11 @@ def command(
 
     Each structure is written in order and as soon as it is ready, with _crystaltool_relax_forcefield,
     _crystaltool_energy_per_atom (eV/atom), _crystaltool_max_force (eV/A), _crystaltool_max_stress (GPa),
-    _crystaltool_relax_steps and _crystaltool_relax_converged (yes or no). Converged means the largest force below
-    --fmax and every stress component below 0.1 GPa, with uff 0.01 GPa. A structure that does not converge is written
-    too, with a warning; so is one whose cell runs away to twice or half its volume, or whose atoms fall together.
+    _crystaltool_relax_steps and _crystaltool_relax_converged (yes or no); _crystaltool_relax_start_cell has the cell
+    before (A, degrees), _crystaltool_relax_volume_change what came or went in percent. Converged means the largest
+    force below --fmax and every stress component below 0.1 GPa, with uff 0.01 GPa. A structure that does not converge
+    is written too, with a warning; so is one whose volume changes by more than 10 percent, whose cell runs away to
+    twice or half its volume, or whose atoms fall together.
     """
     from crystaltool.errors import UsageError
     from crystaltool.executor import map_pairs
@@ -181,7 +186,8 @@ def _relax_by_potential(settings: Settings, block: CifBlock, name: str) -> Relax
     unit = starting_unit(block, settings.symprec) if keep else without_symmetry(block)
     force_field = load_force_field(name)
     relaxed = minimise(unit, force_field, settings.max_force, settings.max_steps, settings.fixed_cell)
-    history, properties = _history(settings, block, force_field.version), _properties(block, relaxed, name)
+    history = _history(settings, block, force_field.version)
+    properties = _properties(block, relaxed, name, unit.lattice, relaxed.unit.lattice)
     if block.bonds is None:
         charges = _orbit_charges(relaxed.unit) if settings.charges else None
         text = format_asym_unit(relaxed.unit, block.name, history, properties, settings.created, charges)
@@ -189,7 +195,7 @@ def _relax_by_potential(settings: Settings, block: CifBlock, name: str) -> Relax
         crystal = in_images_of(relaxed.unit, block.crystal)
         charges = _charges(settings, block, crystal)
         text = format_crystal(crystal, block.name, history, properties, settings.created, block.bonds, charges)
-    return RelaxedBlock(text, relaxed.reason)
+    return RelaxedBlock(text, warning_of(relaxed.reason, unit.lattice, relaxed.unit.lattice))
 
 
 def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
@@ -201,10 +207,31 @@ def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
     topology = build_topology(block.crystal, bonds)
     relaxed = relax_mof(block.crystal, topology, settings.max_force, settings.max_steps, settings.fixed_cell)
     history = _history(settings, block, VERSION)
-    properties = _properties(block, relaxed, DEFAULT_MOF_FORCE_FIELD)
+    start, end = block.crystal.lattice, relaxed.crystal.lattice
+    properties = _properties(block, relaxed, DEFAULT_MOF_FORCE_FIELD, start, end)
     charges = _charges(settings, block, relaxed.crystal)
     text = format_crystal(relaxed.crystal, block.name, history, properties, settings.created, bonds, charges)
-    return RelaxedBlock(text, relaxed.reason)
+    return RelaxedBlock(text, warning_of(relaxed.reason, start, end))
+
+
+def warning_of(reason: str, start: Float[np.ndarray, "3 3"], end: Float[np.ndarray, "3 3"]) -> str:
+    """What to warn of: why the structure is not at rest, and a great change of volume, which the cells tell."""
+    change = _volume_change(start, end)
+    if abs(change) <= GREAT_CHANGE or "runs away" in reason:
+        return reason
+    volumes = f"the cell's volume changed by {100 * change:+.0f} %, from {_volume(start):.0f} to {_volume(end):.0f} A^3"
+    return f"{reason}; {volumes}" if reason else volumes
+
+
+def _volume(lattice: Float[np.ndarray, "3 3"]) -> float:
+    import numpy as np
+
+    return abs(float(np.linalg.det(lattice)))
+
+
+def _volume_change(start: Float[np.ndarray, "3 3"], end: Float[np.ndarray, "3 3"]) -> float:
+    """Part of the volume that came or went."""
+    return _volume(end) / _volume(start) - 1
 
 
 def _charges(settings: Settings, block: CifBlock, crystal: Crystal) -> Float[np.ndarray, "n_atoms"] | None:
@@ -259,11 +286,24 @@ def _history(settings: Settings, block: CifBlock, version: str) -> tuple[str, ..
     return extend_history(block.history, settings.command_line, extra=[version])
 
 
-def _properties(block: CifBlock, relaxed: Relaxation | MOFRelaxation, name: str) -> dict[str, str]:
+def _properties(
+    block: CifBlock,
+    relaxed: Relaxation | MOFRelaxation,
+    name: str,
+    start: Float[np.ndarray, "3 3"],
+    end: Float[np.ndarray, "3 3"],
+) -> dict[str, str]:
+    from crystaltool.lattice import matrix_to_parameters
     from crystaltool.measure.stability import HULL_PROPERTIES
 
     kept = {key: value for key, value in block.properties.items() if key not in HULL_PROPERTIES}  # atoms have moved
-    return {**kept, **relaxation_properties(relaxed), "relax_forcefield": name}
+    return {
+        **kept,
+        **relaxation_properties(relaxed),
+        "relax_start_cell": " ".join(f"{value:.4f}" for value in matrix_to_parameters(start)),
+        "relax_volume_change": f"{100 * _volume_change(start, end):.2f}",
+        "relax_forcefield": name,
+    }
 
 
 def starting_unit(block: CifBlock, symprec: float) -> AsymUnit:

@@ -104,6 +104,7 @@ class CoarseMOF:
         connections: bonds between blocks, or None.
         nets: the net of each block, from 0 (catenated MOFs have several); shape (n_blocks,), or None.
         name: block name.
+        identity: what the MOF is (`crystaltool.mof.framework`), empty where not known.
         properties: numbers that travel with the MOF.
     """
 
@@ -114,6 +115,7 @@ class CoarseMOF:
     connections: Connections | None = None
     nets: Int[np.ndarray, "n_blocks"] | None = None
     name: str = ""
+    identity: str = ""
     properties: dict[str, float] = field(default_factory=dict)
 
     @property

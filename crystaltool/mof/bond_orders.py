@@ -62,6 +62,9 @@ Rings with four are left as the quinones they usually are (anilate)."""
 DIANION_GAIN = 2.5
 """Of each of two charges on the four nitrogens of a porphyrin or the oxygens of a squarate, over the ligand without."""
 
+CYCLOPENTADIENYL_GAIN = 2.0
+"""Of an anion in a ring of five carbons that all bind a metal, as in ferrocene."""
+
 _MAX_NODES = 2000
 
 
@@ -179,6 +182,8 @@ def _ring_gains(
         outside = [j for i in ring for j in links[i] if j not in ring and sigma[j] == 1 and numbers[j] in (8, 16)]
         if len(ring) == 5 and len(nitrogens) > 1 and not outside and at_metal[nitrogens].any():
             gains.append(_Gain(AZOLATE_GAIN, anions=tuple(nitrogens)))
+        if len(ring) == 5 and not nitrogens and at_metal[list(ring)].all():
+            gains.append(_Gain(CYCLOPENTADIENYL_GAIN, anions=ring))
         if len(ring) == 5 and len(nitrogens) == 1 and at_metal[nitrogens[0]]:
             pyrroles.append(ring)
         if not nitrogens and len(outside) == len(ring):

@@ -4,7 +4,8 @@ Metal-oxo deconstruction, as MOFid (Bucior et al., Cryst. Growth Des. 2019, 19, 
 have it: every bond between a node and a linker is cut, and the connection point stands at its middle. A node is a set
 of metals held together by oxygens, hydroxides or halides that belong to no linker (UiO-66: Zr6O8), by bonds between
 metals, or by three or more shared bridges (a zinc paddlewheel). Where that never ends (a rod, MIL-53) the bridging
-atoms become blocks of their own. A ligand bound to a single node only, a bound guest such as water, stays with it.
+atoms become blocks of their own. A ligand bound to a single node only, a bound guest such as water, stays with it. A
+metal that one organic ligand holds on all sides (porphyrin, sandwich) belongs to the linker.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from crystaltool.errors import InputError
 from crystaltool.mof import blocks as noun
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections
 from crystaltool.mof.elements import METAL
+from crystaltool.mof.linker_metals import linker_metals
 from crystaltool.mof.quotient import Pieces, find_pieces
 
 PADDLEWHEEL_DISTANCE = 3.6
@@ -67,12 +69,7 @@ def fragment(
             node or linker, no linker, or more blocks, atoms or connection points than `limits`.
     """
     limits = limits or Limits()
-    if not METAL[crystal.numbers].any():
-        raise FragmentError("no-metal", "no metal atom")
-    if not (crystal.numbers == _CARBON).any():
-        raise FragmentError("no-carbon", "no carbon atom")
-    _refuse_superposed(crystal, bonds)
-    crystal, bonds = _framework(crystal, bonds, remove_guests)
+    crystal, bonds = framework_of(crystal, bonds, remove_guests)
     try:
         piece_of, kinds, offsets = _divide(crystal, bonds)
     except _EndlessMetals:  # held by their ligands too, as in a rod of short metal-metal distances
@@ -96,8 +93,17 @@ def _refuse_superposed(crystal: Crystal, bonds: BondGraph) -> None:
         raise FragmentError("disorder", f"carbon {atom + 1} has {n_bonds[atom]} neighbours that are no metals")
 
 
-def _framework(crystal: Crystal, bonds: BondGraph, remove_guests: bool) -> tuple[Crystal, BondGraph]:
-    """The crystal without free molecules, if it is connected in three dimensions."""
+def framework_of(crystal: Crystal, bonds: BondGraph, remove_guests: bool) -> tuple[Crystal, BondGraph]:
+    """The crystal without free molecules, if it is a metal-organic framework connected in three dimensions.
+
+    Raises:
+        FragmentError: no metal or carbon, superposed atoms, a free molecule (unless removed), fewer dimensions.
+    """
+    if not METAL[crystal.numbers].any():
+        raise FragmentError("no-metal", "no metal atom")
+    if not (crystal.numbers == _CARBON).any():
+        raise FragmentError("no-carbon", "no carbon atom")
+    _refuse_superposed(crystal, bonds)
     pieces = find_pieces(crystal.n_atoms, bonds.pairs, bonds.images)
     dimension = max(pieces.ranks)
     if dimension < 3:
@@ -133,7 +139,9 @@ def _divide(
 ) -> tuple[Int[np.ndarray, "n_atoms"], list[int], Int[np.ndarray, "n_atoms 3"]]:
     """The block of every atom, the kind of every block, and the cell to add to each atom so that blocks are whole."""
     n = crystal.n_atoms
-    metal = METAL[crystal.numbers]
+    metal = METAL[crystal.numbers] & ~linker_metals(crystal.numbers, bonds)
+    if not metal.any():
+        raise FragmentError("no-node", "every metal belongs to a linker")
     first, second = bonds.pairs.T
     ligand_bond = ~metal[first] & ~metal[second]
     coordination = metal[first] != metal[second]
@@ -144,7 +152,7 @@ def _divide(
     inorganic = _is_inorganic_bridge(crystal.numbers, ligands) & ~metal
     in_node = metal | inorganic
     inside = in_node[first] & in_node[second]
-    held_pairs, held_images = _paddlewheels(crystal, bonds, ligands, inorganic)
+    held_pairs, held_images = _paddlewheels(crystal, bonds, metal, inorganic)
     nodes = _pieces(n, bonds, inside, held_pairs, held_images)
     endless = np.array([rank > 0 for rank in nodes.ranks])[nodes.labels] & in_node
     bridge = np.zeros(n, dtype=bool)
@@ -196,9 +204,8 @@ def _is_inorganic_bridge(numbers: Int[np.ndarray, "n_atoms"], ligands: Pieces) -
     return ((heavy <= 1) & (carbon == 0))[ligands.labels]
 
 
-def _paddlewheels(crystal: Crystal, bonds: BondGraph, ligands: Pieces, inorganic: np.ndarray):
+def _paddlewheels(crystal: Crystal, bonds: BondGraph, metal: np.ndarray, inorganic: np.ndarray):
     """Pairs of metals that share three or more bridges X-Y-X' (carboxylates) at a short distance, with images."""
-    metal = METAL[crystal.numbers]
     first, second, images = bonds.directed
     donors: dict[int, list[tuple[int, tuple[int, int, int]]]] = {}  # ligand atom -> metals, seen from the atom
     links: dict[int, list[tuple[int, tuple[int, int, int]]]] = {}

@@ -2,7 +2,8 @@
 
 Linkers are named by a canonical SMILES of the free ion with a dummy atom for every metal that it binds (`*<-[O-]...`),
 nodes and bridges by Hill formula, number of connection points and a hash of the labelled graph. Both follow from
-the graph alone: neither the order of the atoms nor their coordinates matter. Fingerprints are ECFP4: Morgan, radius 2,
+the graph alone: neither the order of the atoms nor their coordinates matter. `name_ligand` names the free ion whatever
+it binds. Fingerprints are ECFP4: Morgan, radius 2,
 2,048 bits, connection points as dummy atoms, no chirality (Rogers and Hahn, J. Chem. Inf. Model. 2010, 50, 742).
 """
 
@@ -29,7 +30,10 @@ CACHE_SIZE = 20000
 
 HASH_DIGITS = 10
 _ROUNDS = 8
-_DUMMY = 0
+_DUMMY, _HYDROGEN, _CARBON, _NITROGEN, _OXYGEN = 0, 1, 6, 7, 8
+_AMMONIUM_BONDS = 4
+_NO_ANION = 3
+"""Neighbours with which an atom is no anion that binds metals: the nitrogen of a nitrate, the sulfur of a sulfonate."""
 _PERIODIC_TABLE = Chem.GetPeriodicTable()
 _GENERATOR = rdFingerprintGenerator.GetMorganGenerator(
     radius=FINGERPRINT_RADIUS, fpSize=FINGERPRINT_BITS, includeChirality=False
@@ -58,6 +62,74 @@ def identify(block: BuildingBlock) -> Identity:
     bond_orders = np.zeros(len(block.bonds))
     bond_orders[bond_rows] = orders
     return Identity(text, np.frombuffer(bits, dtype=np.uint8), bond_orders)
+
+
+def name_ligand(numbers: Int[np.ndarray, "n"], bonds: Int[np.ndarray, "n_bonds 2"]) -> tuple[str, int]:
+    """Canonical SMILES of a free ligand, and its charge; the same whichever of its atoms bind metals.
+
+    In the SMILES acids stand as their anions and ammonium as the amine, in the charge they do not. Metals inside stand
+    apart.
+
+    Args:
+        numbers: atomic numbers. bonds: atoms i, j of each bond inside the ligand.
+    """
+    acidic = _acidic_hydrogens(numbers, bonds)
+    graph = _free_graph(numbers, bonds)
+    name, charge = _free_name(*graph)
+    if acidic.any():
+        place = np.cumsum(~acidic) - 1
+        kept = ~acidic[bonds].any(axis=1)
+        name, _ = _free_name(*_free_graph(numbers[~acidic], place[bonds[kept]]))
+    return name, charge
+
+
+def _acidic_hydrogens(numbers: np.ndarray, bonds: np.ndarray) -> np.ndarray:
+    """Hydrogens on oxygen, and the last one of a nitrogen with four neighbours."""
+    first, second = np.concatenate([bonds, bonds[:, ::-1]]).T
+    acidic = np.zeros(len(numbers), dtype=bool)
+    acidic[first[(numbers[first] == _HYDROGEN) & (numbers[second] == _OXYGEN)]] = True
+    n_near = np.bincount(first, minlength=len(numbers))
+    for atom in np.flatnonzero((numbers == _NITROGEN) & (n_near == _AMMONIUM_BONDS)).tolist():
+        hydrogens = second[(first == atom) & (numbers[second] == _HYDROGEN)]
+        acidic[hydrogens[:1]] = True
+    return acidic
+
+
+_FreeGraph = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[bool, ...]]
+"""Atomic numbers, bonds between nonmetals, which atoms bind a metal inside; atoms in canonical order."""
+
+
+def _free_graph(numbers: np.ndarray, bonds: np.ndarray) -> _FreeGraph:
+    to_metal = METAL[numbers[bonds]].any(axis=1)
+    inner = bonds[~to_metal]
+    ringed = np.zeros(len(numbers), dtype=bool)
+    ringed[bonds[to_metal].ravel()] = True
+    mol = _single_bonded(numbers.tolist(), inner.tolist(), [0] * len(numbers))
+    ranks = np.array(list(Chem.CanonicalRankAtoms(mol, breakTies=True, includeChirality=False)), dtype=np.int64)
+    order = np.argsort(ranks)
+    ends = np.sort(ranks[inner], axis=1)
+    pairs = tuple(sorted((int(i), int(j)) for i, j in ends))
+    return tuple(numbers[order].tolist()), pairs, tuple(ringed[order].tolist())
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _free_name(
+    numbers: tuple[int, ...], bonds: tuple[tuple[int, int], ...], ringed: tuple[bool, ...]
+) -> tuple[str, int]:
+    elements, pairs = np.array(numbers), np.array(bonds, dtype=np.int64).reshape(-1, 2)
+    free = np.ones(len(elements), dtype=bool)
+    few = np.bincount(pairs.ravel(), minlength=len(elements)) < _NO_ANION
+    anions = few & ~np.isin(elements, (_HYDROGEN, _CARBON)) | np.array(ringed)
+    orders = perceive_orders(elements, pairs, anions)
+    charges = formal_charges(elements, pairs, orders, free)
+    charges[METAL[elements]] = 0
+    graph = (numbers, bonds, (0,) * len(numbers))
+    try:
+        with rdBase.BlockLogs():
+            text = Chem.MolToSmiles(_ligand(graph, orders.tolist(), charges.tolist()))
+    except (ValueError, RuntimeError):
+        text = _graph_text(graph)
+    return text, int(charges.sum())
 
 
 def has_bit(bits: np.ndarray, position: int) -> bool:

@@ -1,7 +1,7 @@
-"""The net of a MOF: how its blocks hang together, whatever the cell, the origin or the order of the blocks.
+"""Nets: how the parts of a MOF hang together, whatever the cell, the origin or the order of the parts.
 
-The quotient graph has a vertex for each block and an edge for each pair of neighbouring copies, however many bonds
-join them. Blocks with two neighbours are edges, not vertices (Delgado-Friedrichs and O'Keeffe, Acta Cryst. A 2003, 59,
+The quotient graph has a vertex for each part and an edge for each pair of neighbouring copies, however many bonds
+join them. Parts with two neighbours are edges, not vertices (Delgado-Friedrichs and O'Keeffe, Acta Cryst. A 2003, 59,
 351). What is left is described by coordination sequences.
 """
 
@@ -16,12 +16,11 @@ from itertools import combinations
 import numpy as np
 
 from crystaltool.arrays import Int
-from crystaltool.errors import InputError
-from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC, CoarseMOF
-from crystaltool.mof.quotient import find_pieces
+from crystaltool.mof.quotient import Pieces, find_pieces
 
 SHELLS = 10
 HASH_DIGITS = 10
+SPACE = 3
 
 Cell = tuple[int, int, int]
 Edge = tuple[int, int, Cell]
@@ -33,8 +32,9 @@ class Net:
 
     Args:
         dimension: number of directions in which the most extended part repeats, 0 to 3.
-        n_nets: number of interpenetrating nets: of the parts that the quotient graph falls into, each counted as often
-            as translations of the cell carry it to a copy that it is not connected with.
+        n_nets: number of interpenetrating nets: of the three-dimensional parts that the quotient graph falls into, each
+            counted as often as translations of the cell carry it to a copy that it is not connected with; 1 in fewer
+            dimensions, where the number of layers is the cell's.
         classes: coordination sequences to the tenth shell of the kinds of vertices, each with its share of the
             vertices as a whole number, sorted.
         text: short name of all this, for instance `3d-1-0f3c91ab27`.
@@ -46,27 +46,20 @@ class Net:
     text: str
 
 
-def describe_net(mof: CoarseMOF) -> Net:
-    """The net of a posed MOF.
-
-    Raises:
-        InputError: the MOF has no connections yet.
-    """
-    if mof.connections is None:
-        raise InputError(f"{mof.name or 'MOF'}: the blocks have no connections yet, assemble it first")
-    ends = mof.connections
-    return net_of_graph(mof.n_blocks, ends.blocks, ends.images)
-
-
 def count_nets(n: int, pairs: Int[np.ndarray, "m 2"], images: Int[np.ndarray, "m 3"]) -> int:
     """Number of interpenetrating nets of a quotient graph, see `Net.n_nets`."""
-    return sum(lattice_index(cycles) for cycles in find_pieces(n, pairs, images).cycles)
+    return _interpenetration(find_pieces(n, pairs, images))
+
+
+def _interpenetration(pieces: Pieces) -> int:
+    parts = zip(pieces.cycles, pieces.ranks, strict=True)
+    return sum(lattice_index(cycles) for cycles, rank in parts if rank == SPACE) or 1
 
 
 def net_of_graph(n: int, pairs: Int[np.ndarray, "m 2"], images: Int[np.ndarray, "m 3"]) -> Net:
     """The net of a quotient graph of `n` vertices; an edge joins i to j in the cell `image`."""
     pieces = find_pieces(n, pairs, images)
-    n_nets = sum(lattice_index(cycles) for cycles in pieces.cycles)
+    n_nets = _interpenetration(pieces)
     edges = simplify({_canonical(i, j, tuple(c)) for (i, j), c in zip(pairs.tolist(), images.tolist(), strict=True)})
     vertices = sorted({end for i, j, _ in edges for end in (i, j)})
     sequences = coordination_sequences(vertices, edges)
@@ -86,28 +79,6 @@ def net_of_graph(n: int, pairs: Int[np.ndarray, "m 2"], images: Int[np.ndarray, 
         tuple(sorted((sequence, count // math.gcd(*classes.values())) for sequence, count in classes.items())),
         f"{dimension}d-{n_nets}-{digest}",
     )
-
-
-def mof_identity(mof: CoarseMOF) -> str:
-    """Nodes, linkers, bridges and net as one text, `nodes;linkers;bridges;net`, in the spirit of MOFid.
-
-    Every kind of block stands once, with the smallest whole number that keeps the ratios, sorted and joined by dots:
-    `2xO13Zr6_...` in any cell. MOFs whose texts differ are different; those with one text have the same blocks in the
-    same ratio on nets with the same coordination sequences.
-
-    Raises:
-        InputError: the MOF has no connections yet.
-    """
-    from crystaltool.mof.identity import identify  # RDKit: the net alone does without
-
-    net = describe_net(mof)
-    names = Counter((block.kind, block.identity or identify(block).text) for block in mof.blocks)
-    share = math.gcd(*names.values())
-    parts = []
-    for wanted in (METAL, ORGANIC, BRIDGE):
-        counted = sorted((text, count // share) for (kind, text), count in names.items() if kind == wanted)
-        parts.append(".".join(text if count == 1 else f"{count}x{text}" for text, count in counted))
-    return ";".join([*parts, net.text])
 
 
 def lattice_index(cycles: tuple[Cell, ...]) -> int:

@@ -6,7 +6,8 @@ The same layout holds what `fragment` cuts (posed), what `sample mofdiff` draws 
 Groups: `blocks/` (kind, identity, n_atoms, n_bonds, n_connections; flat: numbers, cart_coords, bonds, bond_orders,
 connection_coords, connection_atoms), `identities/` (names, ecfp4 as packed bits), `mofs/` (names, lattice, n_blocks,
 n_connections), `places/` (block, centres, nets, rotations), `connections/` (blocks, points, images) and
-`properties/<name>`, NaN where not known. Lengths in Angstrom, centres fractional.
+`properties/<name>`, NaN where not known; what `fragment` writes has the MOFs' identities in `mofs/identities_v2`.
+Lengths in Angstrom, centres fractional.
 """
 
 from __future__ import annotations
@@ -19,48 +20,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import FORMAT, open_checked
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections, assert_block, assert_coarse
+from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, POSED, RAGGED, check_arrays
 
 MOF_KIND = "mof-blocks"
-FINGERPRINT_BYTES = 256
-"""2,048 bits."""
-
-_LAYOUT: dict[str, tuple[str, tuple[int, ...], str]] = {  # data set: (axis it runs along, rest of its shape, dtype)
-    "blocks/kind": ("block", (), "i1"),
-    "blocks/identity": ("block", (), "i4"),
-    "blocks/n_atoms": ("block", (), "i4"),
-    "blocks/n_bonds": ("block", (), "i4"),
-    "blocks/n_connections": ("block", (), "i4"),
-    "blocks/numbers": ("block atom", (), "i2"),
-    "blocks/cart_coords": ("block atom", (3,), "f4"),
-    "blocks/bonds": ("block bond", (2,), "i2"),
-    "blocks/bond_orders": ("block bond", (), "f4"),
-    "blocks/connection_coords": ("block point", (3,), "f4"),
-    "blocks/connection_atoms": ("block point", (), "i2"),
-    "identities/ecfp4": ("identity", (FINGERPRINT_BYTES,), "u1"),
-    "mofs/lattice": ("mof", (3, 3), "f8"),
-    "mofs/n_blocks": ("mof", (), "i4"),
-    "mofs/n_connections": ("mof", (), "i4"),
-    "places/block": ("place", (), "i4"),
-    "places/centres": ("place", (3,), "f8"),
-    "places/nets": ("place", (), "i2"),
-    "places/rotations": ("place", (3, 3), "f8"),
-    "connections/blocks": ("connection", (2,), "i2"),
-    "connections/points": ("connection", (2,), "i2"),
-    "connections/images": ("connection", (3,), "i2"),
-}
-_POSED = ("places/rotations", "connections/blocks", "connections/points", "connections/images")
-_RAGGED = {  # axis: (counted by, its owner's axis)
-    "block atom": "blocks/n_atoms",
-    "block bond": "blocks/n_bonds",
-    "block point": "blocks/n_connections",
-    "place": "mofs/n_blocks",
-    "connection": "mofs/n_connections",
-}
 
 
 @dataclass(frozen=True)
@@ -74,12 +40,13 @@ class MOFTable:
     identity_names: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     properties: dict[str, np.ndarray] = field(default_factory=dict)
+    identities: tuple[str, ...] = ()
     _starts: dict[str, np.ndarray] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         starts = {
             axis: np.concatenate([[0], np.cumsum(self.arrays[counts], dtype=np.int64)])
-            for axis, counts in _RAGGED.items()
+            for axis, counts in RAGGED.items()
         }
         object.__setattr__(self, "_starts", starts)
 
@@ -137,6 +104,7 @@ class MOFTable:
             connections=connections,
             nets=a["places/nets"][places].astype(np.int64),
             name=self.names[index],
+            identity=self.identities[index] if self.identities else "",
             properties={
                 key: float(values[index]) for key, values in self.properties.items() if np.isfinite(values[index])
             },
@@ -147,9 +115,10 @@ class TableBuilder:
     """Collects MOFs and blocks into a `MOFTable`; all MOFs posed, or none."""
 
     def __init__(self) -> None:
-        self._chunks: dict[str, list[np.ndarray]] = {name: [] for name in _LAYOUT}
+        self._chunks: dict[str, list[np.ndarray]] = {name: [] for name in LAYOUT}
         self._identities: dict[str, int] = {}
         self._names: list[str] = []
+        self._mof_identities: list[str] = []
         self._properties: list[Mapping[str, float]] = []
         self._n_blocks = 0
         self._posed: bool | None = None
@@ -220,19 +189,21 @@ class TableBuilder:
         for key, value in values.items():
             self._chunks[key].append(np.asarray(value))
         self._names.append(mof.name)
+        self._mof_identities.append(mof.identity)
         self._properties.append(dict(mof.properties))
 
     def table(self) -> MOFTable:
         """Everything collected."""
         arrays = {}
-        for name, (_, rest, dtype) in _LAYOUT.items():
-            if name in _POSED and not self._posed:
+        for name, (_, rest, dtype) in LAYOUT.items():
+            if name in POSED and not self._posed:
                 continue
             chunks = [np.zeros((0, *rest), dtype=dtype), *(chunk.reshape(-1, *rest) for chunk in self._chunks[name])]
             arrays[name] = np.concatenate(chunks).astype(dtype)
         keys = dict.fromkeys(key for row in self._properties for key in row)
         properties = {key: np.array([row.get(key, np.nan) for row in self._properties], dtype=float) for key in keys}
-        return MOFTable(arrays, tuple(self._identities), tuple(self._names), properties)
+        known = tuple(self._mof_identities) if any(self._mof_identities) else ()
+        return MOFTable(arrays, tuple(self._identities), tuple(self._names), properties, known)
 
 
 def tabulate(mofs: Iterable[CoarseMOF]) -> MOFTable:
@@ -254,6 +225,8 @@ def write_mofs(target: str | Path | BytesIO, table: MOFTable, history: Sequence[
         file.attrs["kind"] = MOF_KIND
         file.attrs["history"] = "\n".join(history)
         texts = {"identities/names": table.identity_names, "mofs/names": table.names}
+        if table.identities:
+            texts[IDENTITIES] = table.identities
         values = {**table.arrays, **{key: _encode(names) for key, names in texts.items()}}
         for key, column in table.properties.items():
             if "/" in key:
@@ -277,15 +250,16 @@ def read_mofs(path: str | Path | SeekableReader, label: str = "") -> MOFTable:
     name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
     with open_checked(path, MOF_KIND, name) as file:
         try:
-            posed = all(key in file for key in _POSED)
-            wanted = {key: item for key, item in _LAYOUT.items() if posed or key not in _POSED}
+            posed = all(key in file for key in POSED)
+            wanted = {key: item for key, item in LAYOUT.items() if posed or key not in POSED}
             arrays = {key: _read(file, key, rest, dtype, name) for key, (_, rest, dtype) in wanted.items()}
-            texts = {key: _texts(file, key, name) for key in ("identities/names", "mofs/names")}
+            listed = ("identities/names", "mofs/names", *((IDENTITIES,) if IDENTITIES in file else ()))
+            texts = {key: _texts(file, key, name) for key in listed}
             properties = {key: _read(file, f"properties/{key}", (), "f8", name) for key in file.get("properties", {})}
         except OSError as error:
             raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
-    _check_arrays(arrays, texts, properties, name)
-    table = MOFTable(arrays, texts["identities/names"], texts["mofs/names"], properties)
+    check_arrays(arrays, texts, properties, name)
+    table = MOFTable(arrays, texts["identities/names"], texts["mofs/names"], properties, texts.get(IDENTITIES, ()))
     for index in range(table.n_blocks):
         try:
             assert_block(table.block(index))
@@ -318,32 +292,3 @@ def _texts(file: h5py.File, key: str, name: str) -> tuple[str, ...]:
         return tuple(str(text, "utf-8") for text in item[...].tolist())
     except UnicodeDecodeError:
         raise InputError(f"{name}: names are not UTF-8") from None
-
-
-def _check_arrays(arrays, texts, properties, name: str) -> None:
-    """Lengths and references; what single blocks and MOFs must hold is asserted on them."""
-
-    def refuse(bad, text: str) -> None:
-        if np.any(bad):
-            raise InputError(f"{name}: {text}")
-
-    lengths = {
-        "block": len(arrays["blocks/kind"]),
-        "identity": len(texts["identities/names"]),
-        "mof": len(texts["mofs/names"]),
-    }
-    posed = "places/rotations" in arrays
-    for axis, counts in _RAGGED.items():
-        refuse(arrays[counts] < 0, f"{counts} has a negative count")
-        lengths[axis] = int(arrays[counts].sum(dtype=np.int64))
-    for key, values in arrays.items():
-        axis = _LAYOUT[key][0]
-        if axis == "connection" and not posed:
-            continue
-        refuse(len(values) != lengths[axis], f"data set {key!r} has {len(values)} rows, expected {lengths[axis]}")
-    for key, values in properties.items():
-        refuse(len(values) != lengths["mof"], f"property {key!r} is not one number per MOF")
-    numbers, identity, places = arrays["blocks/numbers"], arrays["blocks/identity"], arrays["places/block"]
-    refuse((numbers < 1) | (numbers > MAX_ATOMIC_NUMBER), f"atomic number outside 1-{MAX_ATOMIC_NUMBER}")
-    refuse((identity < -1) | (identity >= lengths["identity"]), "a block of an identity that is not there")
-    refuse((places < 0) | (places >= lengths["block"]), "a place for a block that is not there")

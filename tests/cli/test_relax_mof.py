@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from crystaltool.crystal import Crystal
 from crystaltool.forcefield import registry
 from crystaltool.io.cif import CifBlock, format_crystal, parse_block
 from crystaltool.io.stream import iter_blocks
+from crystaltool.lattice import matrix_to_parameters
 from crystaltool.mof.perception import perceive_bonds
 from tests.cli.one_process import Child, one_process
 from tests.mof.structures import curated
+
+CASES = Path(__file__).resolve().parents[1] / "data" / "cases" / "mof"
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,31 @@ def test_stated_bonds_are_kept_and_missing_ones_perceived(child: Child, tmp_path
     assert len(bonds_of(blocks["bare"])) == len(graph)
     orders = bonds_of(blocks["bare"]).orders
     assert set(orders.tolist()) == {0.0, 1.0, 1.5}
+
+
+def test_a_great_change_of_volume_is_warned_of_and_every_change_written(child: Child, tmp_path: Path) -> None:
+    crystal = curated()["MIL-47"]
+    wide = Crystal(crystal.lattice * 1.06, crystal.frac_coords, crystal.numbers)  # 19 % more
+    text = format_crystal(crystal, "near") + format_crystal(wide, "wide", bonds=perceive_bonds(crystal))
+    (tmp_path / "in.cif").write_text(text)
+    ended = child.run(tmp_path, "relax", "-o", "out.cif", "in.cif")
+    assert ended.code == 0 and ended.err.count("WARNING") == 1
+    assert re.search(r"data_wide: WARNING, the cell's volume changed by -1\d %, from \d+ to \d+ A\^3", ended.err)
+    for name, start in (("near", crystal), ("wide", wide)):
+        block = read(tmp_path / "out.cif")[name]
+        cell = [float(value) for value in block.properties["relax_start_cell"].split()]
+        np.testing.assert_allclose(cell, matrix_to_parameters(start.lattice), atol=1e-3)
+        change = float(block.properties["relax_volume_change"])
+        assert change == pytest.approx(100 * (block.crystal.volume / start.volume - 1), abs=0.02)
+
+
+def test_lead_is_not_torn(child: Child, tmp_path: Path) -> None:
+    """MOF-70, whose lead has a lone pair: with two of its six bonds its volume fell from 1462 to 995 A^3."""
+    (tmp_path / "in.cif").write_text((CASES / "07-lead-bonds" / "input.cif").read_text())
+    assert child.run(tmp_path, "relax", "-o", "out.cif", "in.cif").code == 0
+    (block,) = read(tmp_path / "out.cif").values()
+    assert len(bonds_of(block)) == len(perceive_bonds(parse_block((tmp_path / "in.cif").read_text()).crystal))
+    assert abs(float(block.properties["relax_volume_change"])) < 15
 
 
 def test_overlapping_atoms_without_bonds_are_one_line(child: Child, tmp_path: Path) -> None:

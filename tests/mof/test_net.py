@@ -1,18 +1,14 @@
-"""Nets: coordination sequences of textbook nets, invariance, interpenetration, MOFid-like identity."""
+"""Nets: coordination sequences of textbook nets, invariance, interpenetration."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from crystaltool.errors import InputError
-from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.fragment import Limits, fragment
-from crystaltool.mof.net import Net, describe_net, lattice_index, mof_identity, net_of_graph, simplify
+from crystaltool.mof.net import Net, lattice_index, net_of_graph, simplify
 from crystaltool.mof.perception import perceive_bonds
-from tests.mof.structures import TEREPHTHALATE, curated, cyanides, shuffled, supercell
+from tests.mof.structures import curated
 
 WIDE = Limits(blocks=400, connections=24)
 
@@ -60,6 +56,12 @@ def test_a_linker_with_two_ends_is_an_edge_and_a_dangling_one_nothing() -> None:
     assert simplify({(0, 1, (0, 0, 0))}) == set()
 
 
+def test_layers_and_loose_vertices_do_not_count_as_nets() -> None:
+    two_layers = graph(2, [*SQL, *((1, 1, *edge[2:]) for edge in SQL)])
+    assert two_layers.text == graph(1, SQL).text
+    assert graph(3, PCU).text == graph(1, PCU).text
+
+
 def test_two_links_to_the_same_copy_are_one() -> None:
     assert graph(1, [*PCU, (0, 0, 1, 0, 0)]).text == graph(1, PCU).text
 
@@ -88,38 +90,18 @@ def test_index_of_the_lattice_of_cycles(cycles: tuple, index: int) -> None:
     assert lattice_index(cycles) == index
 
 
-def cut(name: str) -> CoarseMOF:
+def net_of_blocks(name: str) -> Net:
     crystal = curated()[name]
-    return fragment(crystal, perceive_bonds(crystal), WIDE)
+    mof = fragment(crystal, perceive_bonds(crystal), WIDE)
+    assert mof.connections is not None
+    return net_of_graph(mof.n_blocks, mof.connections.blocks, mof.connections.images)
 
 
 def test_nets_of_well_known_frameworks() -> None:
-    assert describe_net(cut("MOF-5")).text == graph(1, PCU).text
-    assert describe_net(cut("UiO-66")).text == graph(1, FCU).text
-    tbo = describe_net(cut("HKUST-1"))
+    assert net_of_blocks("MOF-5").text == graph(1, PCU).text
+    assert net_of_blocks("UiO-66").text == graph(1, FCU).text
+    tbo = net_of_blocks("HKUST-1")
     assert [(sequence[0], share) for sequence, share in tbo.classes] == [(3, 4), (4, 3)]
-    sod = describe_net(cut("ZIF-8"))
+    sod = net_of_blocks("ZIF-8")
     assert [sequence[:5] for sequence, _ in sod.classes] == [(4, 10, 20, 34, 52)]
-    assert describe_net(cut("MIL-53")).text == describe_net(cut("MIL-47")).text
-
-
-@pytest.mark.parametrize("name", ["MOF-5", "Ni-MOF-74", "MIL-47"])
-def test_the_name_does_not_know_origin_order_or_cell(name: str) -> None:
-    crystal = curated()[name]
-    expected = mof_identity(cut(name))
-    for other in (shuffled(crystal, 3), supercell(crystal, (1, 2, 1))):
-        assert mof_identity(fragment(other, perceive_bonds(other), WIDE)) == expected
-
-
-def test_identity_of_a_mof_names_nodes_linkers_bridges_and_net() -> None:
-    node, linkers, bridges, net = mof_identity(cut("MOF-5")).split(";")
-    assert node.startswith("OZn4_12_")
-    assert (linkers, bridges, net) == ("3x" + TEREPHTHALATE, "", graph(1, PCU).text)
-    assert mof_identity(cut("MIL-53")).split(";")[2].startswith("HO_2_")
-
-
-def test_an_unassembled_mof_has_no_net() -> None:
-    crystal = cyanides()
-    mof = fragment(crystal, perceive_bonds(crystal))
-    with pytest.raises(InputError, match="no connections yet"):
-        describe_net(replace(mof, connections=None))
+    assert net_of_blocks("MIL-53").text == net_of_blocks("MIL-47").text

@@ -5,9 +5,7 @@ Run `python crystaltool/checks/mof/build_elements.py` with pymatgen installed; a
 Columns: atomic number; symbol; van der Waals radius in Angstrom (pymatgen `Element.van_der_waals_radius`, from the CRC
 Handbook; empty where there is none); charge centre, the oxidation state about which EQeq expands an atom's energy; the
 ionisation energies in eV on either side of it, that is the one that takes the atom to the centre (the electron affinity
-where the centre is 0) and the next one (pymatgen: NIST); empty where NIST has none; size in Angstrom and
-electronegativity from which bond-valence parameters follow (pymatgen: O'Keeffe and Brese, J. Am. Chem. Soc. 1991, 113,
-3226; empty where they have none).
+where the centre is 0) and the next one (pymatgen: NIST); empty where NIST has none.
 """
 
 from __future__ import annotations
@@ -24,8 +22,6 @@ COLUMNS = (
     "charge_centre",
     "lower_energy",
     "upper_energy",
-    "size",
-    "valence_electronegativity",
 )
 
 CHARGE_CENTRES = {
@@ -48,7 +44,6 @@ def rows() -> list[tuple[str, ...]]:
     """The table's rows as text, one an element."""
     import warnings
 
-    from pymatgen.analysis.bond_valence import BV_PARAMS
     from pymatgen.core import Element
 
     centres = {symbol: charge for charge, symbols in CHARGE_CENTRES.items() for symbol in symbols.split()}
@@ -70,9 +65,7 @@ def rows() -> list[tuple[str, ...]]:
         steps = [affinity, *energies]
         known = len(steps) > centre + 1 and steps[centre] is not None and steps[centre + 1] is not None
         pair = (f"{steps[centre]:.4f}", f"{steps[centre + 1]:.4f}") if known else ("", "")
-        valence = BV_PARAMS.get(element)
-        sizes = ("", "") if valence is None else (f"{valence['r']:g}", f"{valence['c']:g}")
-        found.append((str(number), symbol, "" if radius is None else f"{float(radius):g}", str(centre), *pair, *sizes))
+        found.append((str(number), symbol, "" if radius is None else f"{float(radius):g}", str(centre), *pair))
     return found
 
 

@@ -13,11 +13,12 @@ import numpy as np
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.bonds import BondGraph
 from crystaltool.checks.mof.contacts import check_bonds
-from crystaltool.checks.mof.oxidation import LOWEST_STATE, bond_valence
+from crystaltool.checks.mof.oxidation import LOWEST_STATE
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import METAL
 from crystaltool.mof.perception import neighbours
 from crystaltool.mof.quotient import Pieces, find_pieces
+from crystaltool.mof.valence import bond_valence
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,6 @@ LOWER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "lower_energy")
 UPPER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "upper_energy")
 """Ionisation energies in eV to the charge centre and beyond it; NaN where not known."""
 
-BOND_VALENCE_SIZE: Float[np.ndarray, "119"] = _numbers(_ROWS, "size")
-BOND_VALENCE_ELECTRONEGATIVITY: Float[np.ndarray, "119"] = _numbers(_ROWS, "valence_electronegativity")
-"""Size r (A) and electronegativity c of O'Keeffe and Brese, from which R0 of a pair follows; NaN where not known."""
-
 ALKALI: Bool[np.ndarray, "119"] = _mask("Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra")
 """Alkali and alkaline earth metals."""
 

@@ -9,7 +9,8 @@ import numpy as np
 from crystaltool.arrays import Float
 from crystaltool.checks.mof.coordination import Coordination
 from crystaltool.checks.mof.elements import ALKALI, VDW_RADIUS
-from crystaltool.checks.mof.oxidation import LOWEST_STATE, bond_valence, keeps_lone_pair
+from crystaltool.checks.mof.oxidation import LOWEST_STATE, keeps_lone_pair
+from crystaltool.mof.valence import bond_valence
 
 OPEN_ANGLE = 150.0
 """Degrees: a metal is exposed if its neighbours fit into a cone with the metal at its tip that leaves more than this

@@ -1,23 +1,11 @@
-"""Oxidation states of the metals of a framework, and bond valences.
-
-Bond valences s = exp((R0 - R) / 0.37 A) with R0 from sizes and electronegativities (O'Keeffe and Brese, J. Am. Chem.
-Soc. 1991, 113, 3226): one set for all elements, so a sum of valences is an oxidation state within a quarter or so.
-"""
+"""Oxidation states of the metals of a framework: a sum of bond valences (`mof.valence`) is one within a quarter."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from crystaltool.arrays import Bool, Float, Int
-from crystaltool.checks.mof.elements import BOND_VALENCE_ELECTRONEGATIVITY, BOND_VALENCE_SIZE
-from crystaltool.mof.elements import COVALENT_RADIUS
+from crystaltool.arrays import Bool, Int
 from crystaltool.units import SYMBOLS
-
-SOFTNESS = 0.37
-"""A: b of the bond-valence formula."""
-
-RADII_TO_VALENCE = 0.4
-"""A: R0 of elements without parameters is the sum of the covalent radii less this, the median of the other metals."""
 
 _STATES = {
     "Li Na K Rb Cs Fr Ag": (1,),
@@ -66,21 +54,6 @@ LOWEST_STATE: Int[np.ndarray, "119"] = np.array([min(OXIDATION_STATES.get(z, (0,
 
 LONE_PAIR: Bool[np.ndarray, "119"] = np.isin(np.array(SYMBOLS), ["In", "Tl", "Ge", "Sn", "Pb", "Sb", "Bi", "Po"])
 """Metals that keep a pair of s electrons in the lower of their states."""
-
-
-def one_valence_length(first: Int[np.ndarray, "..."], second: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """R0: the length in Angstrom at which a bond between two elements has the valence 1."""
-    r_1, r_2 = BOND_VALENCE_SIZE[first], BOND_VALENCE_SIZE[second]
-    c_1, c_2 = BOND_VALENCE_ELECTRONEGATIVITY[first], BOND_VALENCE_ELECTRONEGATIVITY[second]
-    length = r_1 + r_2 - r_1 * r_2 * (np.sqrt(c_1) - np.sqrt(c_2)) ** 2 / (c_1 * r_1 + c_2 * r_2)
-    return np.where(np.isnan(length), COVALENT_RADIUS[first] + COVALENT_RADIUS[second] - RADII_TO_VALENCE, length)
-
-
-def bond_valence(
-    first: Int[np.ndarray, "..."], second: Int[np.ndarray, "..."], distances: Float[np.ndarray, "..."]
-) -> Float[np.ndarray, "..."]:
-    """Valences of bonds of these lengths (A) between elements given by atomic number."""
-    return np.exp((one_valence_length(first, second) - distances) / SOFTNESS)
 
 
 def keeps_lone_pair(number: int, valence_sum: float) -> bool:

@@ -11,8 +11,9 @@ import numpy as np
 from crystaltool.checks.mof.coordination import Coordination, Neighbours
 from crystaltool.checks.mof.elements import ALKALI, RARE_EARTH
 from crystaltool.checks.mof.exposure import has_full_valence
-from crystaltool.checks.mof.oxidation import HIGHEST_STATE, bond_valence
+from crystaltool.checks.mof.oxidation import HIGHEST_STATE
 from crystaltool.mof.elements import COVALENT_RADIUS
+from crystaltool.mof.valence import bond_valence
 from crystaltool.units import SYMBOLS
 
 Findings = dict[int, str]
