@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -53,6 +54,9 @@ class Session:
         self.n_bad = 0
         self.n_read = 0
         self.created: str | None = _now() if provenance else None
+        logger = logging.getLogger("crystaltool")
+        logger.handlers[:], logger.propagate = [_RemarkHandler(self)], False
+        logger.setLevel(logging.INFO)
 
     # ---- reading
 
@@ -171,6 +175,24 @@ class Session:
     def finish(self, failed: bool = False) -> NoReturn:
         """End the run: 2 after a bad record, else 1 when `failed` (only `check` has that), else 0."""
         raise typer.Exit(EXIT_TROUBLE if self.n_bad else EXIT_FAILED if failed else EXIT_OK)
+
+
+class _RemarkHandler(logging.Handler):
+    """Prints what readers remark (`crystaltool.io.remarks`): notes unless `--quiet`, details with `-v`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line in the grammar of all messages."""
+        session = self._session
+        if session.quiet or (record.levelno <= logging.INFO and not session.verbose):
+            return
+        level = "WARNING" if record.levelno >= logging.WARNING else "NOTE"
+        text = getattr(record, "remark", record.getMessage())
+        line = getattr(record, "source_line", 0) or None
+        messages.say(session.program, level, text, getattr(record, "source", ""), line, getattr(record, "block", ""))
 
 
 def _now() -> str:

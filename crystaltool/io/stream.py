@@ -7,11 +7,13 @@ order, each also compressed (gzip, xz, bzip2). Archives are read member by membe
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
 import lzma
 import os
+import re
 import sys
 import tarfile
 import zipfile
@@ -25,6 +27,7 @@ from typing import TypeAlias
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import ByteReader, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
+from crystaltool.io.remarks import NOTE, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, Chunk, decode, read_lines, rename_block, split_blocks
 
 STDIN = "-"
@@ -35,6 +38,9 @@ SPOOL_IN_MEMORY = 64 * 2**20
 HEAD_BYTES = 1024
 STRUCTURE_SUFFIXES = (".cif", ".csv", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".txz")
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
+
+_HOLDS_STRUCTURE = re.compile(rb"(?:^|\s)_(?:cell[_.](?:length|angle)|atom_site[_.])", re.IGNORECASE)
+"""What a block without structure has none of; a block with one half of it is a bad structure."""
 
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
@@ -79,11 +85,14 @@ def iter_blocks(
 
 
 def parse_raw(raw: RawBlock) -> CifBlock | BadRecord:
-    """Parse one text; an error of the input becomes a `BadRecord`."""
+    """Parse one text; an error of the input becomes a `BadRecord`, what there is to remark is logged."""
     try:
-        return parse_block(raw.text, raw.source, raw.line, raw.name)
+        block = parse_block(raw.text, raw.source, raw.line, raw.name)
     except CrystaltoolError as error:
         return BadRecord(raw.source, raw.line, raw.name, str(error))
+    for remark in block.remarks:
+        publish(remark.level, remark.text, raw.source, raw.line, raw.name)
+    return block
 
 
 def iter_raw(paths: Sequence[str], warn: Warn | None = None, hdf5: Hdf5Reader | None = None) -> Iterator[Raw]:
@@ -184,6 +193,9 @@ class _Reader:
             yield from self._zip(stream, source, depth)
         elif head[257:262] == b"ustar":
             yield from self._tar(stream, source, depth)
+        elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = codecs.getreader("utf-16")(stream, "replace")
+            yield from self.content(_Encoded(text), source, depth + 1)
         elif b"\0" in head:
             yield BadRecord(source, 0, "", "not CIF text, CSV, HDF5, zip or tar")
         elif _is_csv_header(head):
@@ -218,10 +230,13 @@ class _Reader:
 
 
 def cif_records(handle: ByteReader, source: str) -> Iterator[Raw]:
-    """Blocks of CIF text."""
+    """Blocks of CIF text; those that hold no structure (`data_global`, measured data) are passed over with a note."""
     n_blocks = 0
     for chunk in split_blocks(read_lines(handle)):
         n_blocks += 1
+        if chunk.name is not None and not chunk.oversized and not _HOLDS_STRUCTURE.search(chunk.data):
+            publish(NOTE, "no cell and no atoms, passed over", source, chunk.line, clean_name(chunk.name))
+            continue
         yield _block_of(chunk, source)
     if n_blocks == 0:
         yield BadRecord(source, 0, "", "empty, expected CIF text with a data_ block")
@@ -338,6 +353,25 @@ def _spooled(stream: ByteReader) -> SpooledTemporaryFile[bytes]:
         copy.write(data)
     copy.seek(0)
     return copy
+
+
+class _Encoded(io.RawIOBase):
+    """Text as UTF-8 bytes, line by line."""
+
+    def __init__(self, text: codecs.StreamReader) -> None:
+        self._text, self._held = text, b""
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer) -> int:
+        """Fill from the line in hand, or the next."""
+        if not self._held:
+            self._held = self._text.readline().encode("utf-8", "replace")
+        data, self._held = self._held[: len(buffer)], self._held[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _Joined(io.RawIOBase):
