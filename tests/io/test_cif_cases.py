@@ -177,7 +177,7 @@ def test_the_unique_axis_follows_from_the_whole_cell(axis: str) -> None:
         ("_space_group_IT_number 62\n", {}, "all fit the cell"),
         ("_space_group_name_H-M_alt 'R -3 m'\n", {"_cell_length_c": "7.1"}, "the cell fits no setting"),
         ("_space_group_name_H-M_alt 'P 1 21/q 1'\n_space_group_IT_number 14\n", {"_cell_angle_beta": "97"}, "all fit"),
-        ("_space_group_name_H-M_alt 'P 21/c'\n_space_group_name_Hall '-P 2'\n", {"_cell_angle_beta": "97"}, "(group 10)"),
+        ("_space_group_name_H-M_alt 'P 21/c'\n_space_group_name_Hall X\n", {"_cell_angle_beta": "97"}, "Hall symbol"),
         ("_space_group_crystal_system cubic\n", {}, "stated by _space_group_crystal_system alone"),
         ("_parent_space_group.name_H-M_alt 'F m -3 m'\n", {}, "stated by _parent_space_group_name_h-m_alt alone"),
         ("_space_group_magn.name_BNS 'P n'\n", {}, "stated by _space_group_magn_name_bns alone"),

@@ -7,7 +7,6 @@ import pytest
 
 from crystaltool.errors import SymmetryError
 from crystaltool.symmetry import parse_space_group, space_group
-from crystaltool.symmetry.symbols import settings, settings_of_symbol
 from crystaltool.symmetry.space_group import (
     LETTERS,
     N_POSITIONS,
@@ -15,6 +14,7 @@ from crystaltool.symmetry.space_group import (
     free_coordinate_maps,
     tables,
 )
+from crystaltool.symmetry.symbols import settings, settings_of_symbol
 
 TWO_ORIGINS = (
     48,
