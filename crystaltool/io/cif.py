@@ -202,8 +202,8 @@ def _cell(table: Table) -> tuple[Float[np.ndarray, "3 3"], tuple[Remark, ...]]:
     """Row matrix of the cell in Angstrom; an angle that is not stated is 90 degrees (core dictionary)."""
     values, assumed = [], []
     for tag in _CELL_TAGS:
-        raw = table.pairs.get(tag)
-        if raw is None and "angle" in tag:
+        (raw,) = table.column(tag) or (None,)
+        if raw in (None, ".") and "angle" in tag:
             assumed.append(tag)
             raw = "90"
         if raw is None:

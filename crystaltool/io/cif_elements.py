@@ -14,19 +14,23 @@ from functools import lru_cache
 from crystaltool.errors import InputError
 from crystaltool.units import SYMBOLS, atomic_number
 
-ALIASES = {"wat": "O", "ow": "O", "hw": "H", "oh": "O", "cval": "C", "siva": "Si"}
+ALIASES = {"wat": "O", "ow": "O", "hw": "H", "oh": "O", "h2o": "O", "cval": "C", "siva": "Si"}
 """Names in use for atoms: of water, of hydroxide (its oxygen), and SHELX's valence-state scattering factors."""
 
 AMBIGUOUS_CAPITALS = ("CO", "HO", "NP", "PO")
 """An element, or two of which one is a ligand's: read only if the stated formula says which."""
 
+RARE_EARTH = "RE"
+"""Any of them; rhenium is written Re."""
+
 ISOTOPES = ("D", "T")
 LAST_IN_CAPITALS = 94
 """Plutonium: beyond, two capitals (`NO3`, `CF3`, `MD1`) are more likely two elements or a site's name."""
 
-_TYPE = re.compile(r"(?:\d{1,3})?([A-Za-z]+)(?:\(?[0-9.]*[+-]?[0-9.]*[+-]?\)?)[A-Za-z*']?$")
+_TYPE = re.compile(r"(?:\d{1,3})?([A-Za-z]+)\(?([0-9.]*[+-]?[0-9.]*[+-]?)\)?$")
 _LETTERS = re.compile(r"[A-Za-z]+")
-_MIXED = re.compile(r"[A-Za-z0-9+\-.]*[/,&|][A-Za-z]")
+_MIXED = re.compile(r"[A-Za-z0-9+\-.]*(?:[/,&|]|\+(?=[A-Z])|\.[0-9]+(?=[A-Z]))[A-Za-z]")
+_TWO = re.compile(r"([A-Z][a-z]?)[0-9]+([A-Z][a-z])[0-9]*$")
 _SITE_NAME = re.compile(r"([A-Z][a-z])([A-Z][A-Za-z]*)$")
 _ONE_AND_MORE = re.compile(r"([A-Z])([A-Z]{1,2})$")
 
@@ -65,7 +69,7 @@ def isotopes_in(symbols: Sequence[str] | None, labels: Sequence[str]) -> list[st
     for index, label in enumerate(labels):
         symbol = symbols[index] if symbols is not None and symbols[index] not in ("?", ".") else label
         letters = _LETTERS.match(symbol.lstrip("'\"0123456789"))
-        if letters and letters[0] in ISOTOPES:
+        if letters and (letters[0] in ISOTOPES or symbol.strip("'\"").startswith(("2H", "3H"))):
             found.append(label)
     return found
 
@@ -73,8 +77,13 @@ def isotopes_in(symbols: Sequence[str] | None, labels: Sequence[str]) -> list[st
 @lru_cache(maxsize=1024)
 def _of_symbol(symbol: str) -> int | None:
     """Atomic number of a type symbol such as `Fe`, `FE`, `Fe3+`, `O2-`, `Fe1`, `D`; None if it is no element."""
-    match = _TYPE.match(symbol.strip("'\" "))
+    bare = symbol.strip("'\" ")
+    if bare.casefold() in ALIASES:
+        return atomic_number(ALIASES[bare.casefold()])
+    match = _TYPE.match(bare)
     letters = match[1] if match else ""
+    if match and letters in AMBIGUOUS_CAPITALS and match[2].isdecimal():  # PO4 is phosphate
+        return None
     number = _element(letters)
     if number is None and letters.casefold() in ALIASES:
         return atomic_number(ALIASES[letters.casefold()])
@@ -87,7 +96,8 @@ def _of_label(label: str, formula: frozenset[int] | None) -> tuple[int, bool]:
     bare = label.strip("'\" ")
     found = _LETTERS.match(bare)
     letters = found[0] if found else ""
-    if _MIXED.match(bare):
+    two = _TWO.match(bare)
+    if _MIXED.match(bare) or (two and two[1] in _KNOWN and two[2] in _KNOWN):
         raise InputError(f"site {label}: the label names more than one element, and no type symbol says which")
     if letters.casefold() in ALIASES:
         return atomic_number(ALIASES[letters.casefold()]), False
@@ -114,7 +124,7 @@ def _element(letters: str) -> int | None:
     if letters in ISOTOPES:
         return 1
     symbol = letters.capitalize()
-    if symbol not in _KNOWN or (letters != symbol and _KNOWN[symbol] > LAST_IN_CAPITALS):
+    if symbol not in _KNOWN or letters == RARE_EARTH or (letters != symbol and _KNOWN[symbol] > LAST_IN_CAPITALS):
         return None
     return _KNOWN[symbol]
 

@@ -68,6 +68,11 @@ class Placed:
     merged: bool
     remarks: tuple[Remark, ...]
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether sites were listed that the operations make of others, and every atom is listed."""
+        return len(self.kept) < len(self.stands_for) == len(self.numbers)
+
     def of_kept(self, column: list[str]) -> tuple[str, ...]:
         """The values of the kept sites from a column of all listed ones."""
         return tuple(column if len(self.kept) == len(column) else [column[index] for index in self.kept])
@@ -164,7 +169,8 @@ def _merge(
     if len(repeated):
         shown = ", ".join(f"{sites.labels[s]} = {sites.labels[stands_for[s]]}" for s in repeated[:4])
         more = ", ..." if len(repeated) > 4 else ""
-        remarks.append(Remark(NOTE, f"{len(repeated)} sites repeat others and are one atom with them: {shown}{more}"))
+        what = "1 site repeats another" if len(repeated) == 1 else f"{len(repeated)} sites repeat others"
+        remarks.append(Remark(NOTE, f"{what}, read as one atom: {shown}{more}"))
     return stands_for, far
 
 

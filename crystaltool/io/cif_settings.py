@@ -28,7 +28,10 @@ STRAIN_LIMITS = (2e-4, 1e-2)
 """Relative misfit of a cell to a setting: what rounding makes of it (0.01 degrees), and the most that is allowed."""
 
 _OPERATION_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
-_MAGNETIC_TAGS = ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_centering_xyz")
+_MAGNETIC_TAGS = (
+    ("_space_group_symop_magn_operation_xyz", "_magnetic_space_group_symop_operation_xyz"),
+    ("_space_group_symop_magn_centering_xyz", "_magnetic_space_group_symop_centering_xyz"),
+)
 _NUMBER_TAGS = ("_space_group_it_number", "_symmetry_int_tables_number", "_symmetry_space_group_it_number")
 _SYMBOL_TAGS = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m", "_space_group_name_h-m_full",
                 "_space_group_name_h-m_ref", "_symmetry_space_group_name_h-m_full")  # fmt: skip
@@ -118,7 +121,9 @@ def _listed_operations(table: Table) -> tuple[str, ...] | None:
         raise InputError(f"{_OPERATION_TAGS[0]} and {_OPERATION_TAGS[1]} list different operations")
     if lists:
         return lists[0]
-    magnetic, centring = (_known_texts(table.column(tag)) for tag in _MAGNETIC_TAGS)
+    magnetic, centring = (
+        next((texts for tag in tags if (texts := _known_texts(table.column(tag)))), None) for tags in _MAGNETIC_TAGS
+    )
     if not magnetic:
         return None
     operations, shifts = ([gemmi.Op(_without_reversal(text)) for text in texts or IDENTITY]
@@ -209,6 +214,8 @@ def candidates_of_names(names: Names) -> tuple[tuple[Candidate, ...], tuple[Rema
         if settings and settings[0].number != group:
             said = f"{names.symbols[0] if names.symbols else number}, which is group {settings[0].number}"
             raise InputError(f"Hall symbol {names.hall!r} (group {group}) contradicts {said}")
+        if settings and (other := _setting_of(texts, group)) and other not in _by_code(settings, names):
+            raise InputError(f"Hall symbol {names.hall!r} ({other.symbol}) contradicts the name, {settings[0].symbol}")
         return (Candidate(f"Hall symbol {names.hall}", texts),), tuple(remarks)
     if not settings:
         if names.symbols or names.number is not None:
@@ -216,6 +223,12 @@ def candidates_of_names(names: Names) -> tuple[tuple[Candidate, ...], tuple[Rema
         return (), tuple(remarks)
     settings = _by_code(settings, names)
     return tuple(Candidate(setting.symbol, setting.operations) for setting in settings), tuple(remarks)
+
+
+def _setting_of(texts: tuple[str, ...], number: int) -> Setting | None:
+    """The tabulated setting with these operations."""
+    wanted = set(texts)
+    return next((s for s in settings_of_number(number) if set(s.operations) == wanted), None)
 
 
 def _settings_of_symbols(symbols: Iterable[str], remarks: list[Remark]) -> tuple[Setting, ...]:
@@ -287,6 +300,8 @@ def choose_setting(
         raise last
     if len(placed) > 1:
         right = [(candidate, found) for candidate, found in placed if agrees(found)]
+        if len(right) != 1:  # a list of the whole cell shows its setting: the operations map it onto itself
+            right = [(candidate, found) for candidate, found in right or placed if found.is_closed]
         if len(right) != 1:
             open_names = ", ".join(candidate.name for candidate, _ in placed)
             raise InputError(
@@ -294,5 +309,5 @@ def choose_setting(
                 " different structures"
             )
         placed = right
-        remarks = (*remarks, Remark(DETAIL, f"{right[0][0].name} is the setting that makes the stated formula"))
+        remarks = (*remarks, Remark(DETAIL, f"{right[0][0].name} is the setting that suits the formula and the atoms"))
     return *placed[0], remarks

@@ -92,7 +92,7 @@ def _normal(tag: str) -> str:
 
 def _repeat(tag: str, first: list[str], second: list[str], remarks: list[Remark]) -> None:
     """Note a tag that is given again; the first value counts."""
-    if first == second:
+    if first == second or [to_number(value) or value for value in first] == [to_number(v) or v for v in second]:
         remarks.append(Remark(NOTE, f"{tag} is given twice, with the same value"))
         return
     said = f"{tag} is given twice, as {_shown(first)} and as {_shown(second)}"

@@ -24,7 +24,10 @@ _ORIGIN = re.compile(r"origin\D*([12])", re.IGNORECASE)
 _AXES = re.compile(r"(hex|rhomb)", re.IGNORECASE)
 _UNIQUE_AXIS = re.compile(r"unique\s*axis\s*([abc])", re.IGNORECASE)
 _CELL_CHOICE = re.compile(r"(?:cell\s*)?choice\s*([123])", re.IGNORECASE)
-_REMARK = re.compile(r"[(\[]([^()\[\]]*[A-Za-z#][^()\[\]]*|\d{2,3})[)\]]\s*$")
+_REMARK = re.compile(
+    r"[(\[]([^()\[\]]*[A-Za-z#][^()\[\]]*|\d{2,3})[)\]]\s*$|[\s,;]+((?:origin|hexag|rhomb|unique|no\.|#).*)$",
+    re.IGNORECASE,
+)
 _SUFFIXES = {"s": "1", "z": "2", "o1": "1", "o2": "2", "h": "h", "r": "r"}
 """Letters behind a symbol, as ICSD writes them: origin at the highest site symmetry or at the centre, kind of axes."""
 
@@ -110,7 +113,7 @@ def parse_symbol(text: str) -> Symbol:
     text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
     code = None
     while (found := _REMARK.search(text)) and found.start() > 0:
-        code, text = _code_of_remark(found[1]) or code, text[: found.start()]
+        code, text = _code_of_remark(found[1] or found[2]) or code, text[: found.start()]
     text, colon, suffix = text.partition(":")
     if colon:
         code = suffix.strip().casefold()

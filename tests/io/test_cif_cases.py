@@ -182,6 +182,7 @@ def test_the_unique_axis_follows_from_the_whole_cell(axis: str) -> None:
         ("_parent_space_group.name_H-M_alt 'F m -3 m'\n", {}, "stated by _parent_space_group_name_h-m_alt alone"),
         ("_space_group_magn.name_BNS 'P n'\n", {}, "stated by _space_group_magn_name_bns alone"),
         ("_space_group_name_H-M_alt 'F d -3 m:1'\n_space_group_IT_coordinate_system_code 2\n", {}, "is none of"),
+        ("_space_group_name_H-M_alt 'F d -3 m:1'\n_space_group_name_Hall '-F 4vw 2vw 3'\n", {}, "(F d -3 m:2) contr"),
     ],
 )  # fmt: skip
 def test_names_that_leave_it_open_are_refused(tags: str, changes: dict[str, str], words: str) -> None:
@@ -224,6 +225,15 @@ def test_the_more_exact_statement_of_the_origin_counts(tags: str, origin: int) -
 
 def test_settings_that_make_the_same_structure_need_not_be_told_apart() -> None:
     assert content(parse_block(named("_space_group_name_H-M_alt 'P 2/m'\n", rows=("Po1 Po 0 0 0 1",)))) == "Po"
+
+
+def test_a_list_of_the_whole_cell_shows_its_origin() -> None:
+    """All eight atoms of silicon: only the first origin maps them onto themselves."""
+    centres = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
+    rows = [f"Si{shift} Si {x + shift} {y + shift} {z + shift} 1" for shift in (0, 0.25) for x, y, z in centres]
+    block = parse_block(named("_space_group_name_H-M_alt 'F d -3 m'\n", rows=tuple(rows)))
+    assert content(block) == "Si8"
+    assert detect_orbits(block.crystal).group == 227
 
 
 def test_operations_that_do_not_keep_the_cell_are_said() -> None:
@@ -272,14 +282,31 @@ def test_labels_that_say_the_element(labels: tuple[str, ...], formula: str | Non
 @pytest.mark.parametrize(
     ("labels", "formula"),
     [
+        (("RE1",), None), (("Fe+Mn1",), None), (("Si0.5Al0.5",), None), (("Fe1Mn1",), None),
         (("Vac1",), None), (("SO4",), None), (("NH4",), None), (("SiAl1",), None), (("NaK1",), None),
         (("Si/Al1",), None), (("PO4",), None), (("CO3",), None), (("T2",), None), (("ClO4",), None),
         (("OA1",), None), (("Ln1",), None), (("OA1", "OB1"), "O3"), (("An1",), None), (("Xx1",), None),
     ],
 )  # fmt: skip
 def test_labels_that_do_not_are_named(labels: tuple[str, ...], formula: str | None) -> None:
-    with pytest.raises(InputError, match=f"site {labels[0]}:"):
+    with pytest.raises(InputError) as caught:
         parse_block(by_label(*labels, formula=formula))
+    assert str(caught.value).startswith(f"site {labels[0]}:")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "right"),
+    [("Fe3+", "Fe"), ("Fe+3", "Fe"), ("FE", "Fe"), ("Al0+", "Al"), ("OH-", "O"), ("H2O", "O"), ("CO2+", "Co"),
+     ("Cval", "C"), ("2H", "H"), ("T", "H"), ("Fe1", "Fe"), ("'O2-'", "O"),
+     ("PO4", None), ("NO", None), ("SO4", None), ("RE", None), ("Zr0.5Ti0.5", None), ("M", None), ("Vac", None)],
+)  # fmt: skip
+def test_type_symbols(symbol: str, right: str | None) -> None:
+    text = halite().rsplit("Na1", 1)[0] + f"X1 {symbol} 0 0 0 1\n"
+    if right is None:
+        with pytest.raises(InputError, match="site X1: type"):
+            parse_block(text)
+    else:
+        assert content(parse_block(text)) == right
 
 
 def test_the_stated_formula_is_compared() -> None:
@@ -299,7 +326,7 @@ def test_sites_that_repeat_others_are_said_and_all_columns_follow() -> None:
     block = parse_block(text)
     assert (content(block), block.site_labels) == ("Na2 Cl2", ("Na1", "Cl1"))
     assert block.atom_to_site.tolist() == [0, 0, 1, 1] and block.site_numbers.tolist() == [11, 17]
-    assert "2 sites repeat others and are one atom with them: Na2 = Na1, Na3 = Na1" in said(block, NOTE)
+    assert "2 sites repeat others, read as one atom: Na2 = Na1, Na3 = Na1" in said(block, NOTE)
 
 
 @pytest.mark.parametrize(
@@ -383,6 +410,16 @@ def test_one_of_two_multiplicities_is_enough() -> None:
 def test_ways_to_write_no_symmetry(tags: str, remark: str) -> None:
     block = parse_block(named(tags))
     assert content(block) == "Na" and remark in said(block) and bool(remark) == bool(said(block))
+
+
+def test_a_cell_in_a_loop_and_tags_given_twice() -> None:
+    lines = [line for line in halite().splitlines() if not line.startswith("_cell_length")]
+    lengths = "loop_\n_cell_length_a\n_cell_length_b\n_cell_length_c\n5.6 5.6 5.6\n"
+    text = "\n".join([lines[0], lengths, *lines[1:]]).replace("_cell_angle_alpha 90", "_cell_angle_alpha .")
+    block = parse_block(text + "\n_cell_angle_beta 90.0\n_exptl_note a\n_exptl_note b\n")
+    assert content(block) == "Na Cl"
+    assert "_cell_angle_beta is given twice, with the same value" in said(block, NOTE)
+    assert "_exptl_note is given twice, as a and as b; the first counts" in said(block, WARNING)
 
 
 def test_blocks_without_structure_are_passed_over_and_halves_are_not(tmp_path: Path) -> None:
