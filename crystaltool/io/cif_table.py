@@ -13,7 +13,7 @@ from crystaltool.errors import InputError
 from crystaltool.io.remarks import NOTE, WARNING, Remark
 
 ABSENT = ("?", ".")
-STRUCTURE_TAGS = ("_cell_", "_atom_site_", "_symmetry_", "_space_group", "_parent_space_group", "_chemical_formula_sum")
+STRUCTURE_TAGS = ("_cell_length", "_cell_angle", "_atom_site_", "_symmetry_", "_space_group", "_parent_space_group")
 """Beginnings of the tags that decide what the structure is; what contradicts itself here is an error."""
 
 _NUMBER = re.compile(r"['\"]?([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?:\([0-9]*\))?['\"]?$")
@@ -67,7 +67,7 @@ def table_of(block: gemmi.cif.Block, said: tuple[Remark, ...] = ()) -> Table:
         if pair is not None:
             tag, value = pair  # ty: ignore[not-iterable]
             tag = _normal(tag)
-            if tag in pairs:
+            if tag in pairs and not _is_empty(pairs[tag]):
                 _repeat(tag, [pairs[tag]], [value], remarks)
             else:
                 pairs[tag] = value
@@ -92,6 +92,8 @@ def _normal(tag: str) -> str:
 
 def _repeat(tag: str, first: list[str], second: list[str], remarks: list[Remark]) -> None:
     """Note a tag that is given again; the first value counts."""
+    if len(second) == 1 and _is_empty(second[0]):
+        return
     if first == second or [to_number(value) or value for value in first] == [to_number(v) or v for v in second]:
         remarks.append(Remark(NOTE, f"{tag} is given twice, with the same value"))
         return
@@ -99,6 +101,11 @@ def _repeat(tag: str, first: list[str], second: list[str], remarks: list[Remark]
     if tag.startswith(STRUCTURE_TAGS):
         raise InputError(said)
     remarks.append(Remark(WARNING, f"{said}; the first counts"))
+
+
+def _is_empty(raw: str) -> bool:
+    """Whether a value says nothing: `?`, `.`, or empty quotes or text field, as AMCSD writes a second formula."""
+    return raw in ABSENT or not gemmi.cif.as_string(raw).strip()
 
 
 def _shown(values: list[str]) -> str:
