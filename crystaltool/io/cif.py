@@ -1,7 +1,7 @@
 """One CIF block <-> one structure. Reading: core-dictionary names, the deprecated `_symmetry_*` ones too.
 
-A block is refused, with the reason, when its atoms are not certain: partial occupancy, disorder, unknown coordinates,
-a missing cell, operations that contradict the declared space group.
+A block is refused, with the reason, when its atoms are not certain: partial occupancy, disorder, unknown coordinates or
+elements, a missing cell, a symmetry that is modulated, contradictory or left open. What is odd but certain is remarked.
 """
 
 from __future__ import annotations

@@ -150,25 +150,26 @@ def _without_reversal(text: str) -> str:
 @lru_cache(maxsize=1024)
 def _compare(texts: tuple[str, ...], names: Names) -> tuple[int | None, tuple[Remark, ...]]:
     """The group that listed operations make, None if no group is named, and remarks on names that contradict it."""
-    stated: list[tuple[str, int]] = []
+    stated: dict[int, str] = {}
     remarks: list[Remark] = []
     if names.number is not None and (number := _number(names.number, remarks)) is not None:
-        stated.append((str(number), number))
+        stated[number] = str(number)
     for symbol in names.symbols:
         try:
-            found = settings_of_symbol(symbol)[0].number
-            stated.append((str(found) if found == (stated or [("", 0)])[0][1] else f"{found} ({symbol})", found))
+            group = settings_of_symbol(symbol)[0].number
+            stated[group] = f"{group} ({symbol})"
         except SymmetryError as error:
             remarks.append(Remark(DETAIL, f"{error}; the listed operations count"))
     if not stated and names.hall is None:
         return None, tuple(remarks)
-    number = 1 if texts == IDENTITY else group_of_operations(texts)
     if names.hall is not None:
         try:
-            stated.append((f"Hall {names.hall!r}", group_of_operations(_hall_operations(names.hall))))
+            group = group_of_operations(_hall_operations(names.hall))
+            stated.setdefault(group, f"{group} (Hall symbol {names.hall})")
         except InputError as error:
             remarks.append(Remark(DETAIL, f"{error}; the listed operations count"))
-    for said, group in dict.fromkeys(stated):
+    number = 1 if texts == IDENTITY else group_of_operations(texts)
+    for group, said in stated.items():
         if group != number:
             text = f"the {len(texts)} symmetry operations make space group {number}, declared is {said}"
             remarks.append(Remark(WARNING, f"{text}; the operations count"))

@@ -80,7 +80,7 @@ def table_of(block: gemmi.cif.Block, said: tuple[Remark, ...] = ()) -> Table:
                     _repeat(tag, columns[tag], column, remarks)
                 else:
                     columns[tag] = column
-    for tag in pairs.keys() & columns.keys():
+    for tag in sorted(pairs.keys() & columns.keys()):
         _repeat(tag, [pairs[tag]], columns[tag], remarks)
     return Table(pairs, columns, tuple(remarks))
 

@@ -25,7 +25,7 @@ from tempfile import SpooledTemporaryFile
 from typing import TypeAlias
 
 from crystaltool.errors import CrystaltoolError, InputError
-from crystaltool.io.byte_streams import ByteReader, SeekableReader
+from crystaltool.io.byte_streams import ByteReader, Encoded, Joined, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.remarks import NOTE, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, Chunk, decode, read_lines, rename_block, split_blocks
@@ -177,7 +177,7 @@ class _Reader:
             yield BadRecord(source, 0, "", f"cannot be read to its end: {error}")
 
     def _recognised(self, handle: ByteReader, source: str, head: bytes, depth: int) -> Iterator[Raw]:
-        stream: io.BufferedReader = io.BufferedReader(_Joined(head, handle), 1 << 16)
+        stream: io.BufferedReader = io.BufferedReader(Joined(head, handle), 1 << 16)
         if head.startswith(b"\x89HDF"):
             with _spooled(stream) as whole:
                 yield from self._hdf5(whole, source)
@@ -195,7 +195,7 @@ class _Reader:
             yield from self._tar(stream, source, depth)
         elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = codecs.getreader("utf-16")(stream, "replace")
-            yield from self.content(_Encoded(text), source, depth + 1)
+            yield from self.content(Encoded(text), source, depth + 1)
         elif b"\0" in head:
             yield BadRecord(source, 0, "", "not CIF text, CSV, HDF5, zip or tar")
         elif _is_csv_header(head):
@@ -353,44 +353,3 @@ def _spooled(stream: ByteReader) -> SpooledTemporaryFile[bytes]:
         copy.write(data)
     copy.seek(0)
     return copy
-
-
-class _Encoded(io.RawIOBase):
-    """Text as UTF-8 bytes, line by line."""
-
-    def __init__(self, text: codecs.StreamReader) -> None:
-        self._text, self._held = text, b""
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer) -> int:
-        """Fill from the line in hand, or the next."""
-        if not self._held:
-            self._held = self._text.readline().encode("utf-8", "replace")
-        data, self._held = self._held[: len(buffer)], self._held[len(buffer) :]
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Joined(io.RawIOBase):
-    """Bytes already read and the rest of their stream, as one raw stream that never waits for more than it has."""
-
-    def __init__(self, head: bytes, rest: ByteReader) -> None:
-        self._head = head
-        self._rest = rest
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer) -> int:
-        """Fill from the head first, then from what the stream has."""
-        if self._head:
-            data, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
-        else:
-            read = getattr(self._rest, "read1", self._rest.read)
-            data = read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)

@@ -338,6 +338,21 @@ def test_sites_that_repeat_others_are_said_and_all_columns_follow() -> None:
     assert "2 sites repeat others, read as one atom: Na2 = Na1, Na3 = Na1" in said(block, NOTE)
 
 
+def test_bonds_follow_the_sites_that_stand_for_others() -> None:
+    """Chlorine in the middle, bound to sodium at both ends of the edge, which are one atom in two cells."""
+    text = halite().rsplit("Na1 Na", 1)[0] + "Na1 Na 0 0 0 1\nCl1 Cl 0.5 0 0 1\nNa2 Na 1 0 0 1\n"
+    bonds = "".join(
+        f"{one} {other} {code} S\n"
+        for one, other, code in (("Na1", "Cl1", "."), ("Cl1", "Na2", "."), ("Na2", "Cl1", "1_555"))
+    )
+    tags = ("_geom_bond_atom_site_label_1", "_geom_bond_atom_site_label_2", "_geom_bond_site_symmetry_2")
+    loop = "".join(f"{tag}\n" for tag in ("loop_", *tags, "_ccdc_geom_bond_type"))
+    block = parse_block(text + loop + bonds)
+    assert block.bonds is not None
+    assert block.bonds.pairs.tolist() == [[0, 1], [1, 0]] and block.bonds.images.tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert block.bonds.lengths(block.crystal) == pytest.approx([2.8201, 2.8201])
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
