@@ -52,6 +52,19 @@ class DetectedOrbits:
 def detect_orbits(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> DetectedOrbits:
     """Detect the space group of a crystal given in any cell, and refine it to that symmetry.
 
+    Args:
+        crystal: the structure.
+        symprec: distance tolerance in Angstrom.
+
+    Raises:
+        SymmetryError: if the detector finds no group (atoms on top of each other, mostly).
+    """
+    return _orbits(crystal, detect(crystal, symprec))
+
+
+def detect(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> moyopy.MoyoDataset:
+    """The detector's answer in the standard setting, at the tolerance that is asked for.
+
     The detector may change its tolerance without a word. Then it is asked again at others, and what holds within the
     tolerance that was asked for, by our own measure, and has the most symmetry is taken; where that is the first
     answer, its tolerance is logged.
@@ -82,7 +95,7 @@ def detect_orbits(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> Detecte
             text = f"space group {found.number} was found at a tolerance of {found.symprec:.2g} A, not {symprec:g} A"
             _LOGGER.log(level, "%s: %s", crystal.name, text, extra={"remark": text, "block": crystal.name})
         found = better or found
-    return _orbits(crystal, found)
+    return found
 
 
 def _ask(cell: moyopy.Cell, symprec: float) -> moyopy.MoyoDataset:
