@@ -19,7 +19,6 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-import moyopy
 import numpy as np
 import spglib
 
@@ -36,6 +35,7 @@ from crystaltool.lattice import (
     reduced_basis,
 )
 from crystaltool.symmetry import space_group
+from crystaltool.symmetry.detection import detect
 from crystaltool.symmetry.projection import positions_sharing_code, project
 from crystaltool.symmetry.space_group import tables
 from crystaltool.units import atomic_number
@@ -73,8 +73,7 @@ def deviation(crystal: Crystal, other: Crystal) -> float:
 
 def standardised(crystal: Crystal) -> Crystal:
     """The detector's own refined conventional cell with all its atoms."""
-    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
-    found = moyopy.MoyoDataset(cell, symprec=SYMPREC, setting=moyopy.Setting.standard()).std_cell
+    found = detect(crystal, SYMPREC).std_cell
     lattice = np.array(found.basis)
     if np.linalg.det(lattice) < 0:
         raise ValueError("the detector's cell is left-handed")

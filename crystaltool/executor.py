@@ -9,6 +9,7 @@ place of the result. Any `concurrent.futures.Executor` can do the work; `process
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import queue
@@ -146,6 +147,9 @@ def _prepare_worker(pickled: bytes) -> None:
     limit_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    logger = logging.getLogger("crystaltool")
+    logger.handlers[:], logger.propagate = [_collector], False
+    logger.setLevel(logging.INFO)
     _task = pickle.loads(pickled)
 
 
@@ -156,9 +160,25 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _work(item: Any) -> Any:
+class _Collector(logging.Handler):
+    """Keeps what is logged while an item is worked on, for the parent to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record."""
+        self.records.append(record)
+
+
+_collector = _Collector()
+
+
+def _work(item: Any) -> tuple[Any, list[logging.LogRecord]]:
     assert _task is not None, "worker used before it was prepared"
-    return _task(item)
+    _collector.records = []
+    return _task(item), _collector.records
 
 
 # ----------------------------------------------------------------------------------------------- in the parent
@@ -234,7 +254,7 @@ def _map_in_pool(task: _Task, items: Iterable, jobs: int, look_ahead: int) -> Ge
                 raise entry
             item, future = entry
             try:
-                result = _as_value(future.result)
+                result = _as_value(lambda: _with_log_said(future.result()))  # noqa: B023 -- called at once
             except BrokenProcessPool:  # some worker died; whose item it was shows when each is run alone
                 result = _run_alone(quarantine, item)
             yield result
@@ -246,8 +266,16 @@ def _map_in_pool(task: _Task, items: Iterable, jobs: int, look_ahead: int) -> Ge
         quarantine.close()
 
 
+def _with_log_said(answer: tuple[Any, list[logging.LogRecord]]) -> Any:
+    """The result in a worker's answer; what the worker logged is logged here."""
+    result, records = answer
+    for record in records:
+        logging.getLogger(record.name).handle(record)
+    return result
+
+
 def _run_alone(quarantine: _Pool, item: Any) -> Any:
     try:
-        return _as_value(quarantine.submit(item).result)
+        return _as_value(lambda: _with_log_said(quarantine.submit(item).result()))
     except BrokenProcessPool:
         return TaskError("worker process died (killed, out of memory or crashed) on this structure, alone in its pool")

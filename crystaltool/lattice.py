@@ -5,6 +5,7 @@ One convention everywhere: the rows of `lattice` are a, b, c in Angstrom; angles
 
 from __future__ import annotations
 
+import math
 from typing import overload
 
 import numpy as np
@@ -13,6 +14,9 @@ from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError
 
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+
+_LONGEST = 1e100
+"""Angstrom; beyond, squares of lengths are no numbers any more."""
 
 _FIRST_GROUP = np.array([1, 3, 16, 75, 143, 168, 195])
 
@@ -70,21 +74,21 @@ def parameters_to_matrix(
         InputError: if the six numbers do not span a cell of positive volume.
     """
     cos_alpha, cos_beta, cos_gamma = (_cosine(angle) for angle in (alpha, beta, gamma))
-    metric = np.array(
-        [
-            [a * a, a * b * cos_gamma, a * c * cos_beta],
-            [a * b * cos_gamma, b * b, b * c * cos_alpha],
-            [a * c * cos_beta, b * c * cos_alpha, c * c],
-        ]
-    )
-    if min(a, b, c) <= 0 or not np.isfinite(metric).all():
+    if not all(0.0 < length < _LONGEST for length in (a, b, c)):
         raise InputError(f"cell lengths {a:g} {b:g} {c:g} A are not positive numbers")
-    return metric_to_matrix(metric)
+    sin_gamma = math.sqrt(max(1.0 - cos_gamma * cos_gamma, 0.0))
+    cos_plane = (cos_alpha - cos_beta * cos_gamma) / sin_gamma if sin_gamma else math.inf
+    height = 1.0 - cos_beta * cos_beta - cos_plane * cos_plane
+    if not height > 0.0:
+        raise InputError("cell parameters do not span a volume")
+    rows = [[a, 0.0, 0.0], [b * cos_gamma, b * sin_gamma, 0.0], [c * cos_beta, c * cos_plane, c * math.sqrt(height)]]
+    return np.array(rows)
 
 
 def _cosine(angle: float) -> float:
     """Cosine of an angle in degrees, exact at 60, 90 and 120."""
-    return {60.0: 0.5, 90.0: 0.0, 120.0: -0.5}.get(float(angle), float(np.cos(np.radians(angle))))
+    exact = {60.0: 0.5, 90.0: 0.0, 120.0: -0.5}.get(angle)
+    return math.cos(math.radians(angle)) if exact is None else exact
 
 
 def metric_to_matrix(metric: Float[np.ndarray, "*batch 3 3"]) -> Float[np.ndarray, "*batch 3 3"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -36,6 +37,14 @@ def fragile(number: int) -> int:
 
 def thread_settings(_: int) -> tuple[str | None, bool]:
     return os.environ.get("OMP_NUM_THREADS"), "numpy" in sys.modules
+
+
+def speak(number: int) -> int:
+    """Logs its item, the even ones before failing."""
+    logging.getLogger("crystaltool.io").warning("item %d", number, extra={"block": str(number)})
+    if number % 2 == 0:
+        raise InputError("even")
+    return number
 
 
 def set_flag() -> None:
@@ -122,6 +131,26 @@ def test_an_exception_of_the_input_is_raised_in_its_place() -> None:
     assert next(results) == 1
     with pytest.raises(InputError, match="truncated"):
         next(results)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_workers_log_is_logged_here_in_order(jobs: int) -> None:
+    """Before the result it belongs to."""
+    heard: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+            assert getattr(record, "block", None) == record.getMessage()[5:]
+
+    logger, listener = logging.getLogger("crystaltool"), Listener()
+    logger.addHandler(listener)
+    try:
+        for number, result in enumerate(map_ordered(speak, range(4), jobs)):
+            assert heard == [f"item {earlier}" for earlier in range(number + 1)]
+            assert result == number if number % 2 else isinstance(result, InputError)
+    finally:
+        logger.removeHandler(listener)
 
 
 def test_jobs_below_one_are_refused() -> None:

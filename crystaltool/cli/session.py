@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,9 @@ class Session:
         self.n_read = 0
         self.created: str | None = _now() if provenance else None
         self._folders: list[FolderTally] = []
+        logger = logging.getLogger("crystaltool")
+        logger.handlers[:], logger.propagate = [_RemarkHandler(self)], False
+        logger.setLevel(logging.INFO)
 
     # ---- reading
 
@@ -189,6 +193,24 @@ class Session:
         for folder in self._folders if not self.quiet else ():
             messages.say(self.program, "NOTE", folder.summary, folder.path)
         raise typer.Exit(EXIT_TROUBLE if self.n_bad else EXIT_FAILED if failed else EXIT_OK)
+
+
+class _RemarkHandler(logging.Handler):
+    """Prints what readers remark (`crystaltool.io.remarks`): notes unless `--quiet`, details with `-v`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line in the grammar of all messages."""
+        session = self._session
+        if session.quiet or (record.levelno <= logging.INFO and not session.verbose):
+            return
+        level = "WARNING" if record.levelno >= logging.WARNING else "NOTE"
+        text = getattr(record, "remark", record.getMessage())
+        line = getattr(record, "source_line", 0) or None
+        messages.say(session.program, level, text, getattr(record, "source", ""), line, getattr(record, "block", ""))
 
 
 def _now() -> str:

@@ -1,23 +1,24 @@
-"""The symmetry a CIF block declares: its operations, the group they make, and the expansion of its sites.
-
-Operations win over names. A name or number that contradicts them is an error, and so is a name that leaves the origin
-open where no operations are listed.
-"""
+"""Symmetry operations of a CIF block: the group they make, and the expansion of its sites."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import gemmi
 import numpy as np
 
-from crystaltool.arrays import Float, Int
+from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError, SymmetryError
-from crystaltool.symmetry.operations import TRANSLATION_DENOMINATOR, xyz_to_operation
+from crystaltool.symmetry.operations import TRANSLATION_DENOMINATOR, operations_to_xyz, xyz_to_operation
 
-SPECIAL_POSITION_DISTANCE = 0.02
-"""Images of a site closer than this (Angstrom) are one atom: three-decimal thirds in a 10 A cell are 0.01 A apart."""
+SPECIAL_POSITION_DISTANCE = 0.4
+"""Images of a site closer than this (Angstrom) are one atom: thirds of two decimals in a 20 A cell are 0.2 A apart, and
+no real atoms are."""
+
+EXACT = 1e-6
+"""Fractional distance to which the operations of a special position must leave its point alone."""
 
 MAX_OPERATIONS = 192
 """The most that a conventional cell has (face-centred cubic, International Tables A); longer lists are refused."""
@@ -50,7 +51,8 @@ def parse_operations(texts: tuple[str, ...]) -> Operations:
     """Operations of a list of Jones-faithful texts.
 
     Raises:
-        InputError: if one cannot be read, one is given twice, the identity is missing, or the list is no group.
+        InputError: if one cannot be read, the identity is missing, or the list is no group. One that is given twice
+            counts once.
     """
     if len(texts) > MAX_OPERATIONS:
         raise InputError(f"{len(texts)} symmetry operations, the limit is {MAX_OPERATIONS}")
@@ -66,13 +68,12 @@ def parse_operations(texts: tuple[str, ...]) -> Operations:
 def _closed(rotations: Int[np.ndarray, "n 3 3"], translations: Float[np.ndarray, "n 3"]) -> Operations:
     """The operations with the identity first and their multiplication table."""
     keys = _keys(rotations, translations)
-    index = {key: i for i, key in enumerate(keys)}
-    if len(index) < len(keys):
-        raise InputError(f"{len(keys) - len(index)} of {len(keys)} symmetry operations are given twice")
+    index = {key: i for i, key in reversed(list(enumerate(keys)))}  # of an operation given twice the first
+    twice = len(keys) - len(index)
     identity = index.get(_keys(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)))[0])
     if identity is None:
         raise InputError("the symmetry operations do not include x,y,z")
-    order = [identity, *(i for i in range(len(keys)) if i != identity)]
+    order = [identity, *(i for i in sorted(index.values()) if i != identity)]
     rotations, translations = rotations[order], translations[order]
     index = {key: i for i, key in enumerate(_keys(rotations, translations))}
     count = len(order)
@@ -83,9 +84,21 @@ def _closed(rotations: Int[np.ndarray, "n 3 3"], translations: Float[np.ndarray,
         for j, key in enumerate(_keys(rotation, translation)):
             k = index.get(key)
             if k is None:
-                raise InputError(f"the {count} symmetry operations do not form a group")
+                raise InputError(_not_closed(rotations, translations, (i, j), twice))
             products[i, j] = k
     return Operations(rotations, translations % 1.0, products)
+
+
+def _not_closed(
+    rotations: Int[np.ndarray, "n 3 3"], translations: Float[np.ndarray, "n 3"], pair: tuple[int, int], twice: int
+) -> str:
+    """What is missing in a list of operations, by two whose product is not in it."""
+    (i, j), also = pair, "; 1 operation is given twice" if twice == 1 else f"; {twice} are given twice" if twice else ""
+    product = rotations[i] @ rotations[j], rotations[i] @ translations[j] + translations[i]
+    texts = [operations_to_xyz(*operation) for operation in ((rotations[i], translations[i]),
+             (rotations[j], translations[j]), product)]  # fmt: skip
+    head = f"the {len(rotations)} symmetry operations do not form a group"
+    return f"{head}: {texts[0]} after {texts[1]} is {texts[2]}, which is missing{also}"
 
 
 def _keys(rotations: Int[np.ndarray, "n 3 3"], translations: Float[np.ndarray, "n 3"]) -> list[bytes]:
@@ -129,76 +142,75 @@ def _compatible_lattice(operations: Operations) -> Float[np.ndarray, "3 3"]:
     return 5.0 * np.linalg.cholesky(metric)
 
 
-def operations_of_names(
-    hall: str | None, symbol: str | None, number: int | None, gamma: float
-) -> tuple[tuple[str, ...], int] | None:
-    """Operation texts and group number from the names alone, `None` if the block names no group.
-
-    Args:
-        hall: Hall symbol. symbol: Hermann-Mauguin symbol. number: International Tables number.
-        gamma: cell angle in degrees, which tells hexagonal from rhombohedral axes.
-
-    Raises:
-        InputError: if the name is unknown or leaves the choice of origin open.
-    """
-    group = None
-    if hall:
-        try:
-            group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))
-        except (RuntimeError, ValueError):
-            raise InputError(f"Hall symbol {hall!r} cannot be read") from None
-    if group is None and symbol:
-        group = gemmi.find_spacegroup_by_name(symbol, 90.0, gamma)
-        if group is None and number is None:
-            raise InputError(f"space group {symbol!r} is unknown and no operations are listed")
-        if group is not None and group.ext in ("1", "2") and ":" not in symbol:
-            raise InputError(f"space group {symbol!r} leaves the origin open and no operations are listed")
-    if group is None and number is not None:
-        if not 1 <= number <= 230:
-            raise InputError(f"space group {number} does not exist, expected 1-230")
-        group = gemmi.find_spacegroup_by_number(number)
-        if group.ext in ("1", "2"):
-            raise InputError(f"space group {number} leaves the origin open and no operations are listed")
-        if group.ext == "H" and abs(gamma - 120.0) > 1.0:
-            raise InputError(f"space group {number} on rhombohedral axes needs its operations listed")
-    if group is None:
-        return None
-    return tuple(operation.triplet() for operation in group.operations()), group.number
-
-
 def expand_sites(
-    lattice: Float[np.ndarray, "3 3"], sites: Float[np.ndarray, "n_sites 3"], operations: Operations, max_atoms: int
-) -> tuple[Float[np.ndarray, "n_atoms 3"], Int[np.ndarray, "n_atoms"]]:
-    """All atoms of the cell, and for each the index of its site; images on a special position are one atom.
+    lattice: Float[np.ndarray, "3 3"],
+    sites: Float[np.ndarray, "n_sites 3"],
+    labels: Sequence[str],
+    operations: Operations,
+    max_atoms: int,
+    reach: float = SPECIAL_POSITION_DISTANCE,
+) -> tuple[
+    Float[np.ndarray, "n_atoms 3"],
+    Int[np.ndarray, "n_atoms"],
+    Float[np.ndarray, "n_sites 3"],
+    Float[np.ndarray, "n_sites"],
+]:
+    """All atoms of the cell, the site of each, the sites on their special positions, and how far (A) each was moved.
 
-    The operations that move a site by less than `SPECIAL_POSITION_DISTANCE` are its stabiliser; the site is put on
-    the point they share (the mean of its images) and the cosets of the stabiliser give its atoms.
+    The operations that move a site by less than `reach` (Angstrom) are its stabiliser; the site is put on the point
+    they share (the mean of its images) and the cosets of the stabiliser give its atoms.
 
     Raises:
-        InputError: if there would be more than `max_atoms` atoms.
+        InputError: if there would be more than `max_atoms` atoms, or near images of a site share no position.
     """
     chosen: list[np.ndarray] = []
     counts: list[int] = []
+    placed, moved = sites.copy(), np.zeros(len(sites))
     everyone = np.arange(len(operations))
-    for site in sites:
+    for index, site in enumerate(sites):
         images = operations.rotations @ site + operations.translations
         shifts = images - site
         shifts -= np.round(shifts)
-        near = np.linalg.norm(shifts @ lattice, axis=1) < SPECIAL_POSITION_DISTANCE
+        near = np.linalg.norm(shifts @ lattice, axis=1) < reach
         if near.sum() == 1:
             points = images
         else:
-            stabiliser = _generated(np.flatnonzero(near), operations.products)
-            centre = site + shifts[stabiliser].mean(axis=0)
+            found = _special_position(lattice, site, shifts, near, operations, reach)
+            if found is None:
+                raise InputError(f"site {labels[index]}: images within {reach:g} A share no special position")
+            placed[index], stabiliser = found
+            moved[index] = np.linalg.norm((placed[index] - site) @ lattice)
             firsts = np.flatnonzero(operations.products[:, stabiliser].min(axis=1) == everyone)
-            points = operations.rotations[firsts] @ centre + operations.translations[firsts]
+            points = operations.rotations[firsts] @ placed[index] + operations.translations[firsts]
         counts.append(len(points))
         chosen.append(points)
         if sum(counts) > max_atoms:
             raise InputError(f"more than {max_atoms} atoms in the cell, the limit")
     frac_coords = np.concatenate(chosen) % 1.0
     frac_coords[frac_coords >= 1.0] = 0.0
-    return frac_coords, np.repeat(np.arange(len(sites)), counts)
+    return frac_coords, np.repeat(np.arange(len(sites)), counts), placed, moved
+
+
+def _special_position(
+    lattice: Float[np.ndarray, "3 3"],
+    site: Float[np.ndarray, "3"],
+    shifts: Float[np.ndarray, "n 3"],
+    near: Bool[np.ndarray, "n"],
+    operations: Operations,
+    reach: float,
+) -> tuple[Float[np.ndarray, "3"], Int[np.ndarray, "order"]] | None:
+    """The point that the operations near a site share, and these operations; it may come near to further ones."""
+    for _ in range(4):
+        stabiliser = _generated(np.flatnonzero(near), operations.products)
+        site = site + shifts[stabiliser].mean(axis=0)
+        shifts = operations.rotations @ site + operations.translations - site
+        shifts -= np.round(shifts)
+        if np.abs(shifts[stabiliser]).max() > EXACT:
+            break
+        near = np.linalg.norm(shifts @ lattice, axis=1) < reach
+        if near.sum() == len(stabiliser):
+            return site, stabiliser
+    return None
 
 
 def _generated(members: Int[np.ndarray, "k"], products: Int[np.ndarray, "n n"]) -> Int[np.ndarray, "m"]:

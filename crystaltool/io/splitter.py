@@ -17,7 +17,10 @@ MAX_BLOCK_BYTES = 32 * 2**20
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_HEADER = re.compile(rb"\s*data_(\S*)", re.IGNORECASE)
+_HEADER = re.compile(rb"\s*data_(\S*(?:[ \t]+(?![_#]|loop_|save_)[^\s#]+)*)", re.IGNORECASE)
+"""The line of a name; blanks in it are an error of the syntax that programs make, a tag behind it is none."""
+
+_NAME_LINE = re.compile(r"^(\s*data_)\S*(?:[ \t]+(?![_#]|loop_|save_)[^\s#]+)*", re.IGNORECASE | re.MULTILINE)
 _CONTENT = re.compile(rb"\s*[^\s#]")
 
 
@@ -108,4 +111,4 @@ def decode(data: bytes) -> str:
 
 def rename_block(text: str, name: str) -> str:
     """The text with its first `data_` line naming `name`."""
-    return re.sub(r"(?im)^(\s*data_)\S*", lambda found: found[1] + name, text, count=1)
+    return _NAME_LINE.sub(lambda found: found[1] + name, text, count=1)

@@ -7,10 +7,12 @@ order, each also compressed (gzip, xz, bzip2). Archives are read member by membe
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
 import os
+import re
 import sys
 import tarfile
 import zipfile
@@ -21,12 +23,13 @@ from tempfile import SpooledTemporaryFile
 from typing import TypeAlias
 
 from crystaltool.errors import CrystaltoolError, InputError, UnreadableError
-from crystaltool.io.byte_streams import ByteReader, SeekableReader
+from crystaltool.io.byte_streams import ByteReader, Encoded, Joined, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.csv_blocks import csv_records, is_csv_header
 from crystaltool.io.foreign import not_cif
 from crystaltool.io.names import STDIN, UniqueNames, Warn, holds_structures
 from crystaltool.io.records import BadRecord, FolderTally, Raw, RawBlock
+from crystaltool.io.remarks import NOTE, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, Chunk, decode, read_lines, rename_block, split_blocks
 
 __all__ = [
@@ -51,6 +54,9 @@ FOREIGN_BYTES = 4096
 """As much of a text that is no CIF is looked at to name its format."""
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
+
+_HOLDS_STRUCTURE = re.compile(rb"(?:^|\s)_(?:cell[_.](?:length|angle)|atom_site[_.])", re.IGNORECASE)
+"""What a block without structure has none of; a block with one half of it is a bad structure."""
 
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
@@ -84,11 +90,14 @@ def read_raw(raw: RawBlock) -> CifBlock:
 
 
 def parse_raw(raw: RawBlock) -> CifBlock | BadRecord:
-    """Parse one text; an error of the input becomes a `BadRecord`."""
+    """Parse one text; an error of the input becomes a `BadRecord`, what there is to remark is logged."""
     try:
-        return parse_block(raw.text, raw.source, raw.line, raw.name)
+        block = parse_block(raw.text, raw.source, raw.line, raw.name)
     except CrystaltoolError as error:
         return BadRecord(raw.source, raw.line, raw.name, str(error))
+    for remark in block.remarks:
+        publish(remark.level, remark.text, raw.source, raw.line, raw.name)
+    return block
 
 
 def iter_raw(
@@ -169,7 +178,7 @@ class _Reader:
             yield BadRecord(source, 0, "", f"cannot be read to its end: {error}")
 
     def _recognised(self, handle: ByteReader, source: str, head: bytes, depth: int) -> Iterator[Raw]:
-        stream: io.BufferedReader = io.BufferedReader(_Joined(head, handle), 1 << 16)
+        stream: io.BufferedReader = io.BufferedReader(Joined(head, handle), 1 << 16)
         if head.startswith(b"\x89HDF"):
             with _spooled(stream) as whole:
                 yield from self._hdf5(whole, source)
@@ -185,6 +194,9 @@ class _Reader:
             yield from self._zip(stream, source, depth)
         elif head[257:262] == b"ustar":
             yield from self._tar(stream, source, depth)
+        elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = codecs.getreader("utf-16")(stream, "replace")
+            yield from self.content(Encoded(text), source, depth + 1)
         elif b"\0" in head or source.lower().endswith(_HDF5_SUFFIXES):
             kind = "not a readable HDF5 file, in spite of its name" if source.lower().endswith(_HDF5_SUFFIXES) else ""
             yield BadRecord(source, 0, "", kind or "not CIF text, CSV, HDF5, zip or tar")
@@ -220,10 +232,13 @@ class _Reader:
 
 
 def cif_records(handle: ByteReader, source: str) -> Iterator[Raw]:
-    """Blocks of CIF text."""
+    """Blocks of CIF text; those that hold no structure (`data_global`, measured data) are passed over with a note."""
     n_blocks = 0
     for chunk in split_blocks(read_lines(handle)):
         n_blocks += 1
+        if chunk.name is not None and not chunk.oversized and not _HOLDS_STRUCTURE.search(chunk.data):
+            publish(NOTE, "no cell and no atoms, passed over", source, chunk.line, clean_name(chunk.name))
+            continue
         yield _block_of(chunk, source)
     if n_blocks == 0:
         yield BadRecord(source, 0, "", "empty, expected CIF text with a data_ block")
@@ -295,25 +310,3 @@ def _spooled(stream: ByteReader) -> SpooledTemporaryFile[bytes]:
         copy.write(data)
     copy.seek(0)
     return copy
-
-
-class _Joined(io.RawIOBase):
-    """Bytes already read and the rest of their stream, as one raw stream that never waits for more than it has."""
-
-    def __init__(self, head: bytes, rest: ByteReader) -> None:
-        self._head = head
-        self._rest = rest
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer) -> int:
-        """Fill from the head first, then from what the stream has."""
-        if self._head:
-            data, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
-        else:
-            read = getattr(self._rest, "read1", self._rest.read)
-            data = read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)

@@ -31,7 +31,7 @@ GROUP_ELEMENTS = (
 
 CENTRINGS = ("P", "A", "B", "C", "I", "F", "R")
 
-_TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d+)?)(?:/(\d+))?\*?)?([xyz]?)", re.IGNORECASE)
+_TERM = re.compile(r"([+-]?)(?:(\d+\.?\d*|\.\d+)(?:/(\d+\.?\d*))?\*?)?([xyz]?)(?:/(\d+))?", re.IGNORECASE)
 
 
 def operations_to_xyz(rotation: Int[np.ndarray, "3 3"], translation: Float[np.ndarray, "3"]) -> str:
@@ -59,25 +59,36 @@ def xyz_to_operation(text: str) -> tuple[Int[np.ndarray, "3 3"], Float[np.ndarra
     parts = text.strip().strip("'\"").replace(" ", "").split(",")
     if len(parts) != 3:
         raise SymmetryError(f"operation {text!r} has {len(parts)} parts, expected 3")
-    rotation, translation = np.zeros((3, 3), dtype=np.int64), np.zeros(3)
+    factors, translation = np.zeros((3, 3)), np.zeros(3)
     for i, part in enumerate(parts):
         position = 0
         while position < len(part):
             match = _TERM.match(part, position)
             if match is None or match.end() == position or (not match[2] and not match[4]):
                 raise SymmetryError(f"operation {text!r} cannot be read at {part[position:]!r}")
-            value = (-1.0 if match[1] == "-" else 1.0) * (float(match[2]) if match[2] else 1.0)
-            value /= float(match[3]) if match[3] else 1.0
+            divisor = (float(match[3]) if match[3] else 1.0) * (float(match[5]) if match[5] else 1.0)
+            if divisor == 0.0:
+                raise SymmetryError(f"operation {text!r} divides by zero")
+            value = (-1.0 if match[1] == "-" else 1.0) * (float(match[2]) if match[2] else 1.0) / divisor
             if match[4]:
-                rotation[i, "xyz".index(match[4].lower())] += round(value)
+                factors[i, "xyz".index(match[4].lower())] += value
             else:
                 translation[i] += value
             position = match.end()
+    rotation = np.round(factors).astype(np.int64)
+    if np.abs(rotation - factors).max() > 1e-6:
+        raise SymmetryError(f"operation {text!r} is not a rotation or rotoinversion of a lattice")
     if abs(round(np.linalg.det(rotation))) != 1:
         raise SymmetryError(f"operation {text!r} is not a rotation or rotoinversion")
     grid = np.round(translation * TRANSLATION_DENOMINATOR) / TRANSLATION_DENOMINATOR
     near = np.abs(grid - translation) < 1e-3
     return rotation, np.where(near, grid, translation) % 1.0
+
+
+def cell_strain(lattice: Float[np.ndarray, "3 3"], rotations: Int[np.ndarray, "n 3 3"]) -> float:
+    """How far rotations are from isometries of a cell (rows, Angstrom): the largest relative strain they make of it."""
+    cartesian = np.einsum("ji,njk,kl->nil", lattice, rotations, np.linalg.inv(lattice).T)
+    return float(np.abs(np.swapaxes(cartesian, 1, 2) @ cartesian - np.eye(3)).max()) / 2
 
 
 def rotation_type(rotation: Int[np.ndarray, "3 3"]) -> tuple[str, int]:

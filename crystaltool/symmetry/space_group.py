@@ -152,40 +152,6 @@ def check_group_number(number: int) -> None:
 
 
 @cache
-def _numbers_by_symbol() -> dict[str, int]:
-    """Compact Hermann-Mauguin symbols, with and without extension, full and short, to group numbers."""
-    import gemmi
-
-    found: dict[str, int] = {}
-    for entry in gemmi.spacegroup_table():
-        for text in (entry.hm, entry.xhm(), entry.short_name()):
-            found.setdefault(_compact(text), entry.number)
-    return found
-
-
-def _compact(symbol: str) -> str:
-    """A symbol without blanks, underscores and case, so that `Fm-3m`, `F m -3 m` and `F_m_-3_m` agree."""
-    return "".join(symbol.split()).replace("_", "").casefold()
-
-
-def parse_space_group(text: str) -> int:
-    """Space-group number from a number or a Hermann-Mauguin symbol (`225`, `Fm-3m`, `F m -3 m`, `P2_1/c`, `R-3m:H`).
-
-    Raises:
-        SymmetryError: if the number is out of range or the symbol unknown.
-    """
-    stripped = text.strip()
-    if stripped.lstrip("+-").isdigit():
-        number = int(stripped)
-        check_group_number(number)
-        return number
-    known = _numbers_by_symbol().get(_compact(stripped))
-    if known is None:
-        raise SymmetryError(f"{text!r} is neither a space-group number 1-{N_GROUPS} nor a Hermann-Mauguin symbol")
-    return known
-
-
-@cache
 def free_coordinate_maps() -> tuple[Int[np.ndarray, "1731 3 3"], Float[np.ndarray, "1731 3"]]:
     """For every position the unimodular U and t_0 with U (R_0 u + t_0 - t_0) = (u, 0); shapes (1731, 3, 3), (1731, 3).
 

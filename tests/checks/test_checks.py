@@ -100,9 +100,15 @@ def test_too_light_and_too_crowded():
 
 
 def test_an_atom_listed_twice():
-    block = halite(sites="Na1 Na 4 0 0 0\nNa2 Na 4 0.5 0.5 0\nCl1 Cl 4 0.5 0.5 0.5", formula="'Cl Na2'")
+    """Read as one atom, which the stated formula contradicts; where the formula counts both, they stay apart."""
+    sites = "Na1 Na 4 0 0 0\nNa2 Na 4 0.5 0.5 0\nCl1 Cl 4 0.5 0.5 0.5"
+    assert failing(halite(sites=sites, formula="'Cl Na2'")) == {"formula"}
+    near = P1_SITES + "\nNa5 Na 1 0.506 0.5 0"
+    block = halite(sites=near, operations=["x,y,z"], group="1", formula="'Cl4 Na5'", units="1")
     assert {"duplicates", "distance-cdvae", "distance-lemat"} <= failing(block)
-    assert "the same place" in verdict(block, "duplicates").message
+    crystal = Crystal(block.crystal.lattice, np.zeros((2, 3)), np.array([11, 11]))
+    again = dataclasses.replace(block, crystal=crystal, atom_to_site=np.array([0, 1]))
+    assert "the same place" in verdict(again, "duplicates").message
 
 
 @pytest.mark.parametrize(
@@ -185,8 +191,10 @@ def test_a_supergroup_passes_symmetry_and_fails_exact_group():
 
 
 def test_coinciding_atoms_have_no_group():
-    sites = "Na1 Na 1 0 0 0\nNa2 Na 1 0 0 0"
-    block = halite(sites=sites, operations=["x,y,z"], group="1", formula="Na")
+    sites = "Na1 Na 1 0 0 0\nNa2 Na 1 0.001 0 0"
+    block = halite(sites=sites, operations=["x,y,z"], group="1", formula="Na", units="2")
+    coords = np.zeros((2, 3))
+    block = dataclasses.replace(block, crystal=Crystal(block.crystal.lattice, coords, block.crystal.numbers[[0, 0]]))
     assert detected_operations(block.crystal, 1e-2) is None
     assert not verdict(block, "symmetry").passed
 

@@ -50,7 +50,7 @@ def linked(file: h5py.File) -> None:
 
 
 BAD = {
-    "truncated": (text(halite("bad")[:-8]), "not a readable CIF block"),
+    "truncated": (text(halite("bad")[:-8]), "the loop of _atom_site_label has 10 values for 6 tags"),
     "empty": (text(""), "empty, expected CIF text"),
     "partial occupancy": (text(sites("Na1 Na 0 0 0 0.5")), "site Na1 is partially occupied (0.5)"),
     "disorder": (
@@ -64,7 +64,8 @@ BAD = {
         text(sites(*(f"Na{i} Na 0 0 {i / 1e5:.5f} 1" for i in range(100_000)))),
         "100000 sites, the limit is 20000 atoms",
     ),
-    "contradiction": (text(halite("bad", _cell_length_a="5\n_space_group_IT_number 225")), "declared is 225"),
+    "two statements": (text(halite("bad", _cell_length_a="5\n_cell_length_a 6")), "_cell_length_a is given twice"),
+    "two elements": (text(sites("Na1 Na 0 0 0 1", "K1 K 0 0 0 1")), "sites Na1 and K1 are in one place"),
     "foreign HDF5": (hdf5(foreign), "not written by crystaltool"),
     "hostile HDF5": (hdf5(hostile), "the limit is"),
     "linked HDF5": (hdf5(linked), "soft or external link"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crystaltool.asymunit import AsymUnit, expand, reduce
@@ -92,8 +92,12 @@ def test_round_trip_of_random_units(group: int, seed: int) -> None:
     free = rng.random((2, 3)) * (np.arange(3) < np.array([[positions[i].degrees_of_freedom] for i in chosen]))
     k = constrain_k(np.append(rng.normal(0, 0.1, 5), 3.0), group)
     unit = AsymUnit(group, k_to_matrix(k), rng.integers(1, 100, 2), chosen, free, "random")
-    block = parse_block(format_asym_unit(unit, "random"))
     expected = expand(unit)
+    try:
+        block = parse_block(format_asym_unit(unit, "random"))
+    except InputError as error:
+        assert "of different elements" in str(error) and _contact(expected) < 0.02
+        return
     assert block.declared_group == group
     near_special = block.crystal.n_atoms != expected.n_atoms
     if near_special:  # two images of one site within 0.02 A are read as one atom
@@ -122,6 +126,7 @@ def _contact(crystal: Crystal) -> float:
 def test_round_trip_in_p1(sites: list, cell: tuple) -> None:
     numbers, coords = np.array([s[0] for s in sites]), np.array([s[1:] for s in sites], dtype=float)
     crystal = Crystal(parameters_to_matrix(*cell), coords, numbers, "p1")
+    assume(len(sites) == 1 or _contact(crystal) > 0.02)  # in one place they are one atom, or refused
     block = parse_block(format_crystal(crystal))
     assert block.crystal.numbers.tolist() == numbers.tolist()
     np.testing.assert_allclose(block.crystal.lattice, crystal.lattice, atol=1e-6)

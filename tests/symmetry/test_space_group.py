@@ -14,6 +14,7 @@ from crystaltool.symmetry.space_group import (
     free_coordinate_maps,
     tables,
 )
+from crystaltool.symmetry.symbols import settings, settings_of_symbol
 
 TWO_ORIGINS = (
     48,
@@ -190,6 +191,30 @@ SPELLINGS = {
     "Fd-3m": 227,
     "Fd-3m:2": 227,
     "P63/mmc": 194,
+    "Cmce": 64,
+    "Cmme": 67,
+    "Ccce": 68,
+    "Aea2": 41,
+    "Aem2": 39,
+    "B b e m": 64,
+    "C 2/m 2/c 21/e": 64,
+    "C 2/m 2/c 21/a": 64,
+    "Fm3m": 225,
+    "Fd3m": 227,
+    "Ia3d": 230,
+    "Pa3": 205,
+    "P2(1)/c": 14,
+    "P2\u2081/c": 14,
+    "P 21/b": 14,
+    "P 63/m 2/m 2/c": 194,
+    "F 41/d -3 2/m (origin choice 2)": 227,
+    "Pnma (no. 62)": 62,
+    "Fm3\u0305m": 225,
+    "Fm\\bar{3}m": 225,
+    "P4_{2}/mnm": 136,
+    "R-3mR": 166,
+    "H -3 m": 166,
+    "C 2": 5,
 }
 
 
@@ -203,7 +228,30 @@ def test_every_symbol_names_its_group():
         assert parse_space_group(space_group(number).symbol) == number
 
 
-@pytest.mark.parametrize("text", ["0", "231", "-1", "Fm-4m", "", "1.5"])
+def test_every_tabulated_symbol_names_its_own_setting_and_full_ones_their_group():
+    import moyopy
+
+    for setting in settings():
+        assert settings_of_symbol(setting.symbol) == (setting,)
+    for hall_number in range(1, 531):
+        entry = moyopy.HallSymbolEntry(hall_number)
+        assert parse_space_group(entry.hm_full) == parse_space_group(entry.hm_short) == entry.number
+
+
+def test_what_a_symbol_leaves_open():
+    def codes(text):
+        return [setting.code for setting in settings_of_symbol(text)]
+
+    assert codes("P 2/m") == ["b", "c", "a"] and codes("P 1 2/m 1") == ["b"]
+    assert codes("P 21/c") == ["b1", "a3"] and codes("P 21/c:c1") == ["c1"]
+    assert codes("F d -3 m") == ["1", "2"] and codes("F d -3 m Z") == ["2"] and codes("Fd-3m:1") == ["1"]
+    assert codes("R -3 m") == ["h", "r"] and codes("R3H") == ["h"]
+    assert codes("Cmme") == [""] and codes("Cmme:ba-c") == ["ba-c"] and codes("Ccce") == ["1", "2"]
+    with pytest.raises(SymmetryError, match="no setting '3'"):
+        settings_of_symbol("F d -3 m:3")
+
+
+@pytest.mark.parametrize("text", ["0", "231", "-1", "Fm-4m", "", "1.5", "P 1 2 3 4", "Q 2", "P 21/q"])
 def test_unknown_groups_are_refused(text):
     with pytest.raises(SymmetryError):
         parse_space_group(text)

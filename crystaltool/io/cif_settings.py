@@ -1,0 +1,314 @@
+"""The symmetry that a block states, in whatever tags: listed operations, else the settings that its names can mean.
+
+Listed operations win over names; a name or number that contradicts them is a warning. Names alone give candidates, the
+more exact statement first (Hall symbol; symbol with its origin or axes; coordinate-system code; number), and which one
+is meant the cell and the atoms must show (`choose_setting`). P 1 is assumed only where nothing is stated at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+
+from crystaltool.arrays import Float
+from crystaltool.errors import InputError, SymmetryError
+from crystaltool.io.cif_merge import Placed, same_atoms
+from crystaltool.io.cif_symmetry import IDENTITY, group_of_operations, parse_operations
+from crystaltool.io.cif_table import ABSENT, Table
+from crystaltool.io.remarks import DETAIL, WARNING, Remark
+from crystaltool.symmetry.operations import cell_strain
+from crystaltool.symmetry.symbols import Setting, parse_symbol, settings_of_number, settings_of_symbol, with_code
+
+STRAIN_LIMITS = (2e-4, 1e-2)
+"""Relative misfit of a cell to a setting: what rounding makes of it (0.01 degrees), and the most that is allowed."""
+
+_OPERATION_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
+_MAGNETIC_TAGS = (
+    ("_space_group_symop_magn_operation_xyz", "_magnetic_space_group_symop_operation_xyz"),
+    ("_space_group_symop_magn_centering_xyz", "_magnetic_space_group_symop_centering_xyz"),
+)
+_NUMBER_TAGS = ("_space_group_it_number", "_symmetry_int_tables_number", "_symmetry_space_group_it_number")
+_SYMBOL_TAGS = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m", "_space_group_name_h-m_full",
+                "_space_group_name_h-m_ref", "_symmetry_space_group_name_h-m_full")  # fmt: skip
+_HALL_TAGS = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
+_CODE_TAGS = ("_space_group_it_coordinate_system_code",)
+_SYMMETRY = ("_symmetry_", "_space_group", "_parent_space_group", "_magnetic_space_group")
+"""Beginnings of every tag that states a symmetry."""
+
+_MODULATION = ("_ssg_", "_cell_modulation_dimension", "_cell_wave_vector", "_cell_subsystem", "_atom_site_fourier")
+
+
+class Candidate(NamedTuple):
+    """A setting that the names can mean: what to call it, and its operations."""
+
+    name: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a block states of its symmetry.
+
+    Args:
+        candidates: at least one; several where names leave the setting open.
+        listed: whether the operations are listed, so that there is nothing to choose.
+        declared_group: space-group number of the operations where the block names a group at all, else None; None too
+            where the candidates are of names, as the number follows from the one chosen.
+        remarks: what there is to say of it.
+    """
+
+    candidates: tuple[Candidate, ...]
+    listed: bool
+    declared_group: int | None
+    remarks: tuple[Remark, ...]
+
+
+class Names(NamedTuple):
+    """The names of a group in a block: values as written; None or empty where not given."""
+
+    hall: str | None
+    symbols: tuple[str, ...]
+    code: str | None
+    number: str | None
+
+
+def read_statement(table: Table) -> Statement:
+    """The symmetry that the tags state.
+
+    Raises:
+        InputError: the structure is modulated, the statements contradict each other, or none of them can be read.
+    """
+    _refuse_modulated(table)
+    given = [value for tag in _SYMBOL_TAGS if (value := table.value(tag)) is not None]
+    symbols = tuple(given if len(given) < 2 else dict.fromkeys(given))
+    names = Names(table.value(*_HALL_TAGS), symbols, table.value(*_CODE_TAGS), table.value(*_NUMBER_TAGS))
+    texts = _listed_operations(table)
+    if texts is not None:
+        declared, remarks = _compare(texts, names)
+        return Statement((Candidate("its operations", texts),), True, declared, remarks)
+    candidates, remarks = candidates_of_names(names)
+    if candidates:
+        if transformed := [tag for tag in table.known() if tag.startswith("_space_group_transform")]:
+            raise InputError(f"{transformed[0]} changes the axes of the space group, and no operations are listed")
+        return Statement(candidates, False, None, remarks)
+    if stated := [tag for tag in table.known() if tag.startswith(_SYMMETRY) and tag not in _NUMBER_TAGS]:
+        raise InputError(f"the symmetry is stated by {', '.join(stated[:3])} alone, which gives no operations")
+    if unknown := [tag for tag in (*table.pairs, *table.columns) if tag in (*_OPERATION_TAGS, *_SYMBOL_TAGS)]:
+        remarks = (*remarks, Remark(WARNING, f"{unknown[0]} has no value, P 1 is assumed"))
+    return Statement((Candidate("P 1", IDENTITY),), True, None, remarks)
+
+
+def _refuse_modulated(table: Table) -> None:
+    tags = " ".join((*table.pairs, *table.columns))
+    if not any(part in tags for part in _MODULATION):
+        return
+    if table.value("_cell_modulation_dimension") == "0":
+        return
+    found = [tag for tag in table.known() if any(part in tag for part in _MODULATION)]
+    if found:
+        raise InputError(f"a modulated structure ({', '.join(found[:3])}): its atoms have no single position")
+
+
+def _listed_operations(table: Table) -> tuple[str, ...] | None:
+    """Jones-faithful texts of the listed operations; of a magnetic group without its time reversals."""
+    lists = [texts for tag in _OPERATION_TAGS if (texts := _known_texts(table.column(tag)))]
+    if len(lists) > 1 and set(lists[0]) != set(lists[1]):
+        raise InputError(f"{_OPERATION_TAGS[0]} and {_OPERATION_TAGS[1]} list different operations")
+    if lists:
+        return lists[0]
+    magnetic, centring = (
+        next((texts for tag in tags if (texts := _known_texts(table.column(tag)))), None) for tags in _MAGNETIC_TAGS
+    )
+    if not magnetic:
+        return None
+    operations, shifts = ([gemmi.Op(_without_reversal(text)) for text in texts or IDENTITY]
+                          for texts in (magnetic, centring))  # fmt: skip
+    combined = [(shift * operation).wrap().triplet() for shift in shifts for operation in operations]
+    return tuple(dict.fromkeys(combined))
+
+
+def _known_texts(column: list[str] | None) -> tuple[str, ...] | None:
+    if not column or column[0] in ABSENT:
+        return None
+    return tuple(raw.strip("'\"").replace(" ", "").lower() for raw in column)
+
+
+def _without_reversal(text: str) -> str:
+    parts = text.split(",")
+    if len(parts) == 4 and parts[3] in ("+1", "-1", "1"):
+        parts = parts[:3]
+    if len(parts) != 3:
+        raise InputError(f"magnetic operation {text!r} cannot be read")
+    return ",".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _compare(texts: tuple[str, ...], names: Names) -> tuple[int | None, tuple[Remark, ...]]:
+    """The group that listed operations make, None if no group is named, and remarks on names that contradict it."""
+    stated: dict[int, str] = {}
+    remarks: list[Remark] = []
+    if names.number is not None and (number := _number(names.number, remarks)) is not None:
+        stated[number] = str(number)
+    for symbol in names.symbols:
+        try:
+            group = settings_of_symbol(symbol)[0].number
+            stated[group] = f"{group} ({symbol})"
+        except SymmetryError as error:
+            remarks.append(Remark(DETAIL, f"{error}; the listed operations count"))
+    if not stated and names.hall is None:
+        return None, tuple(remarks)
+    if names.hall is not None:
+        try:
+            group = group_of_operations(_hall_operations(names.hall))
+            stated.setdefault(group, f"{group} (Hall symbol {names.hall})")
+        except InputError as error:
+            remarks.append(Remark(DETAIL, f"{error}; the listed operations count"))
+    number = 1 if texts == IDENTITY else group_of_operations(texts)
+    for group, said in stated.items():
+        if group != number:
+            text = f"the {len(texts)} symmetry operations make space group {number}, declared is {said}"
+            remarks.append(Remark(WARNING, f"{text}; the operations count"))
+    return number, tuple(remarks)
+
+
+def _number(text: str, remarks: list[Remark]) -> int | None:
+    if not text.isdecimal() or not 1 <= int(text) <= 230:
+        remarks.append(Remark(WARNING, f"space group {text} does not exist, expected 1-230; it is passed over"))
+        return None
+    return int(text)
+
+
+@lru_cache(maxsize=1024)
+def _hall_operations(hall: str) -> tuple[str, ...]:
+    try:
+        operations = gemmi.symops_from_hall(hall.replace("=", '"'))
+        texts = tuple(operation.triplet() for operation in operations)
+        parse_operations(texts)
+    except (RuntimeError, ValueError, InputError):
+        raise InputError(f"Hall symbol {hall!r} cannot be read") from None
+    return texts
+
+
+@lru_cache(maxsize=1024)
+def candidates_of_names(names: Names) -> tuple[tuple[Candidate, ...], tuple[Remark, ...]]:
+    """The settings that the names of a block can mean, nothing if it names no group, and remarks.
+
+    Raises:
+        InputError: no name is known, or they contradict each other.
+    """
+    remarks: list[Remark] = []
+    number = None if names.number is None else _number(names.number, remarks)
+    settings = _settings_of_symbols(names.symbols, remarks)
+    if settings and number is not None and settings[0].number != number:
+        said = f"the declared name {names.symbols[0]!r}, which is group {settings[0].number}"
+        raise InputError(f"space-group number {number} contradicts {said}")
+    if not settings and number is not None:
+        settings = settings_of_number(number)
+    if names.hall is not None:
+        texts = _hall_operations(names.hall)
+        group = group_of_operations(texts)
+        if settings and settings[0].number != group:
+            said = f"{names.symbols[0] if names.symbols else number}, which is group {settings[0].number}"
+            raise InputError(f"Hall symbol {names.hall!r} (group {group}) contradicts {said}")
+        if settings and (other := _setting_of(texts, group)) and other not in _by_code(settings, names):
+            raise InputError(f"Hall symbol {names.hall!r} ({other.symbol}) contradicts the name, {settings[0].symbol}")
+        return (Candidate(f"Hall symbol {names.hall}", texts),), tuple(remarks)
+    if not settings:
+        if names.symbols or names.number is not None:
+            raise InputError(f"{remarks[0].text.partition(';')[0]} and no operations are listed")
+        return (), tuple(remarks)
+    settings = _by_code(settings, names)
+    return tuple(Candidate(setting.symbol, setting.operations) for setting in settings), tuple(remarks)
+
+
+def _setting_of(texts: tuple[str, ...], number: int) -> Setting | None:
+    """The tabulated setting with these operations."""
+    wanted = set(texts)
+    return next((s for s in settings_of_number(number) if set(s.operations) == wanted), None)
+
+
+def _settings_of_symbols(symbols: Iterable[str], remarks: list[Remark]) -> tuple[Setting, ...]:
+    """The settings that all known symbols share."""
+    shared: tuple[Setting, ...] = ()
+    first = ""
+    for symbol in symbols:
+        try:
+            found = settings_of_symbol(symbol)
+        except SymmetryError as error:
+            remarks.append(Remark(WARNING, f"{error}; it is passed over"))
+            continue
+        both = tuple(setting for setting in shared if setting in found) if shared else found
+        if not both:
+            raise InputError(f"the space-group names {first!r} and {symbol!r} contradict each other")
+        shared, first = both, first or symbol
+    return shared
+
+
+def _by_code(settings: tuple[Setting, ...], names: Names) -> tuple[Setting, ...]:
+    """The settings that the coordinate-system code leaves."""
+    if names.code is None:
+        return settings
+    left = with_code(settings, names.code)
+    said = any(parse_symbol(symbol).code for symbol in names.symbols)
+    if not left or (said and not set(left) & set(settings)):
+        raise InputError(f"coordinate-system code {names.code!r} is none of {', '.join(s.symbol for s in settings)}")
+    return left
+
+
+def choose_setting(
+    candidates: Sequence[Candidate],
+    lattice: Float[np.ndarray, "3 3"],
+    place: Callable[[tuple[str, ...]], Placed],
+    agrees: Callable[[Placed], bool],
+) -> tuple[Candidate, Placed, tuple[Remark, ...]]:
+    """The one setting whose operations keep the cell and place the atoms without contradiction.
+
+    Args:
+        candidates: the settings that the names can mean.
+        lattice: rows a, b, c in Angstrom.
+        place: all atoms under a list of operations; raises InputError where they cannot be.
+        agrees: whether placed atoms are what the stated formula says; True where none is stated.
+
+    Raises:
+        InputError: none fits, or several do and make different structures.
+    """
+    strains = [cell_strain(lattice, parse_operations(candidate.texts).rotations) for candidate in candidates]
+    names = ", ".join(candidate.name for candidate in candidates[:6])
+    remarks: tuple[Remark, ...] = ()
+    limit = next((limit for limit in STRAIN_LIMITS if min(strains) <= limit), None)
+    if limit is None:
+        raise InputError(f"the cell fits no setting of its space group ({names}): off by {min(strains):.1%} at best")
+    if limit > STRAIN_LIMITS[0]:
+        remarks = (Remark(WARNING, f"the cell misses its space group by {min(strains):.2%}"),)
+    fitting = [candidate for candidate, strain in zip(candidates, strains, strict=True) if strain <= limit]
+    if len(fitting) == 1:
+        return fitting[0], place(fitting[0].texts), remarks
+    placed: list[tuple[Candidate, Placed]] = []
+    for candidate in fitting:
+        try:
+            found = place(candidate.texts)
+        except InputError as error:
+            last = error
+            continue
+        if not any(same_atoms(lattice, found, other) for _, other in placed):
+            placed.append((candidate, found))
+    if not placed:
+        raise last
+    if len(placed) > 1:
+        right = [(candidate, found) for candidate, found in placed if agrees(found)]
+        if len(right) != 1:  # a list of the whole cell shows its setting: the operations map it onto itself
+            right = [(candidate, found) for candidate, found in right or placed if found.is_closed]
+        if len(right) != 1:
+            open_names = ", ".join(candidate.name for candidate, _ in placed)
+            raise InputError(
+                f"its names leave the setting open and no operations are listed: {open_names} all fit the cell and make"
+                " different structures"
+            )
+        placed = right
+        remarks = (*remarks, Remark(DETAIL, f"{right[0][0].name} is the setting that suits the formula and the atoms"))
+    return *placed[0], remarks

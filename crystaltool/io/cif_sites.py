@@ -1,0 +1,88 @@
+"""The loop of atom sites: labels, elements, coordinates and occupancies."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from crystaltool.arrays import Float
+from crystaltool.errors import InputError
+from crystaltool.io.cif_elements import elements_of_sites, isotopes_in
+from crystaltool.io.cif_formula import elements_of_formula
+from crystaltool.io.cif_merge import OCCUPANCY_TOLERANCE, Sites
+from crystaltool.io.cif_table import ABSENT, Table, to_number
+from crystaltool.io.remarks import NOTE, Remark
+
+_PLAIN_NUMBERS = re.compile(r"[0-9eE.+\- ]+\Z")
+_FULL = frozenset(("1", "1.0", "1.00", "1.000", "1.0000", "1.", *ABSENT))
+
+
+def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tuple[Remark, ...]]:
+    """The listed sites, the labels that only the stated formula settled, and remarks.
+
+    Raises:
+        InputError: a column is missing, a value is no number, a site is disordered or no element.
+    """
+    columns = [table.column(f"_atom_site_fract_{axis}") for axis in "xyz"]
+    if any(column is None for column in columns):
+        if table.column("_atom_site_cartn_x") is not None:
+            raise InputError("only _atom_site_Cartn_* coordinates, expected _atom_site_fract_x, _y, _z")
+        raise InputError("no _atom_site_fract_x, _y, _z: the block holds no atoms")
+    x, y, z = (column or [] for column in columns)
+    n_sites = len(x)
+    if n_sites == 0:
+        raise InputError("the loop of atom sites is empty")
+    if n_sites > max_sites:
+        raise InputError(f"{n_sites} sites, the limit is {max_sites} atoms in a cell")
+    symbols = table.column("_atom_site_type_symbol")
+    labels = table.column("_atom_site_label") or symbols
+    if labels is None:
+        raise InputError("no _atom_site_type_symbol or _atom_site_label: the elements are missing")
+    _refuse_disorder(table, labels)
+    numbers, settled = elements_of_sites(symbols, labels, elements_of_formula(table.value("_chemical_formula_sum")))
+    remarks = ()
+    if 1 in numbers and (heavy := isotopes_in(symbols, labels)):
+        more = f" and {len(heavy) - 1} more" if len(heavy) > 1 else ""
+        remarks = (Remark(NOTE, f"site {heavy[0]}{more}: an isotope of hydrogen, read as H"),)
+    frac_coords = _coordinates((x, y, z), labels)
+    sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, _occupancies(table, labels), (x, y, z))
+    return sites, tuple(settled), remarks
+
+
+def _coordinates(columns: tuple[list[str], list[str], list[str]], labels: list[str]) -> Float[np.ndarray, "n_sites 3"]:
+    """The values of the three columns of coordinates."""
+    if all(_PLAIN_NUMBERS.match(" ".join(column)) for column in columns):
+        try:
+            return np.array(columns, dtype=float).T.copy()
+        except ValueError:  # the values are looked at one by one for the message
+            pass
+    coords = np.empty((len(labels), 3))
+    for axis, column in enumerate(columns):
+        for site, (label, raw) in enumerate(zip(labels, column, strict=True)):
+            number = to_number(raw)
+            if number is None:
+                raise InputError(f"site {label}: _atom_site_fract_{'xyz'[axis]} is {raw!r}, expected a number")
+            coords[site, axis] = number
+    return coords
+
+
+def _occupancies(table: Table, labels: list[str]) -> list[tuple[str, float]] | None:
+    """The occupancies where one is not 1."""
+    column = table.column("_atom_site_occupancy")
+    if column is None or _FULL.issuperset(column):
+        return None
+    occupancies = []
+    for label, raw in zip(labels, column, strict=True):
+        value = 1.0 if raw in ABSENT else to_number(raw)
+        if value is None or not 0.0 < value <= 1.0 + OCCUPANCY_TOLERANCE:
+            raise InputError(f"site {label} is partially occupied ({raw}), only ordered structures are read")
+        occupancies.append((raw.strip("'\""), value))
+    return None if all(abs(value - 1.0) <= OCCUPANCY_TOLERANCE for _, value in occupancies) else occupancies
+
+
+def _refuse_disorder(table: Table, labels: list[str]) -> None:
+    """Raise InputError for a site of a disorder group."""
+    for label, raw in zip(labels, table.column("_atom_site_disorder_group") or (), strict=False):
+        if raw not in ("0", *ABSENT):
+            raise InputError(f"site {label} is disordered (group {raw}), only ordered structures are read")
