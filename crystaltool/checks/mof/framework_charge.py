@@ -38,7 +38,8 @@ def check_framework_charge(coordination: Coordination, label: Callable[[int], st
     kinds = Counter(ligand for ligand, _ in found)
     charge, total = _balance({ligand: [cheapest_charge(ligand) or 0] for ligand in kinds}, kinds, centres)
     if charge:
-        charge, total = _balance({ligand: sorted(possible_charges(ligand)) for ligand in kinds}, kinds, centres)
+        other = _balance({ligand: sorted(possible_charges(ligand)) for ligand in kinds}, kinds, centres)
+        charge, total = other if abs(other[0]) < abs(charge) else (charge, total)
     if charge == 0:
         return Verdict(name, True, 0.0, limit, "neutral")
     missing = "cations or hydrogens" if charge < 0 else "anions"

@@ -59,6 +59,9 @@ STATES: dict[int, tuple[State, ...]] = {
 }
 """Valence states of the elements of ligands; costs chosen by hand so that textbook ligands come out as written."""
 
+BOUND_CUMULENE_COST = 2.5
+"""Of four bonds of a carbon with two neighbours that is bound to a metal (an alkyne's, by its pi bond)."""
+
 MARGIN = 3.0
 """A charge that costs so much more than the cheapest is possible, too."""
 
@@ -142,8 +145,10 @@ def _program_of(ligand: Ligand) -> _Program | None:
     for number, near_metal, has in zip(numbers, at_metal, sigma, strict=True):
         # a nitrogen with three neighbours that is near a metal, as a nitrate's, is not bound to it by a lone pair
         bound = near_metal and not (number == 7 and has >= 3)
+        # a carbene's carbon keeps its lone pair for the metal
+        open_carbon = BOUND_CUMULENE_COST if number == 6 and near_metal and has == 2 else 0.0
         states = [
-            (n - has, charge, cost if bound else free_cost)
+            (n - has, charge, (cost if bound else free_cost) + (open_carbon if n == 4 else 0.0))
             for n, charge, cost, free_cost in STATES.get(number, ())
             if n >= has
         ]

@@ -24,6 +24,7 @@ LIGANDS = {  # SMILES, atoms at a metal marked :1; charge
     "[N:1]#CC": 0,
     "[C-:1]#[N:1]": -1,
     "[C-:1]#[O+]": 0,
+    "C[n+]1cc[n](C)[c-:1]1": 0,
     "[N-:1]=[N+]=[N-:1]": -1,
     "[N:1]#C[N-:1]C#N": -1,
     "[S-:1]c1nnc(N)s1": -1,
