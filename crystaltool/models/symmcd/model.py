@@ -7,8 +7,7 @@ them. So two denoisers, each an expert for its stretch of time, share the work (
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -17,9 +16,9 @@ from torch import Tensor, nn
 from crystaltool.batch import Batch, symmetry_tensors
 from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import focused, geometric
-from crystaltool.errors import UsageError
 from crystaltool.lattice import HEXAGONAL_K1
 from crystaltool.models.symmcd.blocks import in_blocks
+from crystaltool.models.symmcd.config import SymmCDConfig
 from crystaltool.models.symmcd.primitive import primitive_cells
 from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
 from crystaltool.nn.atom_denoiser import AtomDenoiser
@@ -32,62 +31,6 @@ from crystaltool.nn.site_denoiser import SiteDenoiser
 from crystaltool.symmetry.space_group import N_GROUPS, N_POSITIONS
 
 PARTS = ("sites", "geometry")
-
-
-@dataclass(frozen=True)
-class SymmCDConfig:
-    """Sizes of the networks and ends of the noise schedules.
-
-    Args:
-        site_width, site_layers, site_heads, site_dropout: transformer of the sites.
-        geometry_width, pair_width, geometry_layers: message passing of the geometry.
-        geometry_heads: attention heads of the network on atoms; 0 is the network on orbits of earlier checkpoints.
-        cutoff: Angstrom. n_functions: radial functions up to the cutoff.
-        time_focus: half of the times of training lie between these two, the other half anywhere.
-        coordinate_sigma: smallest and largest noise of the free coordinates, in units of their period.
-        cell_sigma: smallest and largest noise of the standardised k.
-
-    Raises:
-        UsageError: on sizes or noise levels that no network can have.
-    """
-
-    site_width: int = 128
-    site_layers: int = 5
-    site_heads: int = 8
-    site_dropout: float = 0.1
-    geometry_width: int = 128
-    pair_width: int = 64
-    geometry_layers: int = 4
-    cutoff: float = 5.0
-    n_functions: int = 16
-    geometry_heads: int = 0
-    time_focus: tuple[float, float] = (0.0, 1.0)
-    coordinate_sigma: tuple[float, float] = (0.003, 0.5)
-    cell_sigma: tuple[float, float] = (0.01, 10.0)
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("site_width", 1),
-            ("site_layers", 1),
-            ("site_heads", 1),
-            ("geometry_width", 1),
-            ("pair_width", 1),
-            ("geometry_layers", 1),
-            ("n_functions", 2),
-        ):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
-        if self.site_width % self.site_heads:
-            raise UsageError(f"site_width {self.site_width} is not a multiple of site_heads {self.site_heads}")
-        if not 0 <= self.site_dropout < 1:
-            raise UsageError(f"site_dropout is {self.site_dropout}, expected 0 to below 1")
-        if not 0 < self.cutoff < math.inf:
-            raise UsageError(f"cutoff is {self.cutoff}, expected a positive number of Angstrom")
-        for name in ("coordinate_sigma", "cell_sigma"):
-            ends = getattr(self, name)
-            numbers = len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends)
-            if not numbers or not 0 < ends[0] < ends[1] < math.inf:
-                raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest noise level")
 
 
 class SymmCD(nn.Module):
