@@ -30,8 +30,9 @@ from crystaltool.asymunit import AsymUnit, expand, reduce, tabulate
 from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError
 from crystaltool.evaluation.metrics import Rate
-from crystaltool.executor import THREAD_VARIABLES, map_ordered
+from crystaltool.executor import map_ordered
 from crystaltool.io.cif import parse_crystal
+from crystaltool.threads import limit_threads
 
 if TYPE_CHECKING:
     from crystaltool.models.symmcd.checkpoint import LoadedSymmCD
@@ -231,8 +232,7 @@ def main() -> None:
     """Draw, compare, print."""
     arguments = parse_arguments()
     os.nice(arguments.nice)
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = "1"
+    limit_threads()
     path = arguments.data / f"{arguments.split}.csv.gz"
     genes = read_genes(path, arguments.n, arguments.seed, arguments.min_orbits, arguments.max_orbits)
     if not genes:

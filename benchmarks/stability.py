@@ -41,8 +41,8 @@ import numpy as np
 from stability_report import table
 from stability_rows import make_rows, test_figures
 
-from crystaltool.executor import THREAD_VARIABLES
 from crystaltool.io.stream import RawBlock, iter_raw
+from crystaltool.threads import limit_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOL = [sys.executable, "-m", "crystaltool"]
@@ -187,8 +187,7 @@ def main() -> None:
     options = parse_arguments()
     signal.signal(signal.SIGTERM, _on_terminate)
     os.nice(options.nice)
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = "1"
+    limit_threads()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     columns = {}
     for text in options.sets:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -57,7 +59,8 @@ class Session:
         self.created: str | None = _now() if provenance else None
         self._folders: list[FolderTally] = []
         logger = logging.getLogger("crystaltool")
-        logger.handlers[:], logger.propagate = [_RemarkHandler(self)], False
+        self._remarks = _RemarkHandler(self)
+        logger.handlers[:], logger.propagate = [self._remarks], False
         logger.setLevel(logging.INFO)
 
     # ---- reading
@@ -188,11 +191,16 @@ class Session:
     def finish(self, failed: bool = False) -> NoReturn:
         """End the run: 2 after a bad record, else 1 when `failed` (only `check` has that), else 0.
 
-        What became of folders is said first.
+        How many remarks were left out and what became of folders is said first.
         """
+        self._remarks.say_left_out()
         for folder in self._folders if not self.quiet else ():
             messages.say(self.program, "NOTE", folder.summary, folder.path)
         raise typer.Exit(EXIT_TROUBLE if self.n_bad else EXIT_FAILED if failed else EXIT_OK)
+
+
+MOST_ALIKE = 5
+"""Remarks that differ in labels and numbers alone: so many are printed, `-v` prints all."""
 
 
 class _RemarkHandler(logging.Handler):
@@ -201,6 +209,7 @@ class _RemarkHandler(logging.Handler):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
+        self._alike: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line in the grammar of all messages."""
@@ -209,8 +218,18 @@ class _RemarkHandler(logging.Handler):
             return
         level = "WARNING" if record.levelno >= logging.WARNING else "NOTE"
         text = getattr(record, "remark", record.getMessage())
+        kind = re.sub(r"\S*\d\S*", "#", text)
+        self._alike[kind] += 1
+        if self._alike[kind] > MOST_ALIKE and not session.verbose:
+            return
         line = getattr(record, "source_line", 0) or None
         messages.say(session.program, level, text, getattr(record, "source", ""), line, getattr(record, "block", ""))
+
+    def say_left_out(self) -> None:
+        """How many were not printed."""
+        more = sum(max(0, count - MOST_ALIKE) for count in self._alike.values())
+        if more and not (self._session.verbose or self._session.quiet):
+            messages.say(self._session.program, "NOTE", f"{more} more remarks of these kinds, -v prints them")
 
 
 def _now() -> str:

@@ -41,7 +41,8 @@ def embed(child: Child, encoder: Path, tmp_path: Path) -> Callable[..., Ended]:
     write_table(tmp_path / "blocks.h5")
 
     def run(*arguments: str | Path, checkpoint: str | Path = encoder) -> Ended:
-        return child.run(tmp_path, "embed", checkpoint, "--device", "cpu", *arguments)
+        device = () if "--device" in arguments else ("--device", "cpu")
+        return child.run(tmp_path, "embed", checkpoint, *device, *arguments)
 
     return run
 

@@ -105,7 +105,7 @@ def test_good_blocks_are_relaxed_and_bad_ones_reported(relaxed: tuple[int, Path,
     code, path, messages = relaxed
     blocks = read(path)
     assert code == 2 and list(blocks) == ["halite", "rutile"]
-    assert [line.split(": ERROR, ")[1] for line in messages.splitlines()] == [
+    assert [line.split(": ERROR, ")[1] for line in messages.splitlines() if ": WARNING, " not in line] == [
         "CHGNet has no parameters for Am (Z = 95), it ends at Pu (Z = 94)",
         "no _cell_length_b, the cell is missing",
         "two atoms are closer than 0.5 A, not a structure to relax",

@@ -160,6 +160,9 @@ def test_bfloat16_leaves_cells_distances_and_losses_alone(monkeypatch: pytest.Mo
         {"site_dropout": 1.0},
         {"coordinate_sigma": (0.5, 0.003)},
         {"cell_sigma": (0.0, 10.0)},
+        {"geometry_heads": 7},
+        {"geometry_heads": -1},
+        {"time_focus": (0.8, 0.3)},
     ],
     ids=str,
 )

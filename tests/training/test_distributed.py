@@ -65,6 +65,7 @@ def test_the_first_process_alone_writes_and_validates(run: Path, found: list[dic
         "metrics.jsonl",
         "model.safetensors",
         "state.h5",
+        "templates.npz",
     ]
     load_symmcd(run)
 

@@ -105,6 +105,7 @@ def test_a_run_leaves_weights_config_state_and_metrics(data: Path, whole: Path) 
         "metrics.jsonl",
         "model.safetensors",
         "state.h5",
+        "templates.npz",
     ]
     assert [line["step"] for line in lines(whole)] == list(range(1, 10))
     assert all(
