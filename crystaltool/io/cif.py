@@ -55,6 +55,9 @@ LARGEST_STRAIN = 1e-2
 
 PROPERTY_PREFIX = "_crystaltool_"
 
+VOLUME_TOLERANCE = 0.02
+"""Relative: rounded lengths and angles make a hundredth of a percent."""
+
 MAX_SAID = 3
 """Breaches of the syntax that a remark names; the others are counted."""
 
@@ -225,7 +228,12 @@ def _cell(table: Table) -> tuple[Float[np.ndarray, "3 3"], tuple[Remark, ...]]:
     if max(values[3:]) >= 180.0 or min(values[3:]) <= 0.0:
         raise InputError(f"cell angles {values[3]:g} {values[4]:g} {values[5]:g} are not between 0 and 180 degrees")
     remarks = (Remark(DETAIL, f"no {', '.join(assumed)}: 90 degrees"),) if assumed else ()
-    return parameters_to_matrix(*values), remarks
+    lattice = parameters_to_matrix(*values)
+    stated = to_number(table.value("_cell_volume") or "")
+    if stated is not None and abs(stated - (volume := float(np.linalg.det(lattice)))) > VOLUME_TOLERANCE * volume:
+        text = f"_cell_volume is {stated:g}, lengths and angles make {volume:.1f} A^3"
+        remarks = (*remarks, Remark(WARNING, f"{text}; these count"))
+    return lattice, remarks
 
 
 def _expand(

@@ -25,11 +25,17 @@ RARE_EARTH = "RE"
 
 ISOTOPES = ("D", "T")
 LAST_IN_CAPITALS = 94
-"""Plutonium: beyond, two capitals (`NO3`, `CF3`, `MD1`) are more likely two elements or a site's name."""
+"""Plutonium: beyond, letters (`NO3`, `CF3`, `Nh1`) are more likely two elements or a site's name."""
 
 _TYPE = re.compile(r"(?:\d{1,3})?([A-Za-z]+)\(?([0-9.]*[+-]?[0-9.]*[+-]?)\)?$")
 _LETTERS = re.compile(r"[A-Za-z]+")
 _MIXED = re.compile(r"[A-Za-z0-9+\-.]*(?:[/,&|]|\+(?=[A-Z])|\.[0-9]+(?=[A-Z]))[A-Za-z]")
+_APART = re.compile(r"([A-Za-z]{1,2})[^A-Za-z0-9]+([A-Z][a-z]?)")
+"""Two symbols and no number between them: `Fe_Mn`, `Al(Si)`; `C1_B` is atom 1 of part B."""
+
+_SHARE = re.compile(r"[A-Za-z]+0?\.[0-9]|[A-Z][a-z]?[0-9]+[A-Z][a-z]?[0-9]+[A-Z]")
+"""An occupancy (`Na0.5`) or a formula (`Ca1H2O`) in place of a label."""
+
 _TWO = re.compile(r"([A-Z][a-z]?)[0-9]+([A-Z][a-z])[0-9]*$")
 _SITE_NAME = re.compile(r"([A-Z][a-z])([A-Z][A-Za-z]*)$")
 _ONE_AND_MORE = re.compile(r"([A-Z])([A-Z]{1,2})$")
@@ -96,9 +102,11 @@ def _of_label(label: str, formula: frozenset[int] | None) -> tuple[int, bool]:
     bare = label.strip("'\" ")
     found = _LETTERS.match(bare)
     letters = found[0] if found else ""
-    two = _TWO.match(bare)
-    if _MIXED.match(bare) or (two and two[1] in _KNOWN and two[2] in _KNOWN):
+    pairs = [match for match in (_TWO.match(bare), _APART.match(bare)) if match]
+    if _MIXED.match(bare) or any(pair[1].capitalize() in _KNOWN and pair[2] in _KNOWN for pair in pairs):
         raise InputError(f"site {label}: the label names more than one element, and no type symbol says which")
+    if _SHARE.match(bare):
+        raise InputError(f"site {label}: the label is no element and number, and no type symbol says what it is")
     if letters.casefold() in ALIASES:
         return atomic_number(ALIASES[letters.casefold()]), False
     if bare[:3].casefold() == "h2o":
@@ -111,6 +119,8 @@ def _of_label(label: str, formula: frozenset[int] | None) -> tuple[int, bool]:
             return int(whole or 0), first in formula
         if first in formula:
             return first, True
+    if whole is not None and whole > LAST_IN_CAPITALS and whole not in (formula or ()):
+        raise InputError(f"site {label}: {letters} may be element {whole} or a name, and no type symbol says which")
     if whole is not None and letters not in AMBIGUOUS_CAPITALS:
         return whole, False
     named = _SITE_NAME.match(letters)

@@ -40,7 +40,11 @@ _CODE_TAGS = ("_space_group_it_coordinate_system_code",)
 _SYMMETRY = ("_symmetry_", "_space_group", "_parent_space_group", "_magnetic_space_group")
 """Beginnings of every tag that states a symmetry."""
 
-_MODULATION = ("_ssg_", "_cell_modulation_dimension", "_cell_wave_vector", "_cell_subsystem", "_atom_site_fourier")
+_OTHERS_SYMMETRY = ("sg_symbol", "spacegroup", "space_group")
+"""In tags of other dictionaries, such as `_cod_original_sg_symbol_h-m`."""
+
+_MODULATION = ("_ssg_", "_cell_modulation_dimension", "_cell_wave_vector", "_cell_subsystem", "_atom_site_fourier",
+               "_atom_site_displace_", "_atom_site_occ_fourier", "_special_func")  # fmt: skip
 
 
 class Candidate(NamedTuple):
@@ -96,11 +100,20 @@ def read_statement(table: Table) -> Statement:
         if transformed := [tag for tag in table.known() if tag.startswith("_space_group_transform")]:
             raise InputError(f"{transformed[0]} changes the axes of the space group, and no operations are listed")
         return Statement(candidates, False, None, remarks)
-    if stated := [tag for tag in table.known() if tag.startswith(_SYMMETRY) and tag not in _NUMBER_TAGS]:
+    if stated := [tag for tag in table.known() if _states_symmetry(tag, table)]:
         raise InputError(f"the symmetry is stated by {', '.join(stated[:3])} alone, which gives no operations")
     if unknown := [tag for tag in (*table.pairs, *table.columns) if tag in (*_OPERATION_TAGS, *_SYMBOL_TAGS)]:
         remarks = (*remarks, Remark(WARNING, f"{unknown[0]} has no value, P 1 is assumed"))
     return Statement((Candidate("P 1", IDENTITY),), True, None, remarks)
+
+
+def _states_symmetry(tag: str, table: Table) -> bool:
+    if tag in _NUMBER_TAGS or tag.startswith("_crystaltool_"):
+        return False
+    if tag.startswith(_SYMMETRY):
+        return True
+    value = (table.value(tag) or "").replace(" ", "").casefold()
+    return any(part in tag for part in _OTHERS_SYMMETRY) and value not in ("p1", "1")
 
 
 def _refuse_modulated(table: Table) -> None:
@@ -119,17 +132,17 @@ def _listed_operations(table: Table) -> tuple[str, ...] | None:
     lists = [texts for tag in _OPERATION_TAGS if (texts := _known_texts(table.column(tag)))]
     if len(lists) > 1 and set(lists[0]) != set(lists[1]):
         raise InputError(f"{_OPERATION_TAGS[0]} and {_OPERATION_TAGS[1]} list different operations")
-    if lists:
-        return lists[0]
     magnetic, centring = (
         next((texts for tag in tags if (texts := _known_texts(table.column(tag)))), None) for tags in _MAGNETIC_TAGS
     )
     if not magnetic:
-        return None
+        return lists[0] if lists else None
     operations, shifts = ([gemmi.Op(_without_reversal(text)) for text in texts or IDENTITY]
                           for texts in (magnetic, centring))  # fmt: skip
     combined = [(shift * operation).wrap().triplet() for shift in shifts for operation in operations]
-    return tuple(dict.fromkeys(combined))
+    if lists and {gemmi.Op(text).wrap().triplet() for text in lists[0]} != set(combined):
+        raise InputError("the magnetic operations and the others that are listed make different groups")
+    return lists[0] if lists else tuple(dict.fromkeys(combined))
 
 
 def _known_texts(column: list[str] | None) -> tuple[str, ...] | None:
@@ -178,7 +191,8 @@ def _compare(texts: tuple[str, ...], names: Names) -> tuple[int | None, tuple[Re
 
 def _number(text: str, remarks: list[Remark]) -> int | None:
     if not text.isdecimal() or not 1 <= int(text) <= 230:
-        remarks.append(Remark(WARNING, f"space group {text} does not exist, expected 1-230; it is passed over"))
+        wrong = "does not exist, expected 1-230" if text.isdecimal() else "is no whole number from 1 to 230"
+        remarks.append(Remark(WARNING, f"space group {text} {wrong}; it is passed over"))
         return None
     return int(text)
 

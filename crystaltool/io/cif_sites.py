@@ -12,7 +12,7 @@ from crystaltool.io.cif_elements import elements_of_sites, isotopes_in
 from crystaltool.io.cif_formula import elements_of_formula
 from crystaltool.io.cif_merge import OCCUPANCY_TOLERANCE, Sites
 from crystaltool.io.cif_table import ABSENT, Table, to_number
-from crystaltool.io.remarks import NOTE, Remark
+from crystaltool.io.remarks import NOTE, WARNING, Remark
 
 _PLAIN_NUMBERS = re.compile(r"[0-9eE.+\- ]+\Z")
 _FULL = frozenset(("1", "1.0", "1.00", "1.000", "1.0000", "1.", *ABSENT))
@@ -40,14 +40,33 @@ def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tu
     if labels is None:
         raise InputError("no _atom_site_type_symbol or _atom_site_label: the elements are missing")
     _refuse_disorder(table, labels)
+    _refuse_dummies(table, labels)
     numbers, settled = elements_of_sites(symbols, labels, elements_of_formula(table.value("_chemical_formula_sum")))
-    remarks = ()
+    remarks: tuple[Remark, ...] = ()
     if 1 in numbers and (heavy := isotopes_in(symbols, labels)):
         more = f" and {len(heavy) - 1} more" if len(heavy) > 1 else ""
         remarks = (Remark(NOTE, f"site {heavy[0]}{more}: an isotope of hydrogen, read as H"),)
+    remarks += _without_hydrogens(table, labels)
     frac_coords = _coordinates((x, y, z), labels)
     sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, _occupancies(table, labels), (x, y, z))
     return sites, tuple(settled), remarks
+
+
+def _refuse_dummies(table: Table, labels: list[str]) -> None:
+    """Raise InputError for a site that stands for no atom (core dictionary, `_atom_site_calc_flag`)."""
+    for label, raw in zip(labels, table.column("_atom_site_calc_flag") or (), strict=False):
+        if raw.strip("'\"") == "dum":
+            raise InputError(f"site {label} is a dummy, no atom (_atom_site_calc_flag dum)")
+
+
+def _without_hydrogens(table: Table, labels: list[str]) -> tuple[Remark, ...]:
+    """A warning of hydrogens that are counted and have no site (`_atom_site_attached_hydrogens`)."""
+    counts = [to_number(raw) or 0.0 for raw in table.column("_atom_site_attached_hydrogens") or ()]
+    if len(counts) != len(labels) or not any(counts):
+        return ()
+    label = labels[next(index for index, count in enumerate(counts) if count)]
+    text = f"{sum(counts):g} hydrogens are attached (site {label} and others) and have no site: they are missing"
+    return (Remark(WARNING, text),)
 
 
 def _coordinates(columns: tuple[list[str], list[str], list[str]], labels: list[str]) -> Float[np.ndarray, "n_sites 3"]:

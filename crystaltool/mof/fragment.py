@@ -278,9 +278,8 @@ def _blocks(crystal: Crystal, bonds: BondGraph, label, kinds: list[int], offsets
         raise FragmentError("block-too-large", f"a block of {sizes.max()} atoms, the limit is {limits.atoms}")
     points = np.bincount(np.concatenate([label[first[cut]], label[second[cut]]]), minlength=len(kinds))
     if points.max() > limits.connections:
-        raise FragmentError(
-            "too-many-connections", f"a block with {points.max()} connection points, the limit is {limits.connections}"
-        )
+        text = f"a block with {points.max()} connection points, the limit is {limits.connections} (--max-connections)"
+        raise FragmentError("too-many-connections", text)
     if points.min() == 0:
         raise FragmentError("guest", "a block without connection points")
     whole = (crystal.frac_coords + offsets) @ crystal.lattice

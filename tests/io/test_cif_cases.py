@@ -455,3 +455,63 @@ def test_blocks_without_structure_are_passed_over_and_halves_are_not(tmp_path: P
     found = list(iter_blocks([str(tmp_path / "in.cif")]))
     assert [record.name for record in found] == ["a", "cell_only", "atoms_only", "two_words"]
     assert [isinstance(record, BadRecord) for record in found] == [False, True, True, False]
+
+
+# ---- neighbours of the kinds above
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["Fe_Mn", "La_Sr", "Ca-Sr", "Fe:Mn", "Al(Si)", "Si(Al)1", "Ca1H2O", "Na0.5", "Na.5", "Nh1", "Og1", "Cf1", "No"],
+)
+def test_labels_of_two_elements_shares_and_names_are_refused(label: str) -> None:
+    text = halite().replace("_atom_site_type_symbol\n", "").replace("Na1 Na", label).replace("Cl1 Cl", "Cl1")
+    with pytest.raises(InputError, match=r"site .*no type symbol says"):
+        parse_block(text)
+
+
+@pytest.mark.parametrize("label", ["Fe1", "Fe1_2", "Fe1_B", "Fe_2", "FE12A", "Fe(2)", "Fe1-1"])
+def test_labels_of_one_element_are_read(label: str) -> None:
+    text = halite().replace("_atom_site_type_symbol\n", "").replace("Na1 Na", label).replace("Cl1 Cl", "Cl1")
+    assert sorted(set(parse_block(text).crystal.numbers.tolist())) == [17, 26]
+
+
+def without_symmetry(*more: str) -> str:
+    """Two sites and a cell, no tag of a symmetry but those given."""
+    cell = "".join(
+        f"_cell_length_{axis} 4\n_cell_angle_{angle} 90\n"
+        for axis, angle in zip("abc", ("alpha", "beta", "gamma"), strict=True)
+    )
+    tags = "".join(f"_atom_site_{tag}\n" for tag in ("label", "type_symbol", "fract_x", "fract_y", "fract_z"))
+    return f"data_x\n{cell}" + "".join(f"{line}\n" for line in more) + f"loop_\n{tags}Na1 Na 0 0 0\nO1 O .5 .5 .5\n"
+
+
+def test_a_group_in_a_tag_of_another_dictionary_is_no_p1() -> None:
+    with pytest.raises(InputError, match="_cod_original_sg_symbol_h-m alone"):
+        parse_block(without_symmetry("_cod_original_sg_symbol_H-M 'F m -3 m'"))
+    assert parse_block(without_symmetry("_cod_original_sg_symbol_H-M 'P 1'")).crystal.n_atoms == 2
+
+
+def test_magnetic_operations_are_not_dropped_beside_others() -> None:
+    lists = ("loop_", "_symmetry_equiv_pos_as_xyz", "'x,y,z'", "loop_", "_space_group_symop_magn_operation.xyz")
+    with pytest.raises(InputError, match="make different groups"):
+        parse_block(without_symmetry(*lists, "x,y,z,+1", "-x,-y,-z,-1"))
+    assert parse_block(without_symmetry(*lists, "x,y,z,+1", "x,y,z,-1")).crystal.n_atoms == 2
+
+
+def test_displacive_modulation_is_refused() -> None:
+    with pytest.raises(InputError, match="modulated"):
+        parse_block(without_symmetry("_atom_site_displace_Fourier_param_cos 0.1"))
+
+
+def test_dummies_missing_hydrogens_and_a_wrong_volume_are_said() -> None:
+    text = without_symmetry()
+    flagged = text.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_calc_flag\n")
+    with pytest.raises(InputError, match="site O1 is a dummy"):
+        parse_block(flagged.replace("0 0 0", "0 0 0 d").replace(".5 .5 .5", ".5 .5 .5 dum"))
+    counted = text.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_attached_hydrogens\n")
+    block = parse_block(counted.replace("0 0 0", "0 0 0 0").replace(".5 .5 .5", ".5 .5 .5 2"))
+    assert any("2 hydrogens are attached (site O1" in remark.text for remark in block.remarks)
+    block = parse_block(without_symmetry("_cell_volume 128"))
+    assert any("_cell_volume is 128" in remark.text for remark in block.remarks)
+    assert not parse_block(without_symmetry("_cell_volume 64.00(2)")).remarks

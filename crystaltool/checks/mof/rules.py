@@ -134,7 +134,10 @@ def undercoordinated_carbon(coordination: Coordination) -> Findings:
 
 
 def undercoordinated_nitrogen(coordination: Coordination) -> Findings:
-    """One nonmetal neighbour and no multiple bond to it or to a metal, or two that are singly bound and no metal."""
+    """One nonmetal neighbour and no multiple bond to it or to a metal, two that are singly bound and no metal, or none.
+
+    A nitrogen on metals alone is a nitride if these bonds make up for it, else an ammonia without its hydrogens.
+    """
     found: Findings = {}
     n_nonmetals = coordination.n_bonds - coordination.n_metal_bonds
     for atom in np.flatnonzero((coordination.numbers == NITROGEN) & (n_nonmetals == 1)).tolist():
@@ -145,6 +148,10 @@ def undercoordinated_nitrogen(coordination: Coordination) -> Findings:
         from_metals = _valence_of(coordination, atom, metals)
         if near.distances[0] >= END_NITROGEN_LENGTHS.get(other, 0.0) and from_metals < IMIDO_VALENCE:
             found[atom] = f"one nonmetal neighbour, {SYMBOLS[other]} at {near.distances[0]:.2f} A"
+    alone = (coordination.numbers == NITROGEN) & (n_nonmetals == 0) & (coordination.n_metal_bonds > 0)
+    for atom in np.flatnonzero(alone).tolist():
+        if _valence_of(coordination, atom, coordination.neighbours(atom)) < IMIDO_VALENCE:
+            found[atom] = "no nonmetal neighbour, and no multiple bond to a metal"
     bare = (coordination.numbers == NITROGEN) & (n_nonmetals == 2) & (coordination.n_metal_bonds == 0)
     for atom in np.flatnonzero(bare).tolist():
         near = coordination.neighbours(atom)

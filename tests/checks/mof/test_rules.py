@@ -10,6 +10,7 @@ from crystaltool.checks.mof.contacts import check_bonds
 from crystaltool.checks.mof.coordination import Coordination, coordination_of
 from crystaltool.checks.mof.exposure import cone_angle
 from crystaltool.checks.mof.registry import RULES, judge_crystal
+from crystaltool.checks.mof.rules import undercoordinated_nitrogen
 from crystaltool.checks.registry import MOF_CHECKS
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import METAL
@@ -172,3 +173,11 @@ def test_cone_angles_known_by_hand(vectors, radii, angle) -> None:
     """One sphere, two at right angles, one behind another, a square, a tripod, a tetrahedron, a tip in a sphere."""
     found = cone_angle(np.array(vectors, dtype=float), np.array(radii))
     assert found == pytest.approx(angle, abs=0.1)
+
+
+@pytest.mark.parametrize(("metal", "length", "flagged"), [(28, 2.10, True), (23, 1.65, False)])
+def test_nitrogen_on_a_metal_alone_is_a_nitride_or_lacks_its_hydrogens(
+    metal: int, length: float, flagged: bool
+) -> None:
+    crystal = Crystal(np.eye(3) * 12, np.array([[0, 0, 0], [0, 0, length / 12]]), np.array([metal, 7]), "")
+    assert bool(undercoordinated_nitrogen(coordination_of(crystal))) == flagged
