@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_first_stage_at_work_draws(folder, between):
     """The later ones are slower, and silent until those before them have ended."""
     pipe = (
-        f"tool first --slow 0.15 good.cif | {between}tool second --slow 0.3 | {between}tool third --slow 0.45 > out.cif"
+        f"tool first --slow 0.1 good.cif | {between}tool second --slow 0.5 | {between}tool third --slow 1.0 > out.cif"
     )
     written, code = on_terminal(pipe, folder)
     assert code == 0 and drawn_by(written) == ["first", "second", "third"]
