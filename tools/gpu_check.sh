@@ -25,6 +25,8 @@ left=$((minutes * 60 - ($(date +%s) - started) - 45))
 epochs=$(python3 - "$out/probe.log" "$left" <<'PY'
 import re, sys
 rows = [m for m in re.findall(r"(\d+)/(\d+) ([\d.]+)/s", open(sys.argv[1]).read())]
+if not rows:
+    sys.exit("the trial run ended before its first line of progress: more PROBE_SECONDS are needed")
 steps_an_epoch, rate = int(rows[-1][1]) / 1_000_000, float(rows[-1][2])
 print(max(1, int(rate * float(sys.argv[2]) / steps_an_epoch)))
 PY
