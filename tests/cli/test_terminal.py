@@ -38,7 +38,10 @@ def test_the_first_stage_at_work_draws(folder, between):
         f"tool first --slow 0.1 good.cif | {between}tool second --slow 0.5 | {between}tool third --slow 1.0 > out.cif"
     )
     written, code = on_terminal(pipe, folder)
-    assert code == 0 and drawn_by(written) == ["first", "second", "third"]
+    expected = [["first", "second", "third"]]
+    if between:  # behind a foreign program a stage cannot see those before it: it may take the turn of the second
+        expected.append(["first", "third"])
+    assert code == 0 and drawn_by(written) in expected
     assert not "".join(screen(written)) and (folder / "out.cif").read_text().count("data_") == 8
     assert not list(folder.glob("*.lock"))
 
