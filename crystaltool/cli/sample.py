@@ -35,6 +35,7 @@ class Settings:
     steps: int | None
     attempts: int | None
     candidates: int | None
+    above_hull: tuple[float, ...] | None
     device: str
     created: str | None
     command_line: str | None
@@ -84,7 +85,9 @@ def command(
         typer.Option(
             "--target",
             metavar="PROPERTY=VALUE",
-            help="Aim at a predicted property: a value or max, such as co2_wc=3.0 (mmol/g). mofdiff only.",
+            help="mofdiff: aim at a predicted property: a value or max, such as co2_wc=3.0 (mmol/g). symmcd: aim at new"
+            " crystals at most so far above the hull, e_above_hull=0.0 (eV/atom); none draws as the training data are."
+            " Default: the checkpoint's own.",
         ),
     ] = None,
     draws: Annotated[
@@ -99,8 +102,8 @@ def command(
             "--candidates",
             min=1,
             metavar="N",
-            help="mofdiff: decodings of each MOF for `assemble` to choose from. symmcd, under conditions: choices of"
-            " sites of which each structure takes one by its weight. Default: the checkpoint's own.",
+            help="mofdiff: decodings of each MOF for `assemble` to choose from. symmcd, under conditions or a target:"
+            " choices of sites of which each structure takes one by its weight. Default: the checkpoint's own.",
         ),
     ] = None,
     library: Annotated[
@@ -154,7 +157,7 @@ def command(
     others = (
         {f"--{name.replace('_', '-')}": value for name, value in {**wishes, **inorganic}.items()}
         if coarse
-        else {"--target": target, "--draws": draws, "--library": library}
+        else {"--draws": draws, "--library": library}
     )
     for option, value in others.items():
         if value is not None:
@@ -178,6 +181,7 @@ def command(
         steps=steps,
         attempts=attempts,
         candidates=candidates,
+        above_hull=None if target is None else conditions.read_target(target),
         device=str(choose_device(device)),
         created=session.created,
         command_line=session.command_line if session.provenance else None,
@@ -185,7 +189,7 @@ def command(
     loaded = load(settings.checkpoint, settings.device)
     if not plan(settings).weighs and candidates is not None:
         raise UsageError(
-            "--candidates: there is nothing to weigh, no elements, formula or numbers of atoms are asked for"
+            "--candidates: there is nothing to weigh, no stability, elements, formula or numbers of atoms are asked for"
         )
     faulty: list[str] = []
     with session.writer(output, output_dir, overwrite, resume) as out, session.progress(n) as progress:
@@ -217,19 +221,14 @@ def load(checkpoint: str, device: str) -> LoadedSymmCD:
 
 
 @functools.lru_cache(maxsize=1)
-def _plan(checkpoint: str, device: str, request: Request) -> Plan:
-    from crystaltool.models.symmcd.sampling import plan_for
-
-    return plan_for(load(checkpoint, device).model, request)
-
-
 def plan(settings: Settings) -> Plan:
     """What the request leaves open for the model of this process.
 
     Raises:
-        UsageError: nothing.
+        UsageError: as `LoadedSymmCD.plan`.
     """
-    return _plan(settings.checkpoint, settings.device, settings.request)
+    loaded = load(settings.checkpoint, settings.device)
+    return loaded.plan(settings.request, sampler(settings, loaded))
 
 
 def sampler(settings: Settings, loaded: LoadedSymmCD) -> SamplerConfig:
@@ -241,6 +240,7 @@ def sampler(settings: Settings, loaded: LoadedSymmCD) -> SamplerConfig:
         "attempts": settings.attempts,
         "site_candidates": settings.candidates,
         "formula_candidates": settings.candidates,
+        "above_hull": settings.above_hull,
     }
     return replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
 

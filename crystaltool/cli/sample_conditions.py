@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 TRAINING = "train"
 """The word for the templates of the training data, in place of a file."""
+
+TARGET, NO_TARGET = "e_above_hull", "none"
+"""What a crystal's sites can aim at, and the word for aiming at nothing."""
 
 SpaceGroups = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer evaluates these at run time
@@ -68,6 +72,26 @@ Template = Annotated[
         " taken as often as it occurs. symmcd only.",
     ),
 ]
+
+
+def read_target(text: str) -> tuple[float, ...]:
+    """Energy above the hull that `e_above_hull=0.05` aims at, in eV/atom; empty for `none`.
+
+    Raises:
+        UsageError: another property, or no number.
+    """
+    from crystaltool.errors import UsageError
+
+    if text.strip() == NO_TARGET:
+        return ()
+    name, _, value = text.partition("=")
+    try:
+        above_hull = float(value) if name.strip() == TARGET else math.nan
+    except ValueError:
+        above_hull = math.nan
+    if not math.isfinite(above_hull):
+        raise UsageError(f"--target is {text!r}, expected {TARGET}=NUMBER (eV/atom) or {NO_TARGET} of a symmcd model")
+    return (above_hull,)
 
 
 def read_request(session: Session, checkpoint: Path, wishes: Mapping[str, Any]) -> Request:

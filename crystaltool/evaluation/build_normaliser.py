@@ -14,7 +14,6 @@ Run `python -m crystaltool.evaluation.build_normaliser`; takes a minute or two.
 from __future__ import annotations
 
 from itertools import permutations, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy as np
 from crystaltool.arrays import Float, Int
 from crystaltool.asymunit import canonical_free_coords
 from crystaltool.symmetry import SpaceGroup, space_group
+from crystaltool.symmetry.normaliser import TABLES
 from crystaltool.symmetry.space_group import N_GROUPS
 
 GRID = 24
@@ -167,7 +167,7 @@ def main() -> None:
         tables = [group_permutations(number, affine) for number in range(1, N_GROUPS + 1)]
         arrays[f"{name}_count"] = np.array([len(table) for table in tables], dtype=np.int32)
         arrays[f"{name}_positions"] = np.concatenate([table.ravel() for table in tables]).astype(np.int8)
-    np.savez_compressed(Path(__file__).with_name("normaliser.npz"), **arrays)
+    np.savez_compressed(TABLES, **arrays)
 
 
 if __name__ == "__main__":

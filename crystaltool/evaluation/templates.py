@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from crystaltool.arrays import Int
-from crystaltool.symmetry import space_group
+from crystaltool.symmetry.normaliser import position_permutations
 
 Template = tuple[int, tuple[int, ...]]
 """Space-group number and the sorted indices of the occupied positions, 0 = a, once per orbit."""
@@ -22,34 +21,10 @@ Template = tuple[int, tuple[int, ...]]
 TEMPLATE_SYMPREC = 0.1
 """Angstrom; the field re-detects symmetry at this tolerance before it counts templates."""
 
-NORMALISERS = ("euclidean", "affine")
-"""Maps that are symmetries of every cell of the crystal system, or of special cells too (permuted axes)."""
-
 
 def template(group: int, positions: Int[np.ndarray, "n_orbits"]) -> Template:
     """The template of a structure from its group and the position of each orbit."""
     return group, tuple(np.sort(positions).tolist())
-
-
-@cache
-def _tables() -> dict[str, list[np.ndarray]]:
-    """For each normaliser and group the permutations of its positions, from `normaliser.npz`."""
-    with np.load(Path(__file__).with_name("normaliser.npz"), allow_pickle=False) as data:
-        arrays = {name: data[name] for name in data.files}
-    found = {}
-    n_positions = [len(space_group(number).positions) for number in range(1, 231)]
-    for name in NORMALISERS:
-        counts = arrays[f"{name}_count"].astype(np.int64)
-        flat = arrays[f"{name}_positions"].astype(np.int64)
-        ends = np.cumsum(counts * n_positions)
-        parts = np.split(flat, ends[:-1])
-        found[name] = [part.reshape(count, -1) for part, count in zip(parts, counts, strict=True)]
-    return found
-
-
-def position_permutations(group: int, normaliser: str = "euclidean") -> Int[np.ndarray, "n positions"]:
-    """How the normaliser of a group permutes its positions: a row a permutation, the identity first."""
-    return _tables()[normaliser][group - 1]
 
 
 @cache

@@ -133,8 +133,11 @@ class Hull:
         present, counts = np.unique(numbers, return_counts=True)
         shares = shares_of(dict(zip(present.tolist(), counts.tolist(), strict=True)))
         hull_energy, decomposition = self.decompose(shares)
-        elements = sum(share * self._elements[number] for number, share in shares)
-        return Stability(energy_per_atom - hull_energy, energy_per_atom - elements, decomposition)
+        return Stability(energy_per_atom - hull_energy, energy_per_atom - self.reference(shares), decomposition)
+
+    def reference(self, shares: Shares) -> float:
+        """Energy of the elements of a composition, each in its most stable form, eV/atom."""
+        return sum(share * self._elements[number] for number, share in shares)
 
     def decompose(self, shares: Shares) -> tuple[float, tuple[tuple[float, Phase], ...]]:
         """Hull energy in eV/atom of a composition whose elements have references, and the mixture that gives it."""

@@ -7,8 +7,9 @@ import pytest
 
 from crystaltool.asymunit import AsymUnit, expand, reduce
 from crystaltool.evaluation import build_normaliser
-from crystaltool.evaluation.templates import count_templates, merge, position_permutations, template
+from crystaltool.evaluation.templates import count_templates, merge, template
 from crystaltool.symmetry import space_group
+from crystaltool.symmetry.normaliser import position_permutations
 from crystaltool.symmetry.space_group import LETTERS
 
 

@@ -102,6 +102,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_weights_config_state_and_metrics(data: Path, whole: Path) -> None:
     assert sorted(path.name for path in whole.iterdir()) == [
         "config.json",
+        "known_sites.npz",
         "metrics.jsonl",
         "model.safetensors",
         "state.h5",

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from crystaltool.errors import UsageError
 from crystaltool.models.configuration import from_json, stored_sizes
+from crystaltool.models.symmcd.known_sites import KnownSites, read_known_sites
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
-from crystaltool.models.symmcd.sampling import SamplerConfig
+from crystaltool.models.symmcd.plan import Plan
+from crystaltool.models.symmcd.request import Request
+from crystaltool.models.symmcd.sampling import SamplerConfig, plan_for
+from crystaltool.models.symmcd.stability import guide_for
 from crystaltool.training.checkpoint import fill_model, load_model
 
 
@@ -21,6 +26,18 @@ class LoadedSymmCD:
     model: SymmCD
     sampler: SamplerConfig
     sha256: str
+    known: KnownSites
+
+    def plan(self, request: Request | None = None, config: SamplerConfig | None = None) -> Plan:
+        """What a request leaves open, weighed as the sampler's settings say; `config` is the checkpoint's own if None.
+
+        Raises:
+            UsageError: as `Plan`, or the settings aim at stability and the model cannot judge it.
+        """
+        aim = (config or self.sampler).above_hull
+        if aim and self.model.stability is None:
+            raise UsageError("this model cannot aim at e_above_hull, it was trained without the part stability")
+        return plan_for(self.model, request, guide_for(aim[0], self.known) if aim else None)
 
 
 def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
@@ -36,4 +53,4 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
     model = fill_model(directory, lambda: SymmCD(sizes), tensors, device)
     if sizes.geometry_heads:
         model.geometry.float()
-    return LoadedSymmCD(model, sampler, str(config["sha256"]))
+    return LoadedSymmCD(model, sampler, str(config["sha256"]), read_known_sites(directory))

@@ -16,6 +16,7 @@ class SymmCDConfig:
         site_width, site_layers, site_heads, site_dropout: transformer of the sites.
         geometry_width, pair_width, geometry_layers: message passing of the geometry.
         geometry_heads: attention heads of the network on atoms; 0 is the network on orbits of earlier checkpoints.
+        stability_width, stability_layers: transformer that judges sites; width 0 is a model without it.
         cutoff: Angstrom. n_functions: radial functions up to the cutoff.
         time_focus: half of the times of training lie between these two, the other half anywhere.
         coordinate_sigma: smallest and largest noise of the free coordinates, in units of their period.
@@ -35,6 +36,8 @@ class SymmCDConfig:
     cutoff: float = 5.0
     n_functions: int = 16
     geometry_heads: int = 0
+    stability_width: int = 0
+    stability_layers: int = 3
     time_focus: tuple[float, float] = (0.0, 1.0)
     coordinate_sigma: tuple[float, float] = (0.003, 0.5)
     cell_sigma: tuple[float, float] = (0.01, 10.0)
@@ -48,6 +51,8 @@ class SymmCDConfig:
             ("pair_width", 1),
             ("geometry_layers", 1),
             ("n_functions", 2),
+            ("stability_width", 0),
+            ("stability_layers", 1),
         ):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
@@ -61,6 +66,10 @@ class SymmCDConfig:
             raise UsageError(f"time_focus is {list(self.time_focus)}, expected two times between 0 and 1")
         if self.site_width % self.site_heads:
             raise UsageError(f"site_width {self.site_width} is not a multiple of site_heads {self.site_heads}")
+        if self.stability_width % self.site_heads:
+            raise UsageError(
+                f"stability_width {self.stability_width} is not a multiple of site_heads {self.site_heads}"
+            )
         if not 0 <= self.site_dropout < 1:
             raise UsageError(f"site_dropout is {self.site_dropout}, expected 0 to below 1")
         if not 0 < self.cutoff < math.inf:

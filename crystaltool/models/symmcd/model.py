@@ -28,9 +28,12 @@ from crystaltool.nn.layers import N_ELEMENTS
 from crystaltool.nn.periodic_pairs import atom_pairs, orbit_pairs
 from crystaltool.nn.position_encoder import PositionEncoder, position_features
 from crystaltool.nn.site_denoiser import SiteDenoiser
+from crystaltool.nn.stability_network import StabilityNetwork, stability_loss
 from crystaltool.symmetry.space_group import N_GROUPS, N_POSITIONS
 
 PARTS = ("sites", "geometry")
+STABILITY = "stability"
+"""The part that judges sites: trained by itself, on crystals with energies."""
 
 
 class SymmCD(nn.Module):
@@ -75,6 +78,11 @@ class SymmCD(nn.Module):
             self.geometry = AtomDenoiser(encoder, *size, config.geometry_heads, config.n_functions)
         else:
             self.geometry = GeometryDenoiser(encoder, *size, config.n_functions)
+        self.stability = None
+        if config.stability_width:
+            width, heads = config.stability_width, config.site_heads
+            encoder = PositionEncoder(width, *codes)
+            self.stability = StabilityNetwork(encoder, width, config.stability_layers, heads, config.site_dropout)
         self.register_buffer("noise_factor", factor, persistent=False)
         self.register_buffer("noise_inverse", inverse, persistent=False)
         self.register_buffer("primitive_atoms", symmetry.multiplicity / centring, persistent=False)
@@ -300,10 +308,30 @@ class SymmCD(nn.Module):
             "cell_loss": cell_loss.detach(),
         }
 
+    # --- stability -------------------------------------------------------------------------------------------------
+
+    def stability_scores(self, batch: Batch, hull: Tensor) -> tuple[Tensor, Tensor]:
+        """What `StabilityNetwork` says of the sites of a batch, given the hull's formation energies; (B,), (B, 18)."""
+        assert self.stability is not None
+        atoms = self.atoms(batch.position, batch.mask)
+        with self.networks():
+            formation, scores = self.stability(batch.group, batch.numbers, batch.position, atoms, batch.mask, hull)
+        return formation.to(self.dtype), scores.to(self.dtype)
+
+    def _stability_loss(self, batch: Batch, energies: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of the stability network; `energies` are formation energy and energy above the hull, (B, 2)."""
+        formation, above_hull = energies.unbind(1)
+        hull = torch.where(above_hull.isnan(), 0.0, formation - above_hull)
+        return stability_loss(*self.stability_scores(batch, hull), formation, above_hull)
+
     def loss(
-        self, batch: Batch, generator: torch.Generator, parts: tuple[str, ...] = PARTS
+        self,
+        batch: Batch,
+        generator: torch.Generator,
+        parts: tuple[str, ...] = PARTS,
+        energies: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum of the losses of the parts in training, and what to log."""
+        """Sum of the losses of the parts in training, and what to log; `energies` as `_stability_loss`."""
         total, log = torch.zeros((), device=self.device), {}
         if "sites" in parts:
             value, extra = self.site_loss(batch, generator)
@@ -311,8 +339,17 @@ class SymmCD(nn.Module):
         if "geometry" in parts:
             value, extra = self.geometry_loss(batch, generator)
             total, log = total + value, log | extra
+        if energies is not None:
+            value, extra = self._stability_loss(batch, energies)
+            total, log = total + value, log | extra
         return total, log
 
-    def forward(self, batch: Batch, generator: torch.Generator, parts: tuple[str, ...] = PARTS):
+    def forward(
+        self,
+        batch: Batch,
+        generator: torch.Generator,
+        parts: tuple[str, ...] = PARTS,
+        energies: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """`loss`, under the name that distributed wrappers call."""
-        return self.loss(batch, generator, parts)
+        return self.loss(batch, generator, parts, energies)

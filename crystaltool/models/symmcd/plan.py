@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from crystaltool.models.symmcd.feasibility import (
 from crystaltool.models.symmcd.request import Request
 from crystaltool.nn.layers import N_ELEMENTS
 from crystaltool.symmetry.space_group import N_GROUPS, tables
+
+if TYPE_CHECKING:
+    from crystaltool.models.symmcd.stability import Guide
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,22 @@ class Plan:
     Args:
         counts: training crystals with group g and M orbits; shape (230, n).
         request: the conditions.
+        guide: weighs choices of sites, for which it is asked about several of an item; None takes the first.
 
     Raises:
         UsageError: what is asked for cannot be, in one of the groups asked for or in any.
     """
 
-    def __init__(self, counts: Float[np.ndarray, "230 n"], request: Request | None = None) -> None:
-        self.counts = counts
+    def __init__(
+        self, counts: Float[np.ndarray, "230 n"], request: Request | None = None, guide: Guide | None = None
+    ) -> None:
+        self.counts, self.guide = counts, guide
         self.request = request = request or Request()
         self.has_conditions = not request.is_free
         """Whether anything but groups is asked for."""
         given = Request(sg=request.sg, template=request.template, n_atoms=request.n_atoms, primitive=request.primitive)
-        self.weighs = request != given or bool(request.n_atoms and not request.template)
+        settled = request == given and not (request.n_atoms and not request.template)
+        self.weighs = guide is not None or not settled
         """Whether draws differ in weight: a template settles the number of atoms beforehand."""
         self._orbits: dict[int, np.ndarray] = {}
         self._completions: dict[tuple[int, int], Completions] = {}

@@ -26,6 +26,7 @@ from crystaltool.models.symmcd.plan import Plan
 from crystaltool.models.symmcd.representation import free_components, to_units
 from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.site_sampling import choose_sites, draw_sites, padded
+from crystaltool.models.symmcd.stability import Guide
 from crystaltool.models.symmcd.supergroup import has_supergroup
 
 RESULT_GRID = 1e-6
@@ -57,8 +58,10 @@ class SamplerConfig:
         time_power: geometry calls lie at times t^time_power, t evenly spaced: above 1 more of them see little noise.
         position_temperature, element_temperature: below 1 sharpens the categorical draws.
         site_candidates: choices of group, positions and elements of which an item takes one by its weight, where a
-            request asks for more than groups; 1 takes the first.
+            request asks for more than groups or stability is aimed at; 1 takes the first.
         formula_candidates: the same where it asks for a formula, which few choices make likely.
+        above_hull: where sites are to lead: crystals at most so far above the hull, eV/atom; empty leads nowhere. One
+            number; needs a model with a stability network.
         attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
             one asked for, not a supergroup; 1 gives raw samples, any positions and as many orbits as the data have.
 
@@ -73,6 +76,7 @@ class SamplerConfig:
     element_temperature: float = 1.0
     site_candidates: int = 8
     formula_candidates: int = 32
+    above_hull: tuple[float, ...] = ()
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -84,6 +88,8 @@ class SamplerConfig:
             raise UsageError(f"time_power is {self.time_power}, expected above 0")
         if self.attempts < 1:
             raise UsageError(f"{self.attempts} attempts at a structure, expected at least 1")
+        if len(self.above_hull) > 1 or not all(isinstance(each, int | float) for each in self.above_hull):
+            raise UsageError(f"above_hull is {list(self.above_hull)}, expected one number of eV/atom or none")
         if min(self.site_candidates, self.formula_candidates) < 1:
             raise UsageError("site_candidates and formula_candidates must be at least 1")
 
@@ -110,13 +116,13 @@ class SamplerConfig:
         return positions, elements, self.calls - positions - elements
 
 
-def plan_for(model: SymmCD, request: Request | None = None) -> Plan:
-    """What a request leaves open for a model; without one everything.
+def plan_for(model: SymmCD, request: Request | None = None, guide: Guide | None = None) -> Plan:
+    """What a request leaves open for a model, without one everything; and the guide that weighs it.
 
     Raises:
         UsageError: as `Plan`.
     """
-    return Plan(model.orbit_counts.cpu().double().numpy(), request)
+    return Plan(model.orbit_counts.cpu().double().numpy(), request, guide)
 
 
 def draw_items(
@@ -128,15 +134,19 @@ def draw_items(
     attempt: int = 0,
     first: Mapping[int, ItemDraws] | None = None,
 ) -> dict[int, ItemDraws]:
-    """The random numbers of some items; under conditions with the sites that they gave.
+    """The random numbers of some items; under conditions or a guide with the sites that they gave.
+
+    A guide alone changes no group and no number of orbits: these are drawn first, and all candidates have them.
 
     Args:
         first: what an earlier attempt drew, whose groups and numbers of orbits stay.
     """
     for_positions, for_elements, for_geometry = config.split()
-    if not plan.has_conditions:
+    if not plan.has_conditions and plan.guide is None:
         return {i: draw_item(plan, seed, i, for_geometry, attempt, exact=config.exact) for i in indices}
     begun = {i: first[i].begun for i in indices} if first else {}
+    if not plan.has_conditions and not first:
+        begun = {i: draw_item(plan, seed, i, exact=config.exact).begun for i in indices}
     n = config.formula_candidates if plan.request.formula else config.site_candidates
     calls, n_candidates = (for_positions, for_elements), n if plan.weighs else 1
     chosen = choose_sites(

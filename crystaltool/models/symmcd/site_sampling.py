@@ -233,7 +233,10 @@ def choose_sites(
     weight, drawn = np.zeros(len(draws)), list(draws)
     order = sorted(range(len(draws)), key=lambda row: draws[row][1].n_orbits)
     for part in np.array_split(np.array(order), max(1, len(order) // FORWARD_SIZE)):
-        batch, weights = draw_sites(model, [draws[row][1] for row in part], calls, temperatures, plan, exact)
+        restricting = plan if plan.has_conditions else None
+        batch, weights = draw_sites(model, [draws[row][1] for row in part], calls, temperatures, restricting, exact)
+        if plan.guide is not None:
+            weights = weights + plan.guide.log_weights(model, batch)
         for place, row in enumerate(part.tolist()):
             used = batch.mask[place].cpu().numpy()
             positions = batch.position[place].cpu().numpy()[used] - first_position(draws[row][1].group)

@@ -1,0 +1,83 @@
+"""The third network of SymmCD: how stable crystals on some sites will be, and the guidance that it gives.
+
+Sites are drawn before any geometry is. Of several draws one is taken in proportion to the probability that its crystal
+lies at most so far above the hull: p(sites) becomes p(sites) p(stable | sites), which is p(sites | stable) up to a
+constant (sampling, importance resampling; Rubin 1987). The network learns from labelled crystals of any source; those
+drawn by the model itself and relaxed, sites as they were drawn, tell it what the geometry that follows makes of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystaltool.batch import Batch
+from crystaltool.errors import InputError
+from crystaltool.measure.hull import Hull, Shares, load_hull, shares_of
+from crystaltool.models.symmcd.known_sites import KnownSites
+from crystaltool.models.symmcd.model import SymmCD
+from crystaltool.nn.stability_network import EDGES, log_probability
+from crystaltool.symmetry.space_group import tables
+
+KNOWN = 100.0
+"""Taken from the logarithm of the weight of sites that a training crystal has: they are taken where all are such."""
+
+WITHOUT_HULL = -20.0
+"""Logarithm of the weight of a composition that has no hull, for want of a reference energy of one of its elements."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What sites are worth.
+
+    Args:
+        above_hull: aim at crystals at most so far above the hull, eV/atom; one of `EDGES`.
+        known: sites of the training data, which are passed over.
+        hull: the known phases.
+    """
+
+    above_hull: float
+    known: KnownSites
+    hull: Hull
+
+    def log_weights(self, model: SymmCD, batch: Batch) -> Tensor:
+        """Logarithm of the weight of each item's sites; shape (B,)."""
+        hull, penalty = [], []
+        sites = (each.cpu().numpy() for each in (batch.group, batch.position, batch.numbers, batch.mask))
+        for group, position, numbers, mask in zip(*sites, strict=True):
+            energy = hull_energy(self.hull, composition(position[mask], numbers[mask]))
+            first = int(tables()["first_position"][group])
+            seen = self.known.has(int(group) + 1, position[mask] - first, numbers[mask])
+            hull.append(0.0 if energy is None else energy)
+            penalty.append((WITHOUT_HULL if energy is None else 0.0) - KNOWN * seen)
+        with torch.no_grad():
+            _, scores = model.stability_scores(batch, torch.tensor(hull, device=model.device, dtype=model.dtype))
+            return log_probability(scores, self.above_hull) + scores.new_tensor(penalty)
+
+
+def composition(position: np.ndarray, numbers: np.ndarray) -> Shares:
+    """Shares of the elements, from the position (of all 1731) and atomic number of each orbit."""
+    amounts: dict[int, int] = {}
+    for number, count in zip(numbers.tolist(), tables()["multiplicity"][position].tolist(), strict=True):
+        amounts[number] = amounts.get(number, 0) + int(count)
+    return shares_of(amounts)
+
+
+@lru_cache(maxsize=100_000)
+def hull_energy(hull: Hull, shares: Shares) -> float | None:
+    """The hull's formation energy at a composition, eV/atom; None where the hull has no reference of an element."""
+    try:
+        hull.require(np.array([number for number, _ in shares]))
+        energy, _ = hull.decompose(shares)
+    except InputError:
+        return None
+    return energy - hull.reference(shares)
+
+
+def guide_for(above_hull: float, known: KnownSites) -> Guide:
+    """The guide towards a distance to the shipped hull, the nearest of `EDGES`."""
+    return Guide(min(EDGES, key=lambda edge: abs(edge - above_hull)), known, load_hull())
