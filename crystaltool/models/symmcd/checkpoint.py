@@ -34,10 +34,11 @@ class LoadedSymmCD:
         Raises:
             UsageError: as `Plan`, or the settings aim at stability and the model cannot judge it.
         """
-        aim = (config or self.sampler).above_hull
+        config = config or self.sampler
+        aim = config.above_hull
         if aim and self.model.stability is None:
             raise UsageError("this model cannot aim at e_above_hull, it was trained without the part stability")
-        return plan_for(self.model, request, guide_for(aim[0], self.known) if aim else None)
+        return plan_for(self.model, request, guide_for(aim[0], self.known, config.guidance) if aim else None)
 
 
 def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:

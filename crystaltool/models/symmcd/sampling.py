@@ -62,6 +62,7 @@ class SamplerConfig:
         formula_candidates: the same where it asks for a formula, which few choices make likely.
         above_hull: where sites are to lead: crystals at most so far above the hull, eV/atom; empty leads nowhere. One
             number; needs a model with a stability network.
+        guidance: power of the probability by which sites are chosen under `above_hull`.
         attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
             one asked for, not a supergroup; 1 gives raw samples, any positions and as many orbits as the data have.
 
@@ -77,6 +78,7 @@ class SamplerConfig:
     site_candidates: int = 8
     formula_candidates: int = 32
     above_hull: tuple[float, ...] = ()
+    guidance: float = 1.0
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -90,6 +92,8 @@ class SamplerConfig:
             raise UsageError(f"{self.attempts} attempts at a structure, expected at least 1")
         if len(self.above_hull) > 1 or not all(isinstance(each, int | float) for each in self.above_hull):
             raise UsageError(f"above_hull is {list(self.above_hull)}, expected one number of eV/atom or none")
+        if not 0 <= self.guidance < math.inf:
+            raise UsageError(f"guidance is {self.guidance}, expected at least 0")
         if min(self.site_candidates, self.formula_candidates) < 1:
             raise UsageError("site_candidates and formula_candidates must be at least 1")
 

@@ -38,11 +38,14 @@ class Guide:
         above_hull: aim at crystals at most so far above the hull, eV/atom; one of `EDGES`.
         known: sites of the training data, which are passed over.
         hull: the known phases.
+        strength: power of the probability; above 1 prefers what is surest (as the scale of classifier guidance,
+            Dhariwal and Nichol, arXiv 2105.05233).
     """
 
     above_hull: float
     known: KnownSites
     hull: Hull
+    strength: float = 1.0
 
     def log_weights(self, model: SymmCD, batch: Batch) -> Tensor:
         """Logarithm of the weight of each item's sites; shape (B,)."""
@@ -56,7 +59,7 @@ class Guide:
             penalty.append((WITHOUT_HULL if energy is None else 0.0) - KNOWN * seen)
         with torch.no_grad():
             _, scores = model.stability_scores(batch, torch.tensor(hull, device=model.device, dtype=model.dtype))
-            return log_probability(scores, self.above_hull) + scores.new_tensor(penalty)
+            return self.strength * log_probability(scores, self.above_hull) + scores.new_tensor(penalty)
 
 
 def composition(position: np.ndarray, numbers: np.ndarray) -> Shares:
@@ -78,6 +81,6 @@ def hull_energy(hull: Hull, shares: Shares) -> float | None:
     return energy - hull.reference(shares)
 
 
-def guide_for(above_hull: float, known: KnownSites) -> Guide:
+def guide_for(above_hull: float, known: KnownSites, strength: float) -> Guide:
     """The guide towards a distance to the shipped hull, the nearest of `EDGES`."""
-    return Guide(min(EDGES, key=lambda edge: abs(edge - above_hull)), known, load_hull())
+    return Guide(min(EDGES, key=lambda edge: abs(edge - above_hull)), known, load_hull(), strength)
