@@ -141,7 +141,7 @@ class AtomDenoiser(nn.Module):
         """Cartesian displacements (B, N, 3) and cell update (B, 6), both of order one.
 
         Args:
-            sites: who sits where.
+            sites: elements and positions of the orbits.
             atoms: of the primitive cells.
             cell: what is known of the cell; (B, 15).
             sigma: noise level of the coordinates; (B,).

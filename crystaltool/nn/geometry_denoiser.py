@@ -1,4 +1,4 @@
-"""Denoiser of the continuous half: free coordinates and cell, given who sits where."""
+"""Denoiser of the continuous half: free coordinates and cell, given which element sits on which orbit."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class GeometryDenoiser(nn.Module):
         """Displacements and cell update, both of order one.
 
         Args:
-            sites: who sits where.
+            sites: elements and positions of the orbits.
             atoms: atoms of each orbit in the primitive cell; (B, M). mask: (B, M).
             cell: what is known of the cell; (B, 15).
             sigma: noise level of the coordinates; (B,).

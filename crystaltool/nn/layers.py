@@ -42,7 +42,7 @@ def strain_of(stress: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sites:
-    """Who sits where in a batch of crystals.
+    """Elements and Wyckoff positions of the orbits of a batch of crystals.
 
     Args:
         group: number of the space group minus one; shape (B,).

@@ -94,7 +94,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Who is asked and told while a run goes on.
+    """What is called while a run goes on.
 
     Args:
         validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step.
@@ -125,7 +125,7 @@ def train(
         config: how.
         folder: where state and metrics are kept, and whether to go on from them.
         world: this process among all.
-        callbacks: who is asked and told.
+        callbacks: what is called while it runs.
 
     Raises:
         CheckpointError: if the state to resume from belongs to another configuration, model or data set; it names

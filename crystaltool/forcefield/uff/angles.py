@@ -1,4 +1,4 @@
-"""Angles of a structure, the form of the energy of each, and who is left out of the van der Waals sum for them.
+"""Angles of a structure, the form of the energy of each, and the pairs that the van der Waals sum leaves out for them.
 
 Equations: Rappe et al. 1992, as in `parameters`.
 """

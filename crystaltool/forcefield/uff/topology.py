@@ -1,4 +1,4 @@
-"""The terms of one structure: bonds, angles, torsions, inversions and who is left out of the van der Waals sum.
+"""The terms of one structure: bonds, angles, torsions, inversions, and the pairs that the van der Waals sum leaves out.
 
 Every bonded term is written with the vectors of the bonds it stands on, so periodic images appear nowhere but in the
 bond graph. A bond vector points from atom i to atom j of the bond; a sign turns it where a term needs it otherwise.

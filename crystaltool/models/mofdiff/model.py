@@ -389,7 +389,7 @@ def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _centred(moves: Tensor, mask: Tensor) -> Tensor:
-    """Moves (B, K, 3) without their mean: where the origin is nobody knows, and no place outside the mask moves."""
+    """Moves (B, K, 3) without their mean: the origin is arbitrary, and no place outside the mask moves."""
     inside = mask[..., None]
     moves = moves * inside
     return (moves - moves.sum(1, keepdim=True) / mask.sum(1)[:, None, None]) * inside
