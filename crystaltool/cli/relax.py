@@ -199,13 +199,15 @@ def _relax_by_potential(settings: Settings, block: CifBlock, name: str) -> Relax
 
 
 def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
-    from crystaltool.forcefield.uff.relaxation import VERSION, relax_mof
+    from crystaltool.forcefield.minimise import Criteria
+    from crystaltool.forcefield.uff.relaxation import MAX_STRESS, VERSION, relax_mof
     from crystaltool.forcefield.uff.topology import build_topology
     from crystaltool.io.cif import format_crystal
 
     bonds = block.bonds if block.bonds is not None else perceived_bonds(block.crystal)
     topology = build_topology(block.crystal, bonds)
-    relaxed = relax_mof(block.crystal, topology, settings.max_force, settings.max_steps, settings.fixed_cell)
+    criteria = Criteria(settings.max_force, settings.max_steps, settings.fixed_cell, MAX_STRESS)
+    relaxed = relax_mof(block.crystal, topology, criteria)
     history = _history(settings, block, VERSION)
     start, end = block.crystal.lattice, relaxed.crystal.lattice
     properties = _properties(block, relaxed, DEFAULT_MOF_FORCE_FIELD, start, end)
