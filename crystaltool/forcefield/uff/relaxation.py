@@ -11,13 +11,9 @@ import torch
 from crystaltool.arrays import Float
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
+from crystaltool.defaults import MAX_FORCE, MAX_STEPS
 from crystaltool.errors import InputError, UsageError
-from crystaltool.forcefield.minimise import (
-    DEFAULT_MAX_FORCE,
-    DEFAULT_MAX_STEPS,
-    EV_PER_CUBIC_ANGSTROM_IN_GPA,
-    collapsed,
-)
+from crystaltool.forcefield.minimise import EV_PER_CUBIC_ANGSTROM_IN_GPA, collapsed
 from crystaltool.forcefield.uff.descent import State, descend
 from crystaltool.forcefield.uff.system import System, VanDerWaals
 from crystaltool.forcefield.uff.topology import Topology
@@ -72,8 +68,8 @@ class MOFRelaxation:
 def relax_mof(
     crystal: Crystal,
     topology: Topology,
-    max_force: float = DEFAULT_MAX_FORCE,
-    max_steps: int = DEFAULT_MAX_STEPS,
+    max_force: float = MAX_FORCE,
+    max_steps: int = MAX_STEPS,
     fixed_cell: bool = False,
     max_stress: float = MAX_STRESS,
     van_der_waals: VanDerWaals | None = None,
@@ -85,8 +81,8 @@ def relax_mof(
 def relax_mofs(
     crystals: Sequence[Crystal],
     topologies: Sequence[Topology],
-    max_force: float = DEFAULT_MAX_FORCE,
-    max_steps: int = DEFAULT_MAX_STEPS,
+    max_force: float = MAX_FORCE,
+    max_steps: int = MAX_STEPS,
     fixed_cell: bool = False,
     max_stress: float = MAX_STRESS,
     van_der_waals: VanDerWaals | None = None,
