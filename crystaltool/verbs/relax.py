@@ -100,14 +100,16 @@ def relax(
         MissingExtraError: the force field is not installed.
         UsageError: a number out of range, or no such force field.
     """
-    from crystaltool.forcefield.registry import require_force_field
+    from crystaltool.forcefield.registry import as_force_field, require_force_field
 
+    if not (force_field is None or isinstance(force_field, str)):
+        force_field = as_force_field(force_field)
     settings = RelaxSettings(force_field, max_force, max_steps, keep_symmetry, fixed_cell, symprec, charges)
     if force_field is not None:
         require_force_field(force_field)
     call = call_text("relax", settings, skip=("force_field",))
     if force_field is not None:
-        call += f" force_field={getattr(force_field, 'name', None) or force_field}"
+        call += f" force_field={force_field if isinstance(force_field, str) else force_field.name}"
     return each(partial(_relaxed_with_warning, settings, call), structure, Structure, jobs)
 
 
