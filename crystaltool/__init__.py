@@ -8,8 +8,8 @@
             ct.write(relaxed, f"{relaxed.name}.cif")
 
 Each verb is what the subcommand of its name calls, with the same defaults: `read`, `write`, `asym_unit`, `expand`,
-`relax`, `check`, `measure_hull`, `fragment`, `embed`, `assemble`, and `load(...).sample`. `Structure` is the noun that
-travels. Nothing is loaded before it is asked for.
+`relax`, `check`, `measure_hull`, `fragment`, `embed`, `train`, `assemble`, and `load(...).sample`. `Structure` is the
+noun that travels. Nothing is loaded before it is asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _DOOR = {
     "measure_hull": "crystaltool.verbs.measure",
     "read": "crystaltool.verbs.files",
     "relax": "crystaltool.verbs.relax",
+    "train": "crystaltool.verbs.train",
     "write": "crystaltool.verbs.files",
 }
 
@@ -48,6 +49,7 @@ __all__ = [
     "measure_hull",
     "read",
     "relax",
+    "train",
     "write",
 ]
 
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from crystaltool.verbs.measure import measure_hull
     from crystaltool.verbs.models import load
     from crystaltool.verbs.relax import relax
+    from crystaltool.verbs.train import train
     from crystaltool.verbs.units import asym_unit, expand
 
 

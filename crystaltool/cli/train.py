@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 import signal
 from enum import StrEnum
@@ -15,7 +14,7 @@ from crystaltool.cli import messages, options
 from crystaltool.cli.main import EXIT_INTERRUPTED
 from crystaltool.cli.session import Session
 from crystaltool.threads import limit_threads
-from crystaltool.verbs.models import MODELS, named
+from crystaltool.verbs.models import MODELS
 
 if TYPE_CHECKING:
     from crystaltool.training.loop import Progress, Stop
@@ -75,26 +74,10 @@ def command(
     more --epochs, with the learning rate of the longer run from there on. Under torchrun the batch is divided among
     the processes.
     """
-    from crystaltool.errors import UsageError
-    from crystaltool.models.weights import find_checkpoint
+    from crystaltool.verbs.train import train
 
-    row = MODELS[model.value]
     session = Session(context, quiet=quiet, verbose=verbose)
-    state = output_dir / "state.h5"
-    begun = state.is_file() or any(output_dir.glob("*/state.h5"))  # of a part that is trained first
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    if resume and not begun:
-        raise UsageError(f"--resume: {state} does not exist")
-    if begun and not resume and not overwrite:
-        raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
-    if (embeddings is None) == row.embeddings:
-        raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
     limit_threads(threads)
-    fit, load_config = named(row.fit), named(row.config)
-    settings = load_config(config, epochs=epochs, resumed=output_dir if resume else None)
-    if embeddings is not None:
-        fit = functools.partial(fit, embeddings=embeddings)
     with session.progress(what="steps") as display:
 
         def show(progress: Progress) -> None:
@@ -105,13 +88,17 @@ def command(
                 f"step {progress.step} of {progress.steps}, {progress.steps_per_second:.2f} a second: {numbers}"
             )
 
-        stop = fit(
+        stop = train(
+            model.value,
             data,
             output_dir,
-            settings,
-            device=device,
+            config=config,
+            epochs=epochs,
+            init=init,
+            embeddings=embeddings,
             resume=resume,
-            init=find_checkpoint(init) if init else None,
+            overwrite=overwrite,
+            device=device,
             threads=threads,
             on_progress=show,
         )

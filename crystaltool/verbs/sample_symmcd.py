@@ -146,8 +146,11 @@ class SymmCDSampler:
         if n < 1 or batch_size < 1:
             raise UsageError(f"n is {n} and batch_size {batch_size}, expected 1 or more")
         settings.check()
-        words = {"n": n, "seed": seed, **conditions, **({"target": dict(target)} if target else {})}
-        call = " ".join(["sample symmcd", *(f"{name}={value}" for name, value in words.items())])
+        words = {"n": n, "seed": seed, **conditions, "target": target and dict(target), "steps": steps}
+        words |= {"attempts": attempts, "candidates": candidates}
+        if not isinstance(words.get("template", ""), str):
+            words["template"] = "given"
+        call = " ".join(["sample symmcd", *(f"{k}={v}" for k, v in words.items() if v is not None)])
         return self._structures(settings, n, batch_size, call)
 
     def _structures(self, settings: SampleSettings, n: int, batch_size: int, call: str) -> Iterator[Structure]:
