@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-from crystaltool.errors import CrystaltoolError, MissingExtraError, UsageError
+from crystaltool.errors import CrystaltoolError, UsageError
 from crystaltool.executor import map_pairs
 from crystaltool.io.remarks import publish
 
@@ -36,7 +36,7 @@ def each(function: Callable[[Any], Any], given: Any, kind: type | tuple[type, ..
 def _results(function: Callable[[Any], Any], items: Iterable[Any], jobs: int) -> Iterator[Any]:
     with contextlib.closing(map_pairs(function, items, jobs)) as pairs:
         for item, result in pairs:
-            if isinstance(result, (MissingExtraError, UsageError)):
+            if isinstance(result, UsageError):
                 raise result  # it would be every item's failure
             if isinstance(result, CrystaltoolError):
                 log_failure(result, item)
