@@ -25,7 +25,7 @@ from crystaltool.errors import UsageError
 from crystaltool.io.cif import format_asym_unit, parse_block, parse_crystal
 from crystaltool.models.symmcd.checkpoint import LoadedSymmCD, load_symmcd
 from crystaltool.models.symmcd.request import Request
-from crystaltool.models.symmcd.sampling import plan_for, sample_symmcd
+from crystaltool.models.symmcd.sampling import sample_symmcd
 from crystaltool.models.symmcd.templates import Templates, read_templates
 from crystaltool.models.weights import find_checkpoint
 from crystaltool.symmetry import space_group
@@ -126,7 +126,7 @@ def known_units(path: Path, n: int, rng: np.random.Generator) -> list[AsymUnit]:
 def sample(loaded: LoadedSymmCD, request: Request, n: int, seed: int, score: Score) -> None:
     """Draw and judge."""
     started = time.process_time()
-    plan = plan_for(loaded.model, request)
+    plan = loaded.plan(request)
     units = list(sample_symmcd(loaded.model, range(n), plan, seed, loaded.sampler, n))
     score.add(units, request, time.process_time() - started)
 

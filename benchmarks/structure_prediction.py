@@ -32,7 +32,7 @@ from crystaltool.crystal import Crystal
 from crystaltool.io.cif import parse_crystal
 from crystaltool.models.symmcd.checkpoint import LoadedSymmCD, load_symmcd
 from crystaltool.models.symmcd.request import Request
-from crystaltool.models.symmcd.sampling import plan_for, sample_symmcd
+from crystaltool.models.symmcd.sampling import sample_symmcd
 from crystaltool.models.symmcd.templates import Templates, read_templates
 from crystaltool.models.weights import find_checkpoint
 from crystaltool.nn.layers import N_ELEMENTS
@@ -73,7 +73,7 @@ def predict(loaded: LoadedSymmCD, name: str, crystal: Crystal, seed: int, option
     started = time.process_time()
     if crystal.numbers.max() > N_ELEMENTS:
         return {"name": name, "found": [None] * options.samples, "seconds": 0.0}
-    plan = plan_for(loaded.model, request_of(crystal, templates))
+    plan = loaded.plan(request_of(crystal, templates))
     sampler = replace(loaded.sampler, site_candidates=options.candidates, formula_candidates=options.candidates)
     units = list(sample_symmcd(loaded.model, range(options.samples), plan, seed, sampler, options.samples))
     seconds = time.process_time() - started

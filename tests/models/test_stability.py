@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from crystaltool.asymunit import AsymUnit, expand
-from crystaltool.errors import InputError, UsageError
+from crystaltool.errors import CheckpointError, InputError, UsageError
 from crystaltool.io.hdf5 import write_asym_units
 from crystaltool.measure.hull import load_hull
 from crystaltool.models.symmcd.checkpoint import LoadedSymmCD, load_symmcd
@@ -183,6 +183,19 @@ def test_the_other_networks_stay_and_with_them_what_is_known(base: Path, judge: 
     kept = after.model.state_dict()
     assert all(torch.equal(value, kept[name]) for name, value in before.model.state_dict().items())
     assert len(after.known) == len(before.known) > 0
+
+
+def test_a_run_without_the_network_leaves_it_out(base: Path, tmp_path: Path) -> None:
+    """Weights that judge sites may begin a run whose configuration knows of no such thing."""
+    folder = tmp_path / "judge"
+    write_asym_units(tmp_path / "labelled.h5", small_table(), properties=energies(len(small_table())))
+    fit_symmcd(tmp_path / "labelled.h5", folder, judging_run(1), device="cpu", threads=1, init=base)
+    plain = replace(short_run(1), model=replace(SIZES, site_dropout=0.0))
+    fit_symmcd(tmp_path / "labelled.h5", tmp_path / "run", plain, device="cpu", threads=1, init=folder)
+    assert load_symmcd(tmp_path / "run").model.stability is None
+    wider = replace(judging_run(1), model=replace(JUDGING, site_dropout=0.0, stability_width=32))
+    with pytest.raises(CheckpointError, match="other sizes"):
+        fit_symmcd(tmp_path / "labelled.h5", tmp_path / "no", wider, device="cpu", threads=1, init=folder)
 
 
 def test_templates_come_along(base: Path, tmp_path: Path) -> None:

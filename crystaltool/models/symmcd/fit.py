@@ -123,12 +123,15 @@ class SymmCDTask(Task[FitConfig]):
 
     def load(self, directory: Path) -> SymmCD:
         model, wanted = load_symmcd(directory).model, self.config.model
-        without = replace(wanted, stability_width=0, stability_layers=model.config.stability_layers)
-        if model.config != without:
+        judge = {"stability_width": wanted.stability_width, "stability_layers": wanted.stability_layers}
+        if model.config == wanted or replace(model.config, **judge) != wanted:
             return model
-        grown = SymmCD(wanted)  # the stability network begins anew beside networks that are there
-        grown.load_state_dict({**grown.state_dict(), **model.state_dict()})
-        return grown
+        if wanted.stability_width and model.config.stability_width:
+            return model
+        other = SymmCD(wanted)  # the stability network begins anew beside networks that are there, or is left out
+        brought = model.state_dict()
+        other.load_state_dict({name: brought.get(name, value) for name, value in other.state_dict().items()})
+        return other
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         return epoch_batches(self.sizes, self.config.batch_size, self.config.loop.seed, epoch)
