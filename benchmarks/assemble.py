@@ -38,6 +38,9 @@ CASES = {
 """Name: Gaussian error of the centres (A, each direction), of the strain of the cell, goal for the part that closes."""
 
 REFERENCE = "reference"
+MAX_CLOSURE = 0.5
+"""A, far below what `relax` closes: here blocks go back to where they came from."""
+
 RIGHT = 0.5
 """A: root mean square distance of the atoms below which the crystal is the right one."""
 
@@ -198,7 +201,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = AssemblyConfig()
+    config = AssemblyConfig(max_closure=MAX_CLOSURE)
     mofs = choose(arguments.folder, arguments.n, arguments.seed)
     if not arguments.rows.exists():
         arguments.rows.write_text("\t".join(COLUMNS) + "\n")

@@ -75,7 +75,7 @@ def broken_conditions(unit: AsymUnit, request: Request) -> list[str]:
     ratios = {count / formula.get(z, np.nan) for z, count in zip(numbers.tolist(), counts.tolist(), strict=True)}
     template = unit.group, tuple(sorted(unit.positions.tolist()))
     met = {
-        "sg": not request.sg or unit.group in request.sg,
+        "sg": not request.space_group or unit.group in request.space_group,
         "elements": not request.elements or kinds <= set(request.elements),
         "require": kinds >= set(request.require),
         "exclude": not kinds & set(request.exclude),
@@ -94,7 +94,7 @@ def random_words(unit: AsymUnit, rng: np.random.Generator) -> dict:
     symbols = [SYMBOLS[number] for number in numbers]
     words: dict = {}
     if rng.random() < 0.4:
-        words["sg"] = (str(unit.group), str(rng.integers(1, 231)))[: rng.integers(1, 3)]
+        words["space_group"] = (str(unit.group), str(rng.integers(1, 231)))[: rng.integers(1, 3)]
     if rng.random() < 0.4:
         words["formula"] = "".join(f"{s}{n}" for s, n in zip(symbols, counts, strict=True))
     else:

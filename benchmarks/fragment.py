@@ -27,11 +27,10 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from crystaltool.bonds import BondGraph
-from crystaltool.cli.fragment import Cut, Refusal, Settings, cut
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.names import file_stem
-from crystaltool.io.stream import BadRecord, RawBlock, iter_blocks, iter_raw, parse_raw
+from crystaltool.io.stream import BadRecord, RawBlock, iter_blocks, iter_raw, parse_raw, read_raw
 from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC, BuildingBlock
 from crystaltool.mof.elements import COVALENT_RADIUS
 from crystaltool.mof.elements import METAL as IS_METAL
@@ -40,8 +39,9 @@ from crystaltool.mof.identity import hill_formula
 from crystaltool.mof.perception import neighbours, perceive_bonds
 from crystaltool.mof.quotient import find_pieces
 from crystaltool.mof.rebuild import to_crystal
+from crystaltool.verbs.fragment import Cut, FragmentSettings, Refusal, cut
 
-SETTINGS = Settings(20, 200, 20, remove_guests=False)
+SETTINGS = FragmentSettings()
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "mof"
 
 
@@ -66,7 +66,7 @@ def measure(archive: Path) -> tuple[list[Outcome], list[BuildingBlock]]:
             raise SystemExit(raw.message)
         start = time.process_time()
         try:
-            result = cut(SETTINGS, raw)
+            result = cut(SETTINGS, read_raw(raw).crystal)
         except InputError as error:
             result = error
         seconds = time.process_time() - start

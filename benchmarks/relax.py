@@ -19,9 +19,9 @@ import numpy as np
 
 from crystaltool.asymunit import AsymUnit, reduce
 from crystaltool.crystal import Crystal
+from crystaltool.defaults import MAX_FORCE
 from crystaltool.forcefield.interface import Evaluation, ForceField
 from crystaltool.forcefield.minimise import (
-    DEFAULT_MAX_FORCE,
     FIRST_CURVATURE,
     MAX_MOVE,
     MAX_STRESS,
@@ -65,7 +65,7 @@ def starts(path: Path, n: int, seed: int, move: float) -> Iterator[tuple[str, As
 
 def at_rest(found: Evaluation) -> bool:
     """The same end for all three."""
-    return found.max_force < DEFAULT_MAX_FORCE and found.max_stress < MAX_STRESS
+    return found.max_force < MAX_FORCE and found.max_stress < MAX_STRESS
 
 
 def shortened(coordinates: SymmetricCoordinates, step: np.ndarray) -> np.ndarray:

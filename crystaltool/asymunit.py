@@ -13,9 +13,10 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.crystal import Crystal
+from crystaltool.defaults import SYMPREC
 from crystaltool.errors import CrystaltoolError, SymmetryError
 from crystaltool.lattice import constrain_k, k_to_matrix, matrix_to_k
-from crystaltool.symmetry.detection import DEFAULT_SYMPREC, DetectedOrbits, detect_orbits
+from crystaltool.symmetry.detection import DetectedOrbits, detect_orbits
 from crystaltool.symmetry.operations import TRANSLATION_DENOMINATOR
 from crystaltool.symmetry.space_group import LETTERS, check_group_number, free_coordinate_maps, space_group, tables
 
@@ -158,7 +159,7 @@ def expand(unit: AsymUnit) -> Crystal:
     return Crystal(unit.lattice, np.concatenate(points), numbers, unit.name)
 
 
-def reduce(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> AsymUnit:
+def reduce(crystal: Crystal, symprec: float = SYMPREC) -> AsymUnit:
     """The asymmetric unit of a crystal given in any cell, its symmetry detected and refined.
 
     Args:
@@ -174,7 +175,7 @@ def reduce(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> AsymUnit:
     return unit
 
 
-def reduce_many(crystals: Iterable[Crystal], symprec: float = DEFAULT_SYMPREC) -> list[AsymUnit | CrystaltoolError]:
+def reduce_many(crystals: Iterable[Crystal], symprec: float = SYMPREC) -> list[AsymUnit | CrystaltoolError]:
     """`reduce` for many crystals at once, the choice of representatives batched; failures are values, in place."""
     crystals = list(crystals)
     found: list[DetectedOrbits | CrystaltoolError] = []

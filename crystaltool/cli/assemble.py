@@ -4,51 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crystaltool.cli import messages, options
-from crystaltool.cli.session import STDIN, Session
+from crystaltool.cli.session import STDIN, Record, Session
+from crystaltool.defaults import ASSEMBLY_BATCH, MAX_CLOSURE, STARTS
 
 if TYPE_CHECKING:
     from io import BytesIO
 
-    from crystaltool.mof.assemble import Assembly
-    from crystaltool.mof.blocks import CoarseMOF
-
-# Stands also in mof/assemble/nouns.py, which this module must not load for --help; a test compares them.
-DEFAULT_STARTS = 32
-
-# Blocks of a library are rigid conformers from other MOFs: gaps of this size close in `relax`, which knows the bonds.
-DEFAULT_MAX_CLOSURE = 2.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know: all that decides the bytes of a block."""
-
-    starts: int
-    max_closure: float
-    seed: int
-    device: str
-    command_line: str | None
-    created: str | None
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The decodings of one sample, its number in the run, its unique name, and where it comes from."""
-
-    item: int
-    name: str
-    source: str
-    decodings: tuple[CoarseMOF, ...]
-    history: tuple[str, ...]
+    from crystaltool.mof.sample import MOFSample
+    from crystaltool.verbs.assemble import AssembleSettings
 
 
 @dataclass(frozen=True)
@@ -72,12 +43,12 @@ def command(
     ] = None,
     starts: Annotated[
         int, typer.Option("--starts", min=1, metavar="N", help="Random orientations of all blocks tried at once.")
-    ] = DEFAULT_STARTS,
+    ] = STARTS,
     max_closure: Annotated[
         float, typer.Option("--max-closure", metavar="A", help="Largest gap in a bond between blocks, in Angstrom.")
-    ] = DEFAULT_MAX_CLOSURE,
+    ] = MAX_CLOSURE,
     seed: options.Seed = 0,
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = ASSEMBLY_BATCH,
     device: options.Device = "auto",
     jobs: options.Jobs = 1,
     output: options.Output = "-",
@@ -102,23 +73,18 @@ def command(
     from crystaltool.errors import UsageError
     from crystaltool.executor import map_pairs
     from crystaltool.training.distributed import choose_device
+    from crystaltool.verbs.assemble import AssembleSettings
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
     if not 0 < max_closure < float("inf"):
         raise UsageError(f"--max-closure is {max_closure:g} A, expected a positive number")
-    settings = Settings(
-        starts,
-        max_closure,
-        seed,
-        str(choose_device(device)),
-        session.command_line if session.provenance else None,
-        session.created,
-    )
+    settings = AssembleSettings(starts, max_closure, seed, str(choose_device(device)))
     tally: Counter[str] = Counter()
     with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
         todo = (sample for sample in read_samples(session, files) if not out.has(sample.name))
         chunks = _in_chunks(todo, batch_size)
-        with contextlib.closing(map_pairs(functools.partial(assemble_chunk, settings), chunks, jobs)) as pairs:
+        function = functools.partial(assemble_chunk, settings, session.record)
+        with contextlib.closing(map_pairs(function, chunks, jobs)) as pairs:
             for chunk, outcomes in pairs:
                 if isinstance(outcomes, Exception):
                     raise outcomes
@@ -135,10 +101,11 @@ def command(
     session.finish(failed=bool(tally) and not tally[""] and not n_done)
 
 
-def read_samples(session: Session, files: Sequence[str] | None) -> Iterator[Sample]:
+def read_samples(session: Session, files: Sequence[str] | None) -> Iterator[MOFSample]:
     """The samples of all inputs in order; an input that cannot be read is reported."""
     from crystaltool.errors import InputError
     from crystaltool.io.hdf5 import read_history
+    from crystaltool.mof.sample import MOFSample, grouped
     from crystaltool.mof.table import read_mofs
 
     item, used = 0, set()
@@ -154,80 +121,22 @@ def read_samples(session: Session, files: Sequence[str] | None) -> Iterator[Samp
             continue
         for decodings in grouped(table[index] for index in range(len(table))):
             name = _unique(session, decodings[0].name or f"mof-{item}", used, file)
-            yield Sample(item, name, file, decodings, history)
+            yield MOFSample(item, name, file, decodings, history)
             item += 1
 
 
-def grouped(mofs: Iterable[CoarseMOF]) -> Iterator[tuple[CoarseMOF, ...]]:
-    """Decodings of one sample: MOFs of one name in a row whose property `candidate` goes up."""
-    found: list[CoarseMOF] = []
-    for mof in mofs:
-        if found and (
-            mof.name != found[-1].name
-            or not mof.properties.get("candidate", -1.0) > found[-1].properties.get("candidate", 0.0)
-        ):
-            yield tuple(found)
-            found = []
-        found.append(mof)
-    if found:
-        yield tuple(found)
-
-
-def assemble_chunk(settings: Settings, chunk: tuple[Sample, ...]) -> list[Outcome]:
+def assemble_chunk(settings: AssembleSettings, record: Record, chunk: tuple[MOFSample, ...]) -> list[Outcome]:
     """Assemble some samples; pure, for any process."""
-    from crystaltool.mof.assemble import AssemblyConfig, assemble_best
+    from crystaltool.verbs.assemble import assembled, structure_of
 
-    thorough = AssemblyConfig(starts=settings.starts, max_closure=settings.max_closure)
-    # Of several decodings one will do: a short search on each finds as many good ones as a long one, 7 times as fast.
-    short = replace(thorough, rounds=1, generations=2, solved=0.2)
-    return [
-        _outcome(
-            settings,
-            sample,
-            assemble_best(
-                sample.decodings,
-                short if len(sample.decodings) > 1 else thorough,
-                settings.seed,
-                sample.item,
-                settings.device,
-            ),
-        )
-        for sample in chunk
-    ]
-
-
-def _outcome(settings: Settings, sample: Sample, assembly: Assembly) -> Outcome:
-    from crystaltool.io.cif import format_crystal
-    from crystaltool.io.provenance import extend_history
-    from crystaltool.mof.rebuild import to_crystal
-
-    if not assembly.good:
-        return Outcome("", assembly.reason, assembly.message)
-    crystal, bonds = to_crystal(assembly.mof)
-    history = ()
-    if settings.command_line is not None:
-        history = extend_history(sample.history, settings.command_line, sample.item)
-    text = format_crystal(crystal, sample.name, history, properties_of(assembly), settings.created, bonds)
-    return Outcome(text, "", "")
-
-
-def properties_of(assembly: Assembly) -> dict[str, str]:
-    """The `_crystaltool_*` values of an assembled MOF: those that came with it, and the report."""
-    given = {
-        re.sub(r"[^a-z0-9_]", "_", key.lower()): f"{value:.6g}"
-        for key, value in assembly.mof.properties.items()
-        if key[:1].isalpha()
-    }
-    return given | {
-        "n_building_blocks": str(assembly.mof.n_blocks),
-        "closure_max": f"{assembly.closure_max:.4f}",
-        "closure_mean": f"{assembly.closures.mean():.4f}",
-        "angle_max": f"{assembly.angles.max():.2f}",
-        "contacts": str(assembly.n_contacts),
-        "assembly_cost": f"{assembly.cost:.5f}",
-        "cell_strain": f"{assembly.strain:.5f}",
-        "centre_shift": f"{assembly.displacement:.4f}",
-    }
+    outcomes = []
+    for sample in chunk:
+        found = assembled(settings, sample)
+        text = ""
+        if found.good:
+            text = structure_of(found, sample, record.command_line).to_cif(record.created)
+        outcomes.append(Outcome(text, found.reason, found.message))
+    return outcomes
 
 
 def yield_line(tally: Counter[str]) -> str:
@@ -240,8 +149,8 @@ def yield_line(tally: Counter[str]) -> str:
     return f"yield: {asked} asked, " + ", ".join(parts)
 
 
-def _in_chunks(samples: Iterator[Sample], size: int) -> Iterator[tuple[Sample, ...]]:
-    chunk: list[Sample] = []
+def _in_chunks(samples: Iterator[MOFSample], size: int) -> Iterator[tuple[MOFSample, ...]]:
+    chunk: list[MOFSample] = []
     for sample in samples:
         chunk.append(sample)
         if len(chunk) == size:

@@ -5,48 +5,26 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crystaltool.cli import options
 from crystaltool.cli.failures import report_failure
-from crystaltool.cli.session import Session
-from crystaltool.io.records import BadRecord, Raw, RawBlock
+from crystaltool.cli.session import Record, Session, Written
+from crystaltool.defaults import SYMPREC
+from crystaltool.io.records import RawBlock, StoredUnit
 
 if TYPE_CHECKING:
     from crystaltool.asymunit import AsymUnit, AsymUnitTable
     from crystaltool.cli.progress import ProgressDisplay
     from crystaltool.errors import CrystaltoolError
-    from crystaltool.io.byte_streams import SeekableReader
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
 CHUNK = 512
 """Structures that are reduced together for a data set: the projection onto Wyckoff positions is one batch."""
-
-DEFAULT_SYMPREC = 0.01
-"""Angstrom; as symmetry/detection.py, which this module must not load for --help (a test compares them)."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know. `command_line` is None without provenance, `created` the date of the run or None."""
-
-    symprec: float
-    expand: bool
-    command_line: str | None
-    created: str | None
-
-
-@dataclass(frozen=True)
-class StoredUnit(RawBlock):
-    """An asymmetric unit as a data set has it, which needs no reading and no detection."""
-
-    unit: AsymUnit | None = None
-    properties: dict[str, str] = field(default_factory=dict)
-    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +39,7 @@ class ReducedChunk:
 def command(
     context: typer.Context,
     files: options.Files = None,
-    symprec: options.Symprec = DEFAULT_SYMPREC,
+    symprec: options.Symprec = SYMPREC,
     expand: Annotated[bool, typer.Option("--expand", help="Write out every atom of the cell (P 1) instead.")] = False,
     names: options.Naming = options.Names.block,
     output: options.Output = "-",
@@ -83,7 +61,7 @@ def command(
     CIF or HDF5, become the full list of atoms of the conventional cell.
     """
     from crystaltool.errors import UsageError
-    from crystaltool.executor import map_pairs
+    from crystaltool.io.hdf5 import stored_blocks
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
     to_hdf5 = output.lower().endswith(HDF5_SUFFIXES)
@@ -100,58 +78,30 @@ def command(
         with session.binary_output(output, overwrite, files) as target:
             _write_data_set(session, source, target, symprec, jobs)
     else:
-        command_line = session.command_line if session.provenance else None
-        settings = Settings(symprec, expand, command_line, session.created)
-        with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
-            todo = (raw for raw in source if not out.has(raw.name))
-            with contextlib.closing(map_pairs(functools.partial(rewrite, settings), todo, jobs)) as pairs:
-                for raw, result in pairs:
-                    if isinstance(result, str):
-                        out.write(result, raw.name)
-                    else:
-                        report_failure(session, result, raw)
-                    progress.advance()
+        function = functools.partial(rewrite, None if expand else symprec, session.record)
+        session.rewrite(function, source, session.writer(output, output_dir, overwrite, resume, files), jobs)
     session.finish()
 
 
-def stored_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
-    """The asymmetric units of an HDF5 data set as they are."""
-    from crystaltool.errors import InputError
-    from crystaltool.io.cif_format import clean_name
-    from crystaltool.io.hdf5 import read_history, stored_units
-
-    try:
-        history = read_history(stream, source)
-        for name, unit, properties in stored_units(stream, source):
-            yield StoredUnit(source, 0, clean_name(name), "", unit=unit, properties=properties, history=history)
-    except InputError as error:
-        yield BadRecord(source, 0, "", str(error))
-
-
-def rewrite(settings: Settings, raw: RawBlock) -> str:
-    """One block as its asymmetric unit, or expanded; pure, for any process.
+def rewrite(symprec: float | None, record: Record, raw: RawBlock) -> Written:
+    """One block as its asymmetric unit, or expanded if `symprec` is None; pure, for any process.
 
     Raises:
         CrystaltoolError: if the block cannot be read, or no space group is found.
     """
-    from crystaltool.asymunit import reduce
-    from crystaltool.io.cif import format_asym_unit, format_crystal
-    from crystaltool.io.provenance import extend_history
     from crystaltool.io.stream import read_raw
+    from crystaltool.structure import Structure
+    from crystaltool.verbs.units import UnitSettings, expanded, extended, unit_of
 
-    block = raw if isinstance(raw, StoredUnit) else read_raw(raw)
-    history = block.history
-    if settings.command_line is not None:
-        history = extend_history(history, settings.command_line)
-    if isinstance(block, StoredUnit):
-        unit = block.unit
-    elif settings.expand:
-        charges = block.atom_charges
-        return format_crystal(block.crystal, block.name, history, block.properties, settings.created, charges=charges)
+    if isinstance(raw, StoredUnit):
+        stored = Structure(raw.unit, name=raw.name, properties=raw.properties, history=raw.history)
+        history = extended(stored, record.command_line)
+        made = Structure(raw.unit, name=raw.name, properties=raw.properties, history=history)
+    elif symprec is None:
+        made = expanded(record.command_line, Structure.from_block(read_raw(raw)))
     else:
-        unit = reduce(block.crystal, settings.symprec)
-    assert unit is not None
-    return format_asym_unit(unit, block.name, history, block.properties, settings.created)
+        made = unit_of(UnitSettings(symprec), record.command_line, Structure.from_block(read_raw(raw)))
+    return Written(made.to_cif(record.created))
 
 
 def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
@@ -171,7 +121,6 @@ def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
             continue
         properties.append(block.properties)
         if isinstance(block, StoredUnit):
-            assert block.unit is not None
             found.append(replace(block.unit, name=raw.name))
         else:
             todo.append((index, block.crystal))

@@ -14,9 +14,8 @@ from crystaltool.cli.session import STDIN, Session
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
-    from crystaltool.checks.verdict import Verdict
+    from crystaltool.checks.judge import Judgement
     from crystaltool.cli.writer import BlockWriter
-    from crystaltool.evaluation.judge import Judgement
 
 COLUMNS = ("structure", "check", "verdict", "value", "limit", "message")
 """Columns of the table; names are API."""
@@ -101,40 +100,28 @@ def command(
     if as_table + as_json + pass_through + fail_through > 1:
         raise UsageError("--table, --json, --pass and --fail exclude each other")
     from functools import partial
-    from math import isfinite
 
+    from crystaltool.checks.judge import Judgement, judge
     from crystaltool.checks.kind import KINDS
-    from crystaltool.checks.registry import NOVEL, PORE_DIAMETER, UNIQUE, Plan, check_names, select
-    from crystaltool.checks.stability import DEFAULT_ABOVE_HULL, STABLE
+    from crystaltool.checks.registry import NOVEL, UNIQUE, check_names
     from crystaltool.cli.summary import Tally, failure_lines, print_summary
     from crystaltool.errors import MissingExtraError
-    from crystaltool.evaluation.judge import Judgement, judge, use_references
     from crystaltool.executor import map_pairs
+    from crystaltool.verbs.check import Seen, plan_of
 
     if kind is not None and kind not in KINDS:
         raise UsageError(f"--kind is {kind!r}, expected {' or '.join(KINDS)}")
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
-    inorganic, mof = (tuple(select(asked, bool(reference), each)) for each in KINDS)
-    if pores:
-        from crystaltool.checks.mof.pores import require_zeo
-
-        require_zeo()
-        mof = tuple(name for name in check_names() if name in (*mof, PORE_DIAMETER))
-    if stable is not None:
-        if not isfinite(stable):
-            raise UsageError(f"--stable is {stable:g} eV/atom, expected a finite number")
-        inorganic = tuple(name for name in check_names() if name in (*inorganic, STABLE))
+    plan = plan_of(asked, kind, bool(reference), pores, stable, identities=as_json)
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
-    prepare = None
-    if reference and NOVEL in mof:
+    references = None
+    if reference and NOVEL in plan.mof:
         from crystaltool.checks.references import read_references
 
         if STDIN in reference and STDIN in session.inputs(files):
             raise UsageError("standard input cannot be both the structures and the reference")
-        prepare = partial(use_references, read_references(reference, kind, jobs, session, names == options.Names.file))
-    above_hull = DEFAULT_ABOVE_HULL if stable is None else stable
-    plan = Plan(inorganic, mof, kind, identities=as_json, above_hull=above_hull)
-    seen = _Seen() if UNIQUE in mof else None
+        references = read_references(reference, kind, jobs, session, names == options.Names.file)
+    seen = Seen() if UNIQUE in plan.mof else None
     tally = Tally(check_names())
     tabular = not (as_json or pass_through or fail_through)
     brief = tabular and not as_table and output == "-" and sys.stdout.isatty()
@@ -142,7 +129,8 @@ def command(
     with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
         if tabular and not brief:
             out.write("\t".join(COLUMNS) + "\n")
-        pairs = map_pairs(partial(judge, plan=plan), session.raw_blocks(files, names=names), jobs, prepare)
+        work = partial(judge, plan=plan, references=references)
+        pairs = map_pairs(work, session.raw_blocks(files, names=names), jobs)
         with contextlib.closing(pairs):
             for raw, judgement in pairs:
                 progress.advance()
@@ -175,22 +163,6 @@ def command(
         print_summary(tally, session.n_bad)
     failed = n_through == 0 if pass_through or fail_through else tally.n_structures > tally.n_passed
     session.finish(failed=failed and not exit_zero)
-
-
-class _Seen:
-    """The different structures of a stream so far: MOFs by identity, the others as crystals."""
-
-    def __init__(self) -> None:
-        from crystaltool.checks.matching import Seen
-        from crystaltool.checks.mof.identity import SeenMOFs
-
-        self._crystals, self._mofs = Seen(), SeenMOFs()
-
-    def check_unique(self, judgement: Judgement) -> Verdict:
-        """Whether it differs from all earlier ones."""
-        if judgement.identity is None or not judgement.by_identity:
-            return self._crystals.check_unique(judgement.crystal, judgement.name)
-        return self._mofs.check_unique(judgement.identity, judgement.name)
 
 
 def _write_table(out: BlockWriter, judgement: Judgement) -> None:

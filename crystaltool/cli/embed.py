@@ -53,20 +53,16 @@ def command(
     lie close together, whatever their conformation. Written as HDF5 of kind block-embeddings, a row for each block of
     the input, with the sha256 of the blocks and of the encoder's weights.
     """
-    import numpy as np
-
-    from crystaltool.errors import InputError, UsageError
+    from crystaltool.errors import UsageError
     from crystaltool.io.atomic import refuse_input_as_output
     from crystaltool.io.hdf5 import read_history
     from crystaltool.models.block_encoder.checkpoint import load_block_encoder
-    from crystaltool.models.block_encoder.data import block_points
-    from crystaltool.models.block_encoder.embedding import embed_points
-    from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, blocks_digest, write_embeddings
-    from crystaltool.models.block_encoder.fit import check_data
+    from crystaltool.models.block_encoder.embedding_file import write_embeddings
     from crystaltool.models.block_encoder.library import build_library, write_library
     from crystaltool.models.weights import find_checkpoint
     from crystaltool.mof.table import read_mofs
     from crystaltool.training.distributed import choose_device
+    from crystaltool.verbs.embed import embedded
 
     session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
     if keep is not None and library is None:
@@ -83,18 +79,9 @@ def command(
     ):
         source = _source(session, file)
         table = read_mofs(source, "standard input" if file == STDIN else file)
-        check_data(table, labelled=False)
         history = session.history(read_history(source), extra=[f"weights sha256:{loaded.sha256[:16]}"])
         with session.progress(table.n_blocks, "blocks") as progress:
-            vectors = embed_points(loaded.model, block_points(table), on_progress=progress.advance)
-        if not np.isfinite(vectors).all():
-            raise InputError(f"{file}: block {int(np.argmin(np.isfinite(vectors).all(1)))} has no finite embedding")
-        embeddings = BlockEmbeddings(
-            vectors.astype(np.float32),
-            table.arrays["blocks/identity"].astype(np.int64),
-            blocks_digest(table),
-            loaded.sha256,
-        )
+            embeddings = embedded(table, loaded, file, progress.advance)
         write_embeddings(target, embeddings, history)
         if library_target is not None:
             made = build_library(table, embeddings, names)

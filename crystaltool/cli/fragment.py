@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import Counter
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -15,15 +14,15 @@ import typer
 from crystaltool.cli import options
 from crystaltool.cli.failures import report_failure
 from crystaltool.cli.session import Session
+from crystaltool.defaults import MAX_BLOCK_ATOMS, MAX_BLOCKS, MAX_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from crystaltool.io.property_table import PropertyTable
     from crystaltool.io.stream import RawBlock
     from crystaltool.mof.blocks import CoarseMOF
+    from crystaltool.verbs.fragment import Cut, FragmentSettings, Refusal
 
 REPORT_COLUMNS = (
     "name",
@@ -38,8 +37,6 @@ REPORT_COLUMNS = (
     "dimension",
     "message",
 )
-DEFAULT_LIMITS = (20, 200, 20)
-"""Blocks, atoms, connections: as mof/blocks.py, which this module must not load for --help (a test compares them)."""
 
 
 class Guests(StrEnum):
@@ -47,35 +44,6 @@ class Guests(StrEnum):
 
     refuse = "refuse"
     remove = "remove"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know."""
-
-    max_blocks: int
-    max_block_atoms: int
-    max_connections: int
-    remove_guests: bool
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A fragmented MOF, the fingerprint of each block, and its number of interpenetrating nets."""
-
-    mof: CoarseMOF
-    ecfp4: tuple[np.ndarray, ...]
-    n_nets: int
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a structure is no usable MOF."""
-
-    reason: str
-    message: str
-    n_atoms: int
-    dimension: int | None
 
 
 def command(
@@ -103,13 +71,13 @@ def command(
     ] = Guests.refuse,
     max_blocks: Annotated[
         int, typer.Option("--max-blocks", min=2, metavar="N", help="Most building blocks in a cell.")
-    ] = DEFAULT_LIMITS[0],
+    ] = MAX_BLOCKS,
     max_block_atoms: Annotated[
         int, typer.Option("--max-block-atoms", min=1, metavar="N", help="Most atoms in a building block.")
-    ] = DEFAULT_LIMITS[1],
+    ] = MAX_BLOCK_ATOMS,
     max_connections: Annotated[
         int, typer.Option("--max-connections", min=1, metavar="N", help="Most connection points of a building block.")
-    ] = DEFAULT_LIMITS[2],
+    ] = MAX_CONNECTIONS,
     overwrite: options.Overwrite = False,
     jobs: options.Jobs = 1,
     fail_fast: options.FailFast = False,
@@ -128,16 +96,17 @@ def command(
     from crystaltool.executor import map_pairs
     from crystaltool.io.property_table import read_property_table
     from crystaltool.mof.table import TableBuilder, write_mofs
+    from crystaltool.verbs.fragment import Cut, FragmentSettings, Refusal
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
     numbers = None if properties is None else read_property_table(properties)
-    settings = Settings(max_blocks, max_block_atoms, max_connections, guests == Guests.remove)
+    settings = FragmentSettings(max_blocks, max_block_atoms, max_connections, guests == Guests.remove)
     builder, tally = TableBuilder(), Counter()
     useless = False
     with _report(report, overwrite, files, output) as rows:
         try:
             with session.binary_output(output, overwrite, files) as target:
-                pairs = map_pairs(functools.partial(cut, settings), session.raw_blocks(files, names=names), jobs)
+                pairs = map_pairs(functools.partial(cut_block, settings), session.raw_blocks(files, names=names), jobs)
                 with session.progress() as progress, contextlib.closing(pairs):
                     for raw, result in pairs:
                         if isinstance(result, Cut):
@@ -167,47 +136,22 @@ class _NothingUsable(Exception):
     """Leaves the output file unwritten."""
 
 
-def cut(settings: Settings, raw: RawBlock) -> Cut | Refusal:
-    """Fragment one structure; pure, for any process.
+def cut_block(settings: FragmentSettings, raw: RawBlock) -> Cut | Refusal:
+    """Read and fragment one structure; pure, for any process.
 
     Raises:
         UnreadableError: if the block cannot be read.
     """
-    from dataclasses import replace
-
-    from crystaltool.errors import InputError
     from crystaltool.io.stream import read_raw
-    from crystaltool.mof.fragment import FragmentError, Limits, fragment
-    from crystaltool.mof.framework import identify_framework
-    from crystaltool.mof.identity import identify
-    from crystaltool.mof.net import count_nets
-    from crystaltool.mof.perception import perceive_bonds
-    from crystaltool.mof.quotient import find_pieces
+    from crystaltool.verbs.fragment import cut
 
-    crystal = read_raw(raw).crystal
-    try:
-        bonds = perceive_bonds(crystal)
-    except InputError as error:
-        return Refusal("overlap", str(error), crystal.n_atoms, None)
-    limits = Limits(settings.max_blocks, settings.max_block_atoms, settings.max_connections)
-    try:
-        mof = fragment(crystal, bonds, limits, settings.remove_guests)
-        whole = identify_framework(crystal, bonds)
-    except FragmentError as error:
-        dimension = max(find_pieces(crystal.n_atoms, bonds.pairs, bonds.images).ranks)
-        return Refusal(error.reason, str(error), crystal.n_atoms, dimension)
-    found = [identify(piece) for piece in mof.blocks]
-    pieces = tuple(
-        replace(piece, identity=identity.text, bond_orders=identity.bond_orders)
-        for piece, identity in zip(mof.blocks, found, strict=True)
-    )
-    ends = mof.connections
-    n_nets = 1 if ends is None else count_nets(mof.n_blocks, ends.blocks, ends.images)
-    return Cut(replace(mof, blocks=pieces, identity=whole.text), tuple(identity.bits for identity in found), n_nets)
+    return cut(settings, read_raw(raw).crystal)
 
 
 def report_row(name: str, result: Cut | Refusal | Exception) -> str:
     """A line of the table of verdicts."""
+    from crystaltool.verbs.fragment import Cut, Refusal
+
     if isinstance(result, Cut):
         from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC
 

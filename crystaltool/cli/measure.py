@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from crystaltool.cli import options
-from crystaltool.cli.failures import report_failure
-from crystaltool.cli.session import Session
+from crystaltool.cli.session import Record, Session, Written
+from crystaltool.defaults import POTENTIAL
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
-    from crystaltool.io.stream import RawBlock
-
-DEFAULT_POTENTIAL = "chgnet"
-"""Stands also in measure/stability.py, which this module must not load for --help; a test compares them."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know; `command_line` is None without provenance, `created` the date of the run or None."""
-
-    potential: str
-    hull_file: str | None
-    command_line: str | None
-    created: str | None
+    from crystaltool.io.records import RawBlock
+    from crystaltool.verbs.measure import HullSettings
 
 
 def command(
@@ -37,7 +23,7 @@ def command(
     hull: Annotated[bool, typer.Option("--hull", help="Energy above the convex hull, in eV/atom.")] = False,
     potential: Annotated[
         str, typer.Option("--potential", metavar="NAME", help="Potential of the energies, that of the hull's too.")
-    ] = DEFAULT_POTENTIAL,
+    ] = POTENTIAL,
     hull_file: Annotated[
         Optional[str],  # noqa: UP045 -- typer evaluates this at run time
         typer.Option(
@@ -70,27 +56,21 @@ def command(
     if not hull:
         raise UsageError("--hull-file is of use with --hull only" if hull_file else "nothing to measure, give --hull")
     from crystaltool.errors import MissingExtraError
-    from crystaltool.executor import map_pairs
     from crystaltool.measure.stability import check_hull
+    from crystaltool.verbs.measure import HullSettings
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
     check_hull(potential, hull_file)  # a hull that cannot be read ends the run at once
-    settings = Settings(potential, hull_file, session.command_line if session.provenance else None, session.created)
-    with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
-        todo = (raw for raw in session.raw_blocks(files) if not out.has(raw.name))
-        with contextlib.closing(map_pairs(functools.partial(measure_block, settings), todo, jobs)) as pairs:
-            for raw, result in pairs:
-                if isinstance(result, str):
-                    out.write(result, raw.name)
-                elif isinstance(result, MissingExtraError):
-                    raise result  # it would be every such block's failure
-                else:
-                    report_failure(session, result, raw)
-                progress.advance()
-    session.finish()
+    session.rewrite(
+        functools.partial(measure_block, HullSettings(potential, hull_file), session.record),
+        session.raw_blocks(files),
+        session.writer(output, output_dir, overwrite, resume, files),
+        jobs,
+        fatal=(MissingExtraError,),
+    )
 
 
-def measure_block(settings: Settings, raw: RawBlock) -> str:
+def measure_block(settings: HullSettings, record: Record, raw: RawBlock) -> Written:
     """Parse, measure and write one block; pure, for any process.
 
     Raises:
@@ -98,16 +78,11 @@ def measure_block(settings: Settings, raw: RawBlock) -> str:
     """
     from crystaltool.errors import InputError
     from crystaltool.io.annotate import annotate
-    from crystaltool.io.provenance import extend_history
     from crystaltool.io.stream import BadRecord, parse_raw
-    from crystaltool.measure.stability import hull_properties, load_hull, measure_stability
+    from crystaltool.verbs.measure import hull_values
 
     block = parse_raw(raw)
     if isinstance(block, BadRecord):
         raise InputError(block.message)
-    stability, energy = measure_stability(block, settings.potential, settings.hull_file)
-    properties = hull_properties(stability, energy, load_hull(settings.hull_file))
-    history: tuple[str, ...] = ()
-    if settings.command_line is not None:
-        history = extend_history(block.history, settings.command_line, extra=[energy.version] if energy.version else [])
-    return annotate(block, properties, history, settings.created)
+    properties, history = hull_values(settings, record.command_line, block)
+    return Written(annotate(block, properties, history, record.created))

@@ -4,41 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Optional
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
 from crystaltool.cli import options
 from crystaltool.cli import sample_conditions as conditions
-from crystaltool.cli.session import Session
+from crystaltool.cli.session import Record, Session
+from crystaltool.defaults import BATCH_SIZE, N_SAMPLES
+from crystaltool.verbs.models import MODELS
 
 if TYPE_CHECKING:
-    from crystaltool.models.symmcd.checkpoint import LoadedSymmCD
-    from crystaltool.models.symmcd.plan import Plan
-    from crystaltool.models.symmcd.request import Request
-    from crystaltool.models.symmcd.sampling import SamplerConfig
+    from crystaltool.cli.writer import BlockWriter
+    from crystaltool.verbs.sample_symmcd import SampleSettings
 
+
+OWN_OPTIONS = ("symmcd", "mofdiff")
+"""Models with options of their own here; any other of the table takes a number and a seed."""
+
+OPTIONS = {"space_group": "sg"}
+"""Conditions whose option has another name."""
 
 LEAST_CHUNK = 32
 """Structures that a process takes at a time at least, where batches are larger: as many as share a network call."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know: the checkpoint, what is asked for, seed, network calls and device."""
-
-    checkpoint: str
-    request: Request
-    seed: int
-    steps: int | None
-    attempts: int | None
-    candidates: int | None
-    above_hull: tuple[float, ...] | None
-    device: str
-    created: str | None
-    command_line: str | None
 
 
 def command(
@@ -49,7 +38,7 @@ def command(
             metavar="MODEL", help="A shipped model (symmcd or mofdiff), or the folder that `crystaltool train` wrote."
         ),
     ],
-    n: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Number of structures.")] = 10,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Number of structures.")] = N_SAMPLES,
     sg: conditions.SpaceGroups = None,
     elements: conditions.Elements = None,
     require: conditions.Require = None,
@@ -112,7 +101,7 @@ def command(
             "--library", metavar="LIB.h5", help="Blocks to decode with; default: the checkpoint's own. mofdiff only."
         ),
     ] = None,
-    batch_size: options.BatchSize = 200,
+    batch_size: options.BatchSize = BATCH_SIZE,
     device: options.Device = "auto",
     jobs: options.Jobs = 1,
     output: options.Output = "-",
@@ -141,9 +130,10 @@ def command(
 
     session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
     checkpoint = find_checkpoint(model)
-    coarse = checkpoint_kind(checkpoint) == "mofdiff"
+    kind = checkpoint_kind(checkpoint)
+    coarse = kind == "mofdiff"
     wishes = {
-        "sg": sg,
+        "space_group": sg,
         "elements": elements,
         "require": require,
         "exclude": exclude,
@@ -155,17 +145,19 @@ def command(
     }
     inorganic = {"attempts": attempts, "output_dir": output_dir, "resume": resume or None}
     others = (
-        {f"--{name.replace('_', '-')}": value for name, value in {**wishes, **inorganic}.items()}
+        {f"--{OPTIONS.get(name, name).replace('_', '-')}": value for name, value in {**wishes, **inorganic}.items()}
         if coarse
         else {"--draws": draws, "--library": library}
     )
     for option, value in others.items():
         if value is not None:
-            raise UsageError(f"{option} does not go with {checkpoint_kind(checkpoint) or 'this'} models")
+            raise UsageError(f"{option} does not go with {kind or 'this'} models")
     if seed > LARGEST_SEED:
         raise UsageError(f"--seed is {seed}, the largest is {LARGEST_SEED}")
     if steps is not None and not coarse:
         SamplerConfig(calls=steps).split()
+    if kind in MODELS and MODELS[kind].load and kind not in OWN_OPTIONS:
+        _sample_plainly(session, model, n, seed, session.writer(output, output_dir, overwrite, resume))
     if coarse:
         from crystaltool.cli import sample_mofdiff
 
@@ -174,7 +166,9 @@ def command(
         )
         sample_mofdiff.sample(session, wanted, n, batch_size, jobs, output, overwrite)
         session.finish()
-    settings = Settings(
+    from crystaltool.verbs.sample_symmcd import SampleSettings
+
+    settings = SampleSettings(
         checkpoint=str(checkpoint),
         request=conditions.read_request(session, checkpoint, wishes),
         seed=seed,
@@ -183,20 +177,16 @@ def command(
         candidates=candidates,
         above_hull=None if target is None else conditions.read_target(target),
         device=str(choose_device(device)),
-        created=session.created,
-        command_line=session.command_line if session.provenance else None,
     )
-    loaded = load(settings.checkpoint, settings.device)
-    if not plan(settings).weighs and candidates is not None:
-        raise UsageError(
-            "--candidates: there is nothing to weigh, no stability, elements, formula or numbers of atoms are asked for"
-        )
+    settings.check()
     faulty: list[str] = []
     with session.writer(output, output_dir, overwrite, resume) as out, session.progress(n) as progress:
-        todo = list(missing(loaded, settings, n, batch_size, out.has)) if resume else list(range(n))
+        todo = list(missing(settings, n, batch_size, out.has)) if resume else list(range(n))
         size = min(batch_size, max(LEAST_CHUNK, -(-len(todo) // (4 * jobs))))  # work and progress for every process
         chunks = (tuple(todo[start : start + size]) for start in range(0, len(todo), size))
-        with contextlib.closing(map_ordered(functools.partial(sample_blocks, settings), chunks, jobs)) as results:
+        with contextlib.closing(
+            map_ordered(functools.partial(sample_blocks, settings, session.record), chunks, jobs)
+        ) as results:
             for blocks in results:
                 if isinstance(blocks, Exception):
                     raise blocks
@@ -210,67 +200,38 @@ def command(
     session.finish()
 
 
-@functools.lru_cache(maxsize=1)
-def load(checkpoint: str, device: str) -> LoadedSymmCD:
-    """The model of this process."""
-    from pathlib import Path
+def _sample_plainly(
+    session: Session, model: str, n: int, seed: int, writer: contextlib.AbstractContextManager[BlockWriter]
+) -> NoReturn:
+    """Sample a model of which nothing but its row is known: a number and a seed."""
+    from crystaltool.verbs.models import load
 
-    from crystaltool.models.symmcd.checkpoint import load_symmcd
-
-    return load_symmcd(Path(checkpoint), device)
-
-
-@functools.lru_cache(maxsize=1)
-def plan(settings: Settings) -> Plan:
-    """What the request leaves open for the model of this process.
-
-    Raises:
-        UsageError: as `LoadedSymmCD.plan`.
-    """
-    loaded = load(settings.checkpoint, settings.device)
-    return loaded.plan(settings.request, sampler(settings, loaded))
+    with writer as out, session.progress(n) as progress:
+        for structure in load(model).sample(n, seed=seed):
+            out.write(structure.to_cif(session.created, session.provenance), structure.name)
+            progress.advance()
+    session.finish()
 
 
-def sampler(settings: Settings, loaded: LoadedSymmCD) -> SamplerConfig:
-    """The checkpoint's settings with those that the options change."""
-    from dataclasses import replace
-
-    changes = {
-        "calls": settings.steps,
-        "attempts": settings.attempts,
-        "site_candidates": settings.candidates,
-        "formula_candidates": settings.candidates,
-        "above_hull": settings.above_hull,
-    }
-    return replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
-
-
-def missing(loaded: LoadedSymmCD, settings: Settings, n: int, batch_size: int, has) -> Iterator[int]:
+def missing(settings: SampleSettings, n: int, batch_size: int, has: Callable[[str], bool]) -> Iterator[int]:
     """Items of a resumed run that the output does not hold yet; names are known before any geometry is sampled."""
     from crystaltool.models.symmcd.draws import item_name
     from crystaltool.models.symmcd.sampling import draw_items
+    from crystaltool.verbs.sample_symmcd import load, plan, sampler
 
+    loaded = load(settings.checkpoint, settings.device)
     for start in range(0, n, batch_size):
         indices = range(start, min(start + batch_size, n))
         draws = draw_items(loaded.model, plan(settings), indices, settings.seed, sampler(settings, loaded))
         yield from (i for i in indices if not has(item_name(draws[i].group, settings.seed, i)))
 
 
-def sample_blocks(settings: Settings, indices: tuple[int, ...]) -> list[tuple[str, str, int]]:
+def sample_blocks(settings: SampleSettings, record: Record, indices: tuple[int, ...]) -> list[tuple[str, str, int]]:
     """(name, CIF text, fault that all attempts have left) of some items; pure, for any process."""
-    from crystaltool.io.cif import format_asym_unit
-    from crystaltool.io.provenance import extend_history
-    from crystaltool.models.symmcd.sampling import faults, sample_symmcd
+    from crystaltool.verbs.sample_symmcd import sample_units, structure_of
 
-    loaded = load(settings.checkpoint, settings.device)
-    config = sampler(settings, loaded)
-    units = sample_symmcd(loaded.model, indices, plan(settings), settings.seed, config, len(indices))
     blocks = []
-    for index, unit in zip(indices, units, strict=True):
-        history: tuple[str, ...] = ()
-        if settings.command_line is not None:
-            origin = (f"weights sha256:{loaded.sha256[:16]}", settings.device)
-            history = extend_history((), settings.command_line, index, origin)
-        text = format_asym_unit(unit, unit.name, history, created=settings.created)
-        blocks.append((unit.name, text, faults(unit) if config.exact else 0))
+    for index, (unit, fault) in zip(indices, sample_units(settings, indices), strict=True):
+        structure = structure_of(settings, unit, index, record.command_line)
+        blocks.append((structure.name, structure.to_cif(record.created), fault))
     return blocks

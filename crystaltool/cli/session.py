@@ -8,7 +8,8 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +27,26 @@ if TYPE_CHECKING:
     from crystaltool.io.stream import BadRecord, FolderTally, Hdf5Reader, RawBlock
 
 STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a worker writes of the run into a block; None without provenance.
+
+    Args:
+        command_line: for the history. created: date of the run.
+    """
+
+    command_line: str | None
+    created: str | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished block, and what to warn of, empty if nothing."""
+
+    text: str
+    warning: str = ""
 
 
 class Session:
@@ -185,6 +206,44 @@ class Session:
         if not self.provenance:
             return ()
         return provenance.extend_history(previous, self.command_line, item, extra)
+
+    @property
+    def record(self) -> Record:
+        """What workers write of this run."""
+        return Record(self.command_line if self.provenance else None, self.created)
+
+    def rewrite(
+        self,
+        function: Callable[[RawBlock], Written],
+        raws: Iterable[RawBlock],
+        writer: contextlib.AbstractContextManager[BlockWriter],
+        jobs: int,
+        fatal: tuple[type[Exception], ...] = (),
+    ) -> NoReturn:
+        """Write what a pure function makes of every block, in order and as soon as it is ready, and end the run.
+
+        Args:
+            function: picklable. raws: the blocks; those that the output has already are left out.
+            writer: from `writer`. jobs: worker processes.
+            fatal: failures that would be every block's, which end the run.
+        """
+        from crystaltool.cli.failures import report_failure
+        from crystaltool.executor import map_pairs
+
+        with writer as out, self.progress() as progress:
+            todo = (raw for raw in raws if not out.has(raw.name))
+            with contextlib.closing(map_pairs(function, todo, jobs)) as pairs:
+                for raw, result in pairs:
+                    if isinstance(result, fatal):
+                        raise result
+                    if isinstance(result, Written):
+                        if result.warning:
+                            self.warn(result.warning, raw)
+                        out.write(result.text, raw.name)
+                    else:
+                        report_failure(self, result, raw)
+                    progress.advance()
+        self.finish()
 
     # ---- ending
 

@@ -15,7 +15,7 @@ from crystaltool.cli.terminal import clear_line
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from crystaltool.evaluation.judge import Judgement
+    from crystaltool.checks.judge import Judgement
 
 MOST_ROWS = 20
 """Rows of the summary on a terminal, and failures below it."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 import signal
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -16,17 +14,14 @@ from crystaltool.cli import messages, options
 from crystaltool.cli.main import EXIT_INTERRUPTED
 from crystaltool.cli.session import Session
 from crystaltool.threads import limit_threads
+from crystaltool.verbs.models import MODELS
 
 if TYPE_CHECKING:
     from crystaltool.training.loop import Progress, Stop
 
 
-class Model(StrEnum):
-    """Models that can be trained."""
-
-    symmcd = "symmcd"
-    blocks = "blocks"
-    mofdiff = "mofdiff"
+Model = StrEnum("Model", {name: name for name in MODELS})
+"""Models that can be trained."""
 
 
 def command(
@@ -79,25 +74,10 @@ def command(
     more --epochs, with the learning rate of the longer run from there on. Under torchrun the batch is divided among
     the processes.
     """
-    from crystaltool.errors import UsageError
-    from crystaltool.models.weights import find_checkpoint
+    from crystaltool.verbs.train import train
 
     session = Session(context, quiet=quiet, verbose=verbose)
-    state = output_dir / "state.h5"
-    begun = state.is_file() or any(output_dir.glob("*/state.h5"))  # of a part that is trained first
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    if resume and not begun:
-        raise UsageError(f"--resume: {state} does not exist")
-    if begun and not resume and not overwrite:
-        raise UsageError(f"{output_dir} holds a run; go on with --resume or start afresh with --overwrite")
-    if (embeddings is None) == (model is Model.mofdiff):
-        raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
     limit_threads(threads)
-    fit, load_config = _fit(model)
-    settings = load_config(config, epochs=epochs, resumed=output_dir if resume else None)
-    if embeddings is not None:
-        fit = functools.partial(fit, embeddings=embeddings)
     with session.progress(what="steps") as display:
 
         def show(progress: Progress) -> None:
@@ -108,13 +88,17 @@ def command(
                 f"step {progress.step} of {progress.steps}, {progress.steps_per_second:.2f} a second: {numbers}"
             )
 
-        stop = fit(
+        stop = train(
+            model.value,
             data,
             output_dir,
-            settings,
-            device=device,
+            config=config,
+            epochs=epochs,
+            init=init,
+            embeddings=embeddings,
             resume=resume,
-            init=find_checkpoint(init) if init else None,
+            overwrite=overwrite,
+            device=device,
             threads=threads,
             on_progress=show,
         )
@@ -138,20 +122,3 @@ def say_stopped(session: Session, stop: Stop, command_line: str) -> None:
         messages.say(session.program, "NOTE", text)
     if stop.signal == signal.SIGINT:
         raise typer.Exit(EXIT_INTERRUPTED)
-
-
-def _fit(model: Model) -> tuple[Callable[..., Stop | None], Callable[..., Any]]:
-    """The function that trains a model, and the one that reads its settings."""
-    match model:
-        case Model.symmcd:
-            from crystaltool.models.symmcd import fit as symmcd
-
-            return symmcd.fit_symmcd, symmcd.load_config
-        case Model.blocks:
-            from crystaltool.models.block_encoder import fit as blocks
-
-            return blocks.fit_block_encoder, blocks.load_config
-        case Model.mofdiff:
-            from crystaltool.models.mofdiff import fit as mofdiff
-
-            return mofdiff.fit_mofdiff, mofdiff.load_config

@@ -19,6 +19,7 @@ import numpy as np
 from crystaltool.arrays import Float
 from crystaltool.asymunit import AsymUnit
 from crystaltool.crystal import Crystal
+from crystaltool.defaults import MAX_FORCE, MAX_STEPS
 from crystaltool.errors import InputError, UsageError
 from crystaltool.forcefield.interface import Evaluation, ForceField
 from crystaltool.forcefield.symmetric_coordinates import SymmetricCoordinates
@@ -26,13 +27,8 @@ from crystaltool.forcefield.symmetric_coordinates import SymmetricCoordinates
 EV_PER_CUBIC_ANGSTROM_IN_GPA = 160.21766208
 """1 eV/A^3 in GPa (CODATA 2014 elementary charge; the digits that differ from 2018 are beyond use here)."""
 
-DEFAULT_MAX_FORCE = 0.05
-"""eV/A: the field's usual end of a pre-relaxation with a machine-learned potential."""
-
 MAX_STRESS = 0.1 / EV_PER_CUBIC_ANGSTROM_IN_GPA
 """eV/A^3 (0.1 GPa): with a bulk modulus of 100 GPa the lattice constants are then within 0.03 % of their end."""
-
-DEFAULT_MAX_STEPS = 500
 
 MAX_VOLUME_FACTOR = 2.0
 """A cell that has doubled or halved is leaving for a gas or a collapse outside the potential's training."""
@@ -74,8 +70,8 @@ class Criteria:
         UsageError: if a limit is out of range.
     """
 
-    max_force: float = DEFAULT_MAX_FORCE
-    max_steps: int = DEFAULT_MAX_STEPS
+    max_force: float = MAX_FORCE
+    max_steps: int = MAX_STEPS
     fixed_cell: bool = False
     max_stress: float = MAX_STRESS
 
@@ -126,8 +122,8 @@ class Relaxation(RelaxationEnd):
 def minimise(
     unit: AsymUnit,
     force_field: ForceField,
-    max_force: float = DEFAULT_MAX_FORCE,
-    max_steps: int = DEFAULT_MAX_STEPS,
+    max_force: float = MAX_FORCE,
+    max_steps: int = MAX_STEPS,
     fixed_cell: bool = False,
     max_stress: float = MAX_STRESS,
 ) -> Relaxation:

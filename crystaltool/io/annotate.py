@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import gemmi
 
 from crystaltool.errors import InputError
-from crystaltool.io.cif import CifBlock
+from crystaltool.io.cif import CifBlock, read_document
 from crystaltool.io.cif_format import formula_sum, property_items, quote, record_items
 
 
@@ -25,7 +25,7 @@ def annotate(
     Raises:
         InputError: if a property has no legal name, or a tag stands in a loop.
     """
-    document = gemmi.cif.read_string(block.text)
+    document = read_document(block.text)[0]
     found = document.sole_block()
     found.name = block.name
     pairs = [*record_items(history, created), *property_items(properties)]
@@ -36,6 +36,20 @@ def annotate(
         pairs.append(("_cell_formula_units_Z", str(units)))
     for tag, value in pairs:
         _set(found, tag, value)
+    return _text(document)
+
+
+def without_record(block: CifBlock) -> str:
+    """The block's text without dates and history."""
+    document = read_document(block.text)[0]
+    found = document.sole_block()
+    for tag in ("_audit_creation_date", "_audit_creation_method", "_audit_update_record"):
+        if found.find_pair(tag) is not None:
+            found.find([tag]).erase()
+    return _text(document)
+
+
+def _text(document: gemmi.cif.Document) -> str:
     style = gemmi.cif.WriteOptions()
     style.compact = True  # no blank lines: one ends the block, and says that it is whole
     return document.as_string(style).rstrip("\n") + "\n\n"

@@ -137,7 +137,8 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     Raises:
         InputError: if it is no CIF or its structure is not certain; one sentence that names the site or tag.
     """
-    written_name, table = _read(text)
+    document, mended = read_document(text)
+    written_name, table = document[0].name, table_of(document[0], mended)
     name = clean_name(written_name) if name is None else name
     lattice, remarks = _cell(table)
     sites, settled, said = read_sites(table, MAX_ATOMS)
@@ -184,8 +185,12 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     )
 
 
-def _read(text: str) -> tuple[str, Table]:
-    """Name and table of the one block in the text."""
+def read_document(text: str) -> tuple[gemmi.cif.Document, tuple[Remark, ...]]:
+    """The one block in the text, its syntax mended where that is needed, and what was mended.
+
+    Raises:
+        InputError: it cannot be read, or is not one block.
+    """
     remarks: tuple[Remark, ...] = ()
     try:
         document = gemmi.cif.read_string(text, 0)
@@ -203,7 +208,7 @@ def _read(text: str) -> tuple[str, Table]:
         remarks = (Remark(WARNING, f"syntax mended: {'; '.join(said[:MAX_SAID])}{more}"),)
     if len(document) != 1:
         raise InputError(f"{len(document)} data blocks, expected 1")
-    return document[0].name, table_of(document[0], remarks)
+    return document, remarks
 
 
 def _has_open_operations(document: gemmi.cif.Document) -> bool:

@@ -21,6 +21,7 @@ from crystaltool.asymunit import AsymUnit, AsymUnitTable
 from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import SeekableReader
+from crystaltool.io.records import BadRecord, Raw, StoredUnit
 from crystaltool.symmetry.space_group import N_GROUPS, tables
 
 FORMAT = 1
@@ -331,3 +332,15 @@ def asym_unit_texts(stream: SeekableReader, label: str) -> Iterator[tuple[str, s
             yield name, format_asym_unit(unit, name, history, properties)
         except CrystaltoolError as error:
             raise InputError(f"{label}: entry {index}: {error}") from None
+
+
+def stored_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
+    """The asymmetric units of a data set as they are, for `io.stream.iter_raw`."""
+    from crystaltool.io.cif_format import clean_name
+
+    try:
+        history = read_history(stream, source)
+        for name, unit, properties in stored_units(stream, source):
+            yield StoredUnit(source, 0, clean_name(name), "", unit=unit, properties=properties, history=history)
+    except InputError as error:
+        yield BadRecord(source, 0, "", str(error))

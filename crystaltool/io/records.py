@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from crystaltool.asymunit import AsymUnit
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,15 @@ class RawBlock:
     name: str
     text: str
     written: str = ""
+
+
+@dataclass(frozen=True)
+class StoredUnit(RawBlock):
+    """An asymmetric unit as a data set has it, which needs no reading and no detection; the text is empty."""
+
+    unit: AsymUnit = field(kw_only=True)
+    properties: dict[str, str] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
 
 
 Raw: TypeAlias = RawBlock | BadRecord

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crystaltool.defaults import POTENTIAL
 from crystaltool.errors import InputError, UsageError
 from crystaltool.measure.hull import SHIPPED_NAME, Hull, Stability, load_hull
 
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
     from crystaltool.crystal import Crystal
     from crystaltool.io.cif import CifBlock
 
-DEFAULT_POTENTIAL = "chgnet"
-
 STATED_POTENTIAL = "mp2020"
 """Name for density-functional energies with the corrections of the shipped hull: only stated, never computed here."""
 
-ON_SHIPPED_HULL = (DEFAULT_POTENTIAL, STATED_POTENTIAL)
+ON_SHIPPED_HULL = (POTENTIAL, STATED_POTENTIAL)
 """Potentials whose energies stand beside the shipped hull's. CHGNet was trained on corrected energies of the Materials
 Project (`energy_per_atom` of MPtrj, doi 10.1038/s42256-023-00716-3) and gives such; a test shows it on MP-20."""
 
@@ -87,7 +86,7 @@ def stated_energy(block: CifBlock, potential: str) -> float | None:
     """The energy in eV/atom that the block states for this potential, as `relax` writes it; None if it states none."""
     if block.properties.get("relax_forcefield") != potential:
         return None
-    if potential == DEFAULT_POTENTIAL and _model_of(block) not in (None, CHGNET_MODEL):
+    if potential == POTENTIAL and _model_of(block) not in (None, CHGNET_MODEL):
         return None
     try:
         return float(block.properties["energy_per_atom"])
@@ -117,9 +116,9 @@ def energy_of(block: CifBlock, potential: str) -> Energy:
         return Energy(stated, potential, RELAXED)
     from crystaltool.forcefield.interface import single_point
     from crystaltool.forcefield.minimise import MIN_DISTANCE, collapsed
-    from crystaltool.forcefield.registry import FORCE_FIELDS, load_force_field
+    from crystaltool.forcefield.registry import is_computed, load_force_field
 
-    if potential not in FORCE_FIELDS:
+    if not is_computed(potential):
         raise InputError(
             f"the block states no energy of {potential!r} (_crystaltool_energy_per_atom with "
             f"_crystaltool_relax_forcefield {potential}), and it cannot be computed"
@@ -146,7 +145,7 @@ def primitive_cell(block: CifBlock) -> Crystal:
 
 
 def measure_stability(
-    block: CifBlock, potential: str = DEFAULT_POTENTIAL, hull_file: str | None = None
+    block: CifBlock, potential: str = POTENTIAL, hull_file: str | None = None
 ) -> tuple[Stability, Energy]:
     """Distance to the hull, and the energy that it was counted with.
 

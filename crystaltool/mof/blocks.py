@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crystaltool.arrays import Float, Int
+from crystaltool.defaults import MAX_BLOCK_ATOMS as MAX_BLOCK_ATOMS
+from crystaltool.defaults import MAX_BLOCKS as MAX_BLOCKS
+from crystaltool.defaults import MAX_CONNECTIONS as MAX_CONNECTIONS
 from crystaltool.errors import InputError
 
 METAL, ORGANIC, BRIDGE = 0, 1, 2
@@ -19,11 +22,6 @@ KINDS = ("metal", "organic", "bridge")
 
 A connection always joins a metal block to one of the other two kinds.
 """
-
-MAX_BLOCKS = 20
-MAX_BLOCK_ATOMS = 200
-MAX_CONNECTIONS = 20
-"""Limits of a usable MOF (MOFDiff, section 4.1): blocks in a cell, atoms and connection points of a block."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ class FragmentError(InputError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.reason, str(self))
+
 
 class _EndlessMetals(FragmentError):
     """Bonds between metals form a chain without end."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.crystal import Crystal
+from crystaltool.defaults import SYMPREC
 from crystaltool.errors import SymmetryError
 from crystaltool.symmetry.space_group import LETTERS, space_group
 
@@ -25,9 +26,6 @@ SAME_TOLERANCE = 1e-6
 
 OTHER_TOLERANCES = (1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 0.8, 0.6, 0.4, 0.2, 0.1)
 """At what multiples of its tolerance the detector is asked again."""
-
-DEFAULT_SYMPREC = 0.01
-"""Angstrom; fits DFT-relaxed structures. MP-20's own labels were made at 0.1."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class DetectedOrbits:
     positions: Int[np.ndarray, "n_orbits"]
 
 
-def detect_orbits(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> DetectedOrbits:
+def detect_orbits(crystal: Crystal, symprec: float = SYMPREC) -> DetectedOrbits:
     """Detect the space group of a crystal given in any cell, and refine it to that symmetry.
 
     Args:
@@ -62,7 +60,7 @@ def detect_orbits(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> Detecte
     return _orbits(crystal, detect(crystal, symprec))
 
 
-def detect(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> moyopy.MoyoDataset:
+def detect(crystal: Crystal, symprec: float = SYMPREC) -> moyopy.MoyoDataset:
     """The detector's answer in the standard setting, at the tolerance that is asked for.
 
     The detector may change its tolerance without a word. Then it is asked again at others, and what holds within the

@@ -13,10 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from crystaltool.cli import assemble as command
 from crystaltool.io.cif import CifBlock
 from crystaltool.io.stream import iter_blocks
-from crystaltool.mof.assemble import AssemblyConfig
 from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.table import tabulate, write_mofs
 from tests.cli.one_process import Child, one_process
@@ -52,12 +50,6 @@ def blocks_of(path: Path) -> list[CifBlock]:
     found = list(iter_blocks([str(path)]))
     assert all(isinstance(block, CifBlock) for block in found)
     return [block for block in found if isinstance(block, CifBlock)]
-
-
-def test_defaults_stand_in_two_places() -> None:
-    config = AssemblyConfig()
-    assert config.starts == command.DEFAULT_STARTS
-    assert config.max_closure < command.DEFAULT_MAX_CLOSURE, "relax closes what the library of rigid blocks leaves open"
 
 
 def test_blocks_with_bonds_report_and_history(child: Child, tmp_path: Path) -> None:

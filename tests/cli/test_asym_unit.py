@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from crystaltool.asymunit import expand, join_tables, tabulate
-from crystaltool.cli import asym_unit
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import CifBlock, format_crystal
 from crystaltool.io.hdf5 import read_asym_units, read_history, read_properties, read_texts, write_asym_units
@@ -49,12 +48,6 @@ def same_atoms(one: CifBlock, other: CifBlock) -> bool:
         apart = crystal.frac_coords[:, None] - crystal.frac_coords
         spectra.append(np.sort(np.linalg.norm((apart - np.round(apart)) @ crystal.lattice, axis=2).ravel()))
     return bool(np.abs(spectra[0] - spectra[1]).max() < 1e-5)
-
-
-def test_default_symprec_is_the_detectors() -> None:
-    from crystaltool.symmetry.detection import DEFAULT_SYMPREC
-
-    assert asym_unit.DEFAULT_SYMPREC == DEFAULT_SYMPREC
 
 
 def test_reduce_and_expand_give_the_crystals_back(child: Child, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 import pytest
 
-from crystaltool.cli import fragment as command
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import format_crystal
 from crystaltool.io.hdf5 import read_history
@@ -70,10 +69,6 @@ def mixed(folder: Path) -> Path:
     text = "".join(format_crystal(crystal, name) for name, crystal in REFUSED.items())
     path.write_text(text + CURATED.read_text() + DISORDERED)
     return path
-
-
-def test_limits_are_those_of_the_nouns() -> None:
-    assert command.DEFAULT_LIMITS == (noun.MAX_BLOCKS, noun.MAX_BLOCK_ATOMS, noun.MAX_CONNECTIONS)
 
 
 def test_verdicts_are_as_in_the_golden_file(child: Child, tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 
 from crystaltool.asymunit import expand
 from crystaltool.cli import relax
+from crystaltool.cli.session import Record
 from crystaltool.errors import CrystaltoolError
 from crystaltool.io.cif import CifBlock, format_asym_unit, format_crystal, parse_block
 from crystaltool.io.stream import iter_blocks
+from crystaltool.verbs.relax import RelaxSettings
 from tests.cli.one_process import Child, one_process
 from tests.conftest import TOOL, tool_environment
 from tests.forcefield.units import PERICLASE, ROCK_SALT, RUTILE, cubic, unit_of
@@ -28,16 +30,6 @@ COINCIDING = format_asym_unit(
 )
 TRUNCATED = "data_truncated\n_cell_length_a 5\n\n"
 STREAM = HALITE + AMERICIUM + TRUNCATED + LISTED_RUTILE + COINCIDING
-
-
-def test_defaults_are_the_libraries() -> None:
-    from crystaltool.forcefield import minimise, registry
-    from crystaltool.symmetry import detection
-
-    assert relax.DEFAULT_MAX_FORCE == minimise.DEFAULT_MAX_FORCE
-    assert relax.DEFAULT_MAX_STEPS == minimise.DEFAULT_MAX_STEPS
-    assert relax.DEFAULT_FORCE_FIELD == registry.DEFAULT_FORCE_FIELD
-    assert relax.DEFAULT_SYMPREC == detection.DEFAULT_SYMPREC
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +183,7 @@ def test_killed_in_the_middle_leaves_whole_blocks_that_a_resumed_run_keeps(child
 def test_a_worker_raises_only_expected_errors_for_broken_text() -> None:
     from crystaltool.io.stream import RawBlock
 
-    settings = relax.Settings("chgnet", 0.05, 5, True, False, 0.01, None, None)
+    settings = RelaxSettings("chgnet", max_steps=5)
     for text in (TRUNCATED, "data_x\n", "nonsense", AMERICIUM[:400]):
         with pytest.raises(CrystaltoolError):
-            relax.relax_block(settings, RawBlock("-", 1, "x", text))
+            relax.relax_block(settings, Record(None, None), RawBlock("-", 1, "x", text))

@@ -8,25 +8,27 @@ import numpy as np
 
 from crystaltool.checks.mof.eqeq import eqeq_charges
 from crystaltool.cli import asym_unit
-from crystaltool.cli.relax import Settings, relax_block
+from crystaltool.cli.relax import relax_block
+from crystaltool.cli.session import Record
 from crystaltool.io.cif import format_crystal, parse_block
 from crystaltool.io.stream import RawBlock
+from crystaltool.verbs.relax import RelaxSettings
 from tests.mof.structures import curated
 
+NOTHING = Record(None, None)
 CASE = Path(__file__).parents[1] / "data" / "cases" / "mof" / "14-charges-lost" / "input.cif"
 
 
 def relaxed(text: str, charges: bool):
-    settings = Settings("uff", 0.05, 0, True, False, 0.01, None, None, charges)
-    return parse_block(relax_block(settings, RawBlock("in.cif", 1, "x", text)).text)
+    settings = RelaxSettings("uff", max_steps=0, charges=charges)
+    return parse_block(relax_block(settings, NOTHING, RawBlock("in.cif", 1, "x", text)).text)
 
 
 def test_charges_of_the_input_survive() -> None:
     given = parse_block(CASE.read_text(encoding="utf-8"))
     block = relaxed(given.text, False)
     assert block.atom_charges is not None and np.abs(block.atom_charges - given.atom_charges).max() < 1e-6
-    settings = asym_unit.Settings(0.01, True, None, None)
-    expanded = parse_block(asym_unit.rewrite(settings, RawBlock("in.cif", 1, "x", given.text)))
+    expanded = parse_block(asym_unit.rewrite(None, NOTHING, RawBlock("in.cif", 1, "x", given.text)).text)
     assert expanded.atom_charges is not None and np.abs(expanded.atom_charges - given.atom_charges).max() < 1e-6
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from crystaltool.bonds import BondGraph
-from crystaltool.cli import relax
 from crystaltool.crystal import Crystal
 from crystaltool.forcefield import registry
 from crystaltool.io.cif import CifBlock, format_crystal, parse_block
 from crystaltool.io.stream import iter_blocks
 from crystaltool.lattice import matrix_to_parameters
 from crystaltool.mof.perception import perceive_bonds
+from crystaltool.verbs.relax import has_framework
 from tests.cli.one_process import Child, one_process
 from tests.mof.structures import curated
 
@@ -40,17 +40,16 @@ def bonds_of(block: CifBlock) -> BondGraph:
     return block.bonds
 
 
-def test_defaults_are_the_libraries() -> None:
-    assert relax.DEFAULT_MOF_FORCE_FIELD == registry.DEFAULT_MOF_FORCE_FIELD
+def test_the_table_of_force_fields() -> None:
     assert set(registry.FORCE_FIELDS) == {"uff", "chgnet"}
 
 
 def test_what_is_a_mof() -> None:
     crystal = curated()["MIL-47"]
-    assert relax.is_mof(parse_block(format_crystal(crystal, "mof")))
+    assert has_framework(parse_block(format_crystal(crystal, "mof")))
     no_hydrogen = Crystal(crystal.lattice, crystal.frac_coords, np.where(crystal.numbers == 1, 9, crystal.numbers))
-    assert not relax.is_mof(parse_block(format_crystal(no_hydrogen, "none")))
-    assert relax.is_mof(parse_block(format_crystal(no_hydrogen, "bonds", bonds=perceive_bonds(no_hydrogen))))
+    assert not has_framework(parse_block(format_crystal(no_hydrogen, "none")))
+    assert has_framework(parse_block(format_crystal(no_hydrogen, "bonds", bonds=perceive_bonds(no_hydrogen))))
 
 
 def test_stated_bonds_are_kept_and_missing_ones_perceived(child: Child, tmp_path: Path) -> None:

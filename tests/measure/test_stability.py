@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crystaltool.cli import measure
 from crystaltool.errors import InputError, UsageError
 from crystaltool.io.cif import format_asym_unit, format_crystal, parse_block
-from crystaltool.measure import stability
 from crystaltool.measure.hull import SHIPPED_NAME, load_hull
 from crystaltool.measure.stability import (
     HULL_PROPERTIES,
@@ -31,10 +29,6 @@ RELAXED = {"energy_per_atom": "-3.4", "relax_forcefield": "chgnet"}
 
 def block(properties: dict[str, str], history: tuple[str, ...] = (), unit=ROCK_SALT):
     return parse_block(format_asym_unit(unit, "salt", history, properties))
-
-
-def test_defaults_are_the_librarys() -> None:
-    assert measure.DEFAULT_POTENTIAL == stability.DEFAULT_POTENTIAL
 
 
 @pytest.mark.parametrize(

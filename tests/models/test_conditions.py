@@ -44,8 +44,8 @@ def assert_kept(unit: AsymUnit, request: Request) -> None:
     group = space_group(unit.group)
     found, counts = np.unique(crystal.numbers, return_counts=True)
     kinds = set(found.tolist())
-    if request.sg:
-        assert unit.group in request.sg
+    if request.space_group:
+        assert unit.group in request.space_group
     if request.elements:
         assert kinds <= set(request.elements)
     assert kinds >= set(request.require) and not kinds & set(request.exclude)
@@ -73,19 +73,19 @@ MIXED = [
     {"n_elements": "2:4", "require": "O,Na", "exclude": "Pb"},
     {"elements": "Na,Cl", "require": "Na", "n_elements": "2"},
     {"formula": "LiFePO4"},
-    {"formula": "SrTiO3", "sg": ("221", "62", "1")},
-    {"formula": "MgAl2O4", "sg": ("227",), "n_atoms": "56"},
-    {"formula": "Ca3Al2Si3O12", "sg": ("230",)},
+    {"formula": "SrTiO3", "space_group": ("221", "62", "1")},
+    {"formula": "MgAl2O4", "space_group": ("227",), "n_atoms": "56"},
+    {"formula": "Ca3Al2Si3O12", "space_group": ("230",)},
     {"formula": "Si"},
     {"formula": "LiFePO4", "n_atoms": "28", "primitive": True},
-    {"formula": "NaCl", "sg": ("207",)},
+    {"formula": "NaCl", "space_group": ("207",)},
     {"formula": "Fe2O3", "n_atoms": "10", "primitive": True, "require": "Fe"},
     {"n_atoms": "10:40"},
     {"n_atoms": "7"},
     {"n_atoms": ":6", "primitive": True, "n_elements": "2"},
-    {"n_atoms": "17:", "elements": "C,N", "sg": ("2", "225")},
-    {"sg": ("47", "2"), "n_atoms": "5:9", "n_elements": "5"},
-    {"sg": ("216",), "n_atoms": "4"},
+    {"n_atoms": "17:", "elements": "C,N", "space_group": ("2", "225")},
+    {"space_group": ("47", "2"), "n_atoms": "5:9", "n_elements": "5"},
+    {"space_group": ("216",), "n_atoms": "4"},
 ]
 
 
@@ -99,7 +99,7 @@ def test_every_sample_meets_its_request(untrained: SymmCD, words: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [{}, {"formula": "NaCl"}, {"n_elements": "2", "n_atoms": ":8"}, {"sg": ("225",)}], ids=str
+    "words", [{}, {"formula": "NaCl"}, {"n_elements": "2", "n_atoms": ":8"}, {"space_group": ("225",)}], ids=str
 )
 def test_templates_are_filled_as_they_are(untrained: SymmCD, words: dict) -> None:
     request = replace(Request.parse(**words), template=table_templates(textbook_table()))
@@ -134,14 +134,17 @@ def test_conditions_do_not_depend_on_the_batch_and_attempts_keep_the_group(untra
     ("words", "message"),
     [
         (
-            {"sg": ("225",), "formula": "LiFePO4", "n_atoms": "1:28"},
+            {"space_group": ("225",), "formula": "LiFePO4", "n_atoms": "1:28"},
             "space group 225 cannot hold LiFePO4 with 1:28 atoms",
         ),
-        ({"sg": ("62", "225"), "n_atoms": "3"}, "space group 62 cannot hold 3 atoms in the conventional cell"),
-        ({"sg": ("225",), "n_atoms": "5", "n_elements": "2"}, "space group 225 cannot hold 2 or more elements with 5"),
+        ({"space_group": ("62", "225"), "n_atoms": "3"}, "space group 62 cannot hold 3 atoms in the conventional cell"),
+        (
+            {"space_group": ("225",), "n_atoms": "5", "n_elements": "2"},
+            "space group 225 cannot hold 2 or more elements with 5",
+        ),
         ({"n_atoms": "2", "n_elements": "3"}, "no space group can hold 3 or more elements with 2 atoms"),
         ({"formula": "LiO99999"}, "no space group can hold LiO99999"),
-        ({"sg": ("230",), "n_atoms": "1:15"}, "space group 230 cannot hold 1:15 atoms"),
+        ({"space_group": ("230",), "n_atoms": "1:15"}, "space group 230 cannot hold 1:15 atoms"),
     ],
     ids=str,
 )
@@ -154,8 +157,8 @@ def test_what_templates_cannot_hold_is_said(untrained: SymmCD) -> None:
     templates = ((225, (0, 1), 6), (62, (2, 2), 1))
     for words, message in (
         ({"formula": "SrTiO3"}, "no template can hold SrTiO3"),
-        ({"sg": (225, 221)}, "no template of space group 221"),
-        ({"sg": (62,), "n_atoms": (1, 4)}, "no template of space group 62 can hold 1:4 atoms"),
+        ({"space_group": (225, 221)}, "no template of space group 221"),
+        ({"space_group": (62,), "n_atoms": (1, 4)}, "no template of space group 62 can hold 1:4 atoms"),
     ):
         words = {**words, **({"formula": ((38, 1), (22, 1), (8, 3))} if "formula" in words else {})}
         with pytest.raises(UsageError, match=message):
@@ -192,7 +195,7 @@ def test_numbers_of_orbits_that_the_data_lack_come_from_the_system_then_all_then
 
 def test_the_weight_of_a_draw_is_what_the_network_gave_to_what_was_open(untrained: SymmCD) -> None:
     """Two orbits of group 1, revealed one a call: the sum over all outcomes of probability is the weight's mean."""
-    request = Request.parse(sg=("1",), formula="NaCl", n_atoms="2")
+    request = Request.parse(space_group=("1",), formula="NaCl", n_atoms="2")
     plan = plan_for(untrained, request)
     draws = [draw_item(plan, 0, i) for i in range(4)]
     batch, weight = draw_sites(untrained, draws, (2, 2), plan=plan)
@@ -219,7 +222,7 @@ def test_candidates_are_taken_by_their_weights(untrained: SymmCD) -> None:
     """One orbit or eight, equally often in the data: sodium among them makes eight more likely, as weights say."""
     counts = np.zeros((230, 9))
     counts[0, 1] = counts[0, 8] = 1
-    plan = Plan(counts, Request.parse(sg=("1",), require="Na"))
+    plan = Plan(counts, Request.parse(space_group=("1",), require="Na"))
     singles = [draw_item(plan, 1, i) for i in range(600)]
     batch, weight = draw_sites(untrained, singles, (2, 2), plan=plan)
     many, share = (batch.mask.sum(1) == 8).numpy(), weight.exp().numpy()
@@ -236,7 +239,7 @@ def test_choices_that_leave_a_supergroup_are_not_taken_where_there_are_others(
 ) -> None:
     """As if position a of P-1 left one: it is drawn, but not taken; where all choices leave one, one of them is."""
     judge = "crystaltool.models.symmcd.site_sampling.positions_have_supergroup"
-    plan = plan_for(untrained, Request.parse(sg=("2",), formula="NaCl", n_atoms="2:4"))
+    plan = plan_for(untrained, Request.parse(space_group=("2",), formula="NaCl", n_atoms="2:4"))
     shares = []
     for exact in (False, True):
         monkeypatch.setattr(judge, lambda group, positions: 0 in positions)
@@ -282,5 +285,5 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> LoadedSymmCD:
 def test_sites_without_conditions_are_those_of_earlier_versions(
     old: LoadedSymmCD, groups: Sequence[int], golden: list
 ) -> None:
-    units = sampled(old.model, len(golden), Request(sg=tuple(groups)), 7, SamplerConfig(calls=12, attempts=1))
+    units = sampled(old.model, len(golden), Request(space_group=tuple(groups)), 7, SamplerConfig(calls=12, attempts=1))
     assert [[u.group, u.positions.tolist(), u.numbers.tolist()] for u in units] == golden

@@ -116,9 +116,9 @@ def test_numbers_out_of_range_are_refused_without_texts() -> None:
 
 
 def test_space_groups_are_symbols_or_numbers() -> None:
-    assert Request.parse(sg=("225", "P2_1/c")).sg == (225, 14)
+    assert Request.parse(space_group=("225", "P2_1/c")).space_group == (225, 14)
     with pytest.raises(SymmetryError):
-        Request.parse(sg=("231",))
+        Request.parse(space_group=("231",))
 
 
 def test_the_primitive_cell_is_counted_in_the_conventional_one() -> None:
@@ -129,7 +129,7 @@ def test_the_primitive_cell_is_counted_in_the_conventional_one() -> None:
 
 
 def test_a_request_for_groups_alone_is_free() -> None:
-    assert Request().is_free and Request.parse(sg=("225",)).is_free
+    assert Request().is_free and Request.parse(space_group=("225",)).is_free
     assert not Request.parse(exclude="Pb").is_free and Request().content(2).is_open
 
 

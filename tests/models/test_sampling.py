@@ -44,7 +44,7 @@ KEY_GRID = 2e5
 def sampled(
     model: SymmCD, n: int, groups: Sequence[int] = (), seed: int = 0, batch_size: int = 17, config: SamplerConfig = FEW
 ) -> list[AsymUnit]:
-    plan = plan_for(model, Request(sg=tuple(groups)))
+    plan = plan_for(model, Request(space_group=tuple(groups)))
     return list(sample_symmcd(model, range(n), plan, seed, config, batch_size))
 
 
@@ -260,7 +260,7 @@ def test_number_of_orbits_of_a_group_never_seen() -> None:
 
 def test_groups_asked_for_come_in_turn() -> None:
     counts = np.ones((230, 3))
-    assert [draw_item(Plan(counts, Request(sg=(225, 14))), 0, index).group + 1 for index in range(5)] == [
+    assert [draw_item(Plan(counts, Request(space_group=(225, 14))), 0, index).group + 1 for index in range(5)] == [
         225,
         14,
         225,

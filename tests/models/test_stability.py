@@ -103,9 +103,9 @@ def test_importance_resampling_meets_the_wanted_distribution() -> None:
     """Of n draws one by its weight: with two outcomes the share is that of the binomial sum, whatever the networks."""
     model = random_model()
     n, k = 400, FEW.site_candidates
-    plain = sampled(model, n, None, 200, sg=["221"])
+    plain = sampled(model, n, None, 200, space_group=["221"])
     share = np.mean([8 in unit.numbers for unit in plain])
-    led = sampled(model, n, Oxides(0.0, NOTHING, load_hull()), 200, sg=["221"])
+    led = sampled(model, n, Oxides(0.0, NOTHING, load_hull()), 200, space_group=["221"])
     expected = 1 - (1 - share) ** k
     found = np.mean([8 in unit.numbers for unit in led])
     assert abs(found - expected) < 0.1
@@ -121,9 +121,9 @@ def test_the_batch_changes_nothing() -> None:
 
 def test_known_sites_are_passed_over() -> None:
     model = random_model(sizes=JUDGING)
-    plain = sampled(model, 40, Guide(0.0, NOTHING, load_hull()), sg=["225"])
+    plain = sampled(model, 40, Guide(0.0, NOTHING, load_hull()), space_group=["225"])
     known = KnownSites(np.unique(np.array([_hash(unit) for unit in plain], dtype=np.uint64)))
-    again = sampled(model, 40, Guide(0.0, known, load_hull()), sg=["225"])
+    again = sampled(model, 40, Guide(0.0, known, load_hull()), space_group=["225"])
     assert sum(known.has(unit.group, unit.positions, unit.numbers) for unit in again) < 5
 
 

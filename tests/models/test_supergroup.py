@@ -140,7 +140,7 @@ def untrained() -> SymmCD:
 
 def test_sampled_crystals_have_exactly_their_group(untrained: SymmCD) -> None:
     def sampled(attempts: int, batch_size: int = 30) -> list[AsymUnit]:
-        plan = plan_for(untrained, Request(sg=tuple(HARD)))
+        plan = plan_for(untrained, Request(space_group=tuple(HARD)))
         return list(sample_symmcd(untrained, range(30), plan, 5, replace(FEW, attempts=attempts), batch_size))
 
     raw, kept = sampled(1), sampled(4)
@@ -166,5 +166,7 @@ def test_of_bad_attempts_the_least_bad_is_kept(untrained: SymmCD, monkeypatch: p
         return seen[-1:]
 
     monkeypatch.setattr("crystaltool.models.symmcd.sampling.to_units", to_units)
-    (kept,) = sample_symmcd(untrained, [0], plan_for(untrained, Request(sg=(225,))), 0, replace(FEW, attempts=3), 1)
+    (kept,) = sample_symmcd(
+        untrained, [0], plan_for(untrained, Request(space_group=(225,))), 0, replace(FEW, attempts=3), 1
+    )
     assert kept.name == "attempt 1"

@@ -90,7 +90,12 @@ class Plan:
         self.request = request = request or Request()
         self.has_conditions = not request.is_free
         """Whether anything but groups is asked for."""
-        given = Request(sg=request.sg, template=request.template, n_atoms=request.n_atoms, primitive=request.primitive)
+        given = Request(
+            space_group=request.space_group,
+            template=request.template,
+            n_atoms=request.n_atoms,
+            primitive=request.primitive,
+        )
         settled = request == given and not (request.n_atoms and not request.template)
         self.weighs = guide is not None or not settled
         """Whether draws differ in weight: a template settles the number of atoms beforehand."""
@@ -100,21 +105,21 @@ class Plan:
         if request.template:
             self._check_templates()
             return
-        for group in request.sg:
+        for group in request.space_group:
             if not self._orbit_row(group - 1).any():
                 raise UsageError(
                     f"space group {group} cannot hold {request.describe()}: no choice of at most {counts.shape[1] - 1}"
                     " orbits on its Wyckoff positions does"
                 )
-        self._share = counts.sum(1) if request.sg else self._group_share()
-        if not request.sg and not self._share.any():
+        self._share = counts.sum(1) if request.space_group else self._group_share()
+        if not request.space_group and not self._share.any():
             raise UsageError(f"no space group can hold {request.describe()}")
 
     # ---- groups and numbers of orbits
 
     def choose(self, index: int, choice: float, size: float) -> Choice:
         """Group and number of orbits of item `index`, from two uniform numbers."""
-        asked = self.request.sg
+        asked = self.request.space_group
         group = asked[index % len(asked)] - 1 if asked else None
         if self._templates:
             own = self._templates[None if group is None else group + 1]
@@ -173,7 +178,7 @@ class Plan:
 
     def _fits(self, group: int, positions: tuple[int, ...]) -> bool:
         """Whether a template can meet the request."""
-        if self.request.sg and group not in self.request.sg:
+        if self.request.space_group and group not in self.request.space_group:
             return False
         if not self.request.kinds[0] <= len(positions) < self.counts.shape[1]:
             return False
@@ -190,7 +195,7 @@ class Plan:
     def _check_templates(self) -> None:
         """Keep those that fit, by group; all of them under None."""
         fitting = [entry for entry in self.request.template if self._fits(entry[0], entry[1])]
-        for group in self.request.sg or (None,):
+        for group in self.request.space_group or (None,):
             own = [entry for entry in fitting if group in (None, entry[0])]
             if not own:
                 where = "" if group is None else f" of space group {group}"

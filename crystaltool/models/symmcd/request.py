@@ -24,7 +24,7 @@ class Request:
     """Conditions that hold in every sample. The default asks for nothing.
 
     Args:
-        sg: space-group numbers that items take in turn; empty draws them from the data.
+        space_group: numbers of space groups that items take in turn; empty draws them from the data.
         elements: atomic numbers that alone may occur; empty allows all.
         require: atomic numbers that all occur.
         exclude: atomic numbers that do not occur.
@@ -38,7 +38,7 @@ class Request:
         UsageError: numbers out of range, or conditions that contradict each other whatever the group.
     """
 
-    sg: tuple[int, ...] = ()
+    space_group: tuple[int, ...] = ()
     elements: tuple[int, ...] = ()
     require: tuple[int, ...] = ()
     exclude: tuple[int, ...] = ()
@@ -80,7 +80,7 @@ class Request:
     @classmethod
     def parse(
         cls,
-        sg: Sequence[str] = (),
+        space_group: Sequence[str] = (),
         elements: str | None = None,
         require: str | None = None,
         exclude: str | None = None,
@@ -97,7 +97,7 @@ class Request:
             UsageError: as the class, and texts that are none of these.
         """
         return cls(
-            sg=tuple(parse_space_group(text) for text in sg),
+            space_group=tuple(parse_space_group(text) for text in space_group),
             elements=_elements("--elements", elements),
             require=_elements("--require", require),
             exclude=_elements("--exclude", exclude),
@@ -106,6 +106,47 @@ class Request:
             primitive=primitive,
             n_elements=None if n_elements is None else _bounds("--n-elements", n_elements),
             template=template,
+        )
+
+    @classmethod
+    def make(
+        cls,
+        space_group: int | str | Sequence[int | str] | None = None,
+        elements: str | Sequence[str] | None = None,
+        require: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        formula: str | None = None,
+        n_atoms: int | Bounds | str | None = None,
+        primitive: bool = False,
+        n_elements: int | Bounds | str | None = None,
+        template: Templates = (),
+    ) -> Request:
+        """The request of a call from Python.
+
+        Args:
+            space_group: number or Hermann-Mauguin symbol, or several that items take in turn.
+            elements: no other elements than these, symbols or a text such as `Li,Fe,O`.
+            require, exclude: all of these, none of these.
+            formula: exactly this composition, such as `LiFePO4`.
+            n_atoms: atoms in the conventional cell (with `primitive` in that one), a number or (smallest, largest).
+            primitive: which cell `n_atoms` counts.
+            n_elements: different elements, likewise.
+            template: known groups with their occupied Wyckoff positions.
+
+        Raises:
+            SymmetryError, UsageError: as `parse`.
+        """
+        groups = [space_group] if isinstance(space_group, (int, str)) else list(space_group or ())
+        return cls.parse(
+            [str(group) for group in groups],
+            _joined(elements),
+            _joined(require),
+            _joined(exclude),
+            formula,
+            _bounds_text(n_atoms),
+            primitive,
+            _bounds_text(n_elements),
+            template,
         )
 
     @property
@@ -126,7 +167,7 @@ class Request:
     @property
     def is_free(self) -> bool:
         """Whether it asks for nothing but space groups."""
-        return self == Request(sg=self.sg)
+        return self == Request(space_group=self.space_group)
 
     def content(self, centring: int) -> Content:
         """What the conventional cell of a group must hold, given its lattice points."""
@@ -146,6 +187,14 @@ class Request:
                 f"{_range(self.n_atoms)} atoms in the {'primitive' if self.primitive else 'conventional'} cell"
             )
         return " with ".join(parts) or "what is asked for"
+
+
+def _joined(symbols: str | Sequence[str] | None) -> str | None:
+    return symbols if symbols is None or isinstance(symbols, str) else ",".join(symbols)
+
+
+def _bounds_text(bounds: int | Bounds | str | None) -> str | None:
+    return f"{bounds[0]}:{bounds[1]}" if isinstance(bounds, tuple) else None if bounds is None else str(bounds)
 
 
 def _names(numbers: set[int]) -> str:

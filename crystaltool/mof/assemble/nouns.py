@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crystaltool.arrays import Float
+from crystaltool.defaults import MAX_CLOSURE, STARTS
 from crystaltool.mof.blocks import CoarseMOF
 
 REASONS = ("parity", "closure", "overlap", "dimension")
@@ -44,9 +45,9 @@ class AssemblyConfig:
         contact_weight: weight of a contact against a gap of the same length.
     """
 
-    starts: int = 32
+    starts: int = STARTS
     rounds: int = 2
-    max_closure: float = 0.5
+    max_closure: float = MAX_CLOSURE
     orientations: int = 64
     orientation_steps: int = 8
     first_widths: tuple[float, float] = (0.8, 2.5)

@@ -9,8 +9,9 @@ import pytest
 
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
+from crystaltool.defaults import MAX_FORCE
 from crystaltool.errors import InputError, UsageError
-from crystaltool.forcefield.minimise import DEFAULT_MAX_FORCE, Criteria
+from crystaltool.forcefield.minimise import Criteria
 from crystaltool.forcefield.uff.relaxation import DEFAULT_CRITERIA, MAX_STRESS, MOFRelaxation, relax_mof, relax_mofs
 from crystaltool.forcefield.uff.system import System
 from crystaltool.forcefield.uff.topology import Topology, build_topology
@@ -42,7 +43,7 @@ def test_well_known_mofs_keep_cell_and_bonds(name: str) -> None:
     crystal, bonds, topology = prepared(name)
     relaxed = relax_mof(crystal, topology)
     assert relaxed.converged and relaxed.reason == ""
-    assert relaxed.max_force < DEFAULT_MAX_FORCE and relaxed.max_stress < MAX_STRESS
+    assert relaxed.max_force < MAX_FORCE and relaxed.max_stress < MAX_STRESS
     np.testing.assert_allclose(edges(relaxed.crystal), edges(crystal), rtol=CELL_TOLERANCE)
     # images still fit: every bond has about its natural length (the metal bond of HKUST-1 is the shortest, by 18 %)
     np.testing.assert_allclose(bonds.lengths(relaxed.crystal), topology.bond_lengths[: len(bonds)], rtol=0.2)
@@ -87,7 +88,7 @@ def test_atoms_on_top_of_each_other_are_parted() -> None:
 def test_a_fixed_cell_stays() -> None:
     crystal, _, topology = prepared("MIL-47")
     relaxed = relax_mof(crystal, topology, Criteria(fixed_cell=True))
-    assert relaxed.converged and relaxed.max_force < DEFAULT_MAX_FORCE
+    assert relaxed.converged and relaxed.max_force < MAX_FORCE
     np.testing.assert_allclose(relaxed.crystal.lattice, crystal.lattice, atol=1e-12)
 
 

@@ -25,7 +25,7 @@ from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.elements import COVALENT_RADIUS
 from tests.mof.assemble.nets import cubic_net, cut, unposed
 
-CONFIG = AssemblyConfig()
+CONFIG = AssemblyConfig(max_closure=0.5)
 TRICLINIC = parameters_to_matrix(13.0, 15.0, 17.0, 71.0, 83.0, 104.0)
 
 

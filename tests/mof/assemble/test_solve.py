@@ -16,7 +16,7 @@ from crystaltool.mof.blocks import METAL, CoarseMOF, assert_coarse
 from crystaltool.mof.rebuild import to_crystal
 from tests.mof.assemble.nets import HALF_BOND, cubic_net, cut, node, rod, unposed
 
-QUICK = AssemblyConfig(starts=16, rounds=2, generations=4)
+QUICK = AssemblyConfig(starts=16, rounds=2, generations=4, max_closure=0.5)
 
 CUBIC = 16.0 * np.eye(3)
 FCC = 20.0 / 2 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])

@@ -17,6 +17,7 @@ from crystaltool.io.stream import RawBlock, read_raw
 if TYPE_CHECKING:
     from crystaltool.checks.mof.identity import MOFIdentity
     from crystaltool.checks.references import References
+    from crystaltool.io.cif import CifBlock
 
 
 @dataclass(frozen=True)
@@ -74,38 +75,39 @@ class Judgement:
         return json.dumps({**head, "checks": checks}, allow_nan=False) + "\n"
 
 
-_references: References | None = None
-
-
-def use_references(references: References) -> None:
-    """What `judge` compares with in this process."""
-    global _references
-    _references = references
-
-
-def judge(raw: RawBlock, plan: Plan) -> Judgement:
-    """The verdicts of the checks of the plan on one block, all but `unique`.
+def judge(raw: RawBlock, plan: Plan, references: References | None = None) -> Judgement:
+    """The verdicts of the checks of the plan on the text of a block; see `judge_block`.
 
     Raises:
         UnreadableError: if the block cannot be read.
     """
-    block = read_raw(raw)
+    return judge_block(read_raw(raw), plan, references, raw.line)
+
+
+def judge_block(block: CifBlock, plan: Plan, references: References | None = None, line: int = 0) -> Judgement:
+    """The verdicts of the checks of the plan on one block, all but `unique`.
+
+    Args:
+        block: what is judged. plan: by what.
+        references: what `novel` compares with.
+        line: of the block in its source.
+    """
     kind, names = plan.of(block)
     verdicts = run_checks(block, names)
     if STABLE in names:
         verdicts.append(check_stable(block, plan.above_hull))
     wanted = kind == MOF and (plan.identities or NOVEL in names or UNIQUE in names)
     identity = _identity(block.crystal) if wanted else None
-    by_identity = kind == MOF and (_references is None or _references.compares_by_identity(kind, identity))
+    by_identity = kind == MOF and (references is None or references.compares_by_identity(kind, identity))
     error = ""
     if NOVEL in names:
-        if _references is None:
-            raise RuntimeError("no reference was opened in this process")
+        if references is None:
+            raise RuntimeError("novelty is asked for without a reference")
         try:
-            verdicts.append(_references.check_novel(kind, block.crystal, identity))
+            verdicts.append(references.check_novel(kind, block.crystal, identity))
         except InputError as missing:
             error = str(missing)
-    place = raw.name, raw.source, raw.line
+    place = block.name, block.source, line
     return Judgement(*place, block.crystal, tuple(verdicts), kind, identity, by_identity, error)
 
 

@@ -1,0 +1,81 @@
+"""`train`: fit a model of the table to a prepared data set."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystaltool.errors import UsageError
+from crystaltool.verbs.models import MODELS, named
+
+if TYPE_CHECKING:
+    from crystaltool.training.loop import Stop
+
+
+def train(
+    model: str,
+    data: str | Path,
+    output_dir: str | Path,
+    *,
+    config: str | Path | None = None,
+    epochs: int | None = None,
+    init: str | None = None,
+    embeddings: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    threads: int = 1,
+    on_progress: Callable[[Any], object] = lambda progress: None,
+) -> Stop | None:
+    """Train a model on an HDF5 data set; as `crystaltool train`. `load(output_dir)` then samples from it.
+
+    Args:
+        model: `symmcd` (of a data set of asymmetric units), `blocks` or `mofdiff` (of MOF blocks).
+        data: file that `write(units, "x.h5")` or `write(mofs, "x.h5")` made, or a command.
+        output_dir: folder of the run, made if it does not exist.
+        config: TOML file with the tables [model], [loop] and [fit], as in the manual of `crystaltool train`.
+        epochs: passes through the data. init: start from the weights of this checkpoint, name or folder.
+        embeddings: of the blocks, from `crystaltool embed`; mofdiff only.
+        resume: go on from the last saved step. overwrite: start afresh in a folder that holds a run.
+        device: where networks run. threads: CPU threads.
+        on_progress: called with a `crystaltool.training.loop.Progress` now and then.
+
+    Returns:
+        None at the end, a `Stop` (step, steps, signal) if a signal stopped it; all is saved then.
+
+    Raises:
+        UsageError: arguments that contradict each other, or a folder that holds a run.
+        InputError: a data set that cannot be read.
+    """
+    from crystaltool.models.weights import find_checkpoint
+
+    if model not in MODELS:
+        raise UsageError(f"no model {model!r}, expected one of: {', '.join(MODELS)}")
+    row, folder = MODELS[model], Path(output_dir)
+    state = folder / "state.h5"
+    begun = state.is_file() or any(folder.glob("*/state.h5"))  # of a part that is trained first
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if resume and not begun:
+        raise UsageError(f"--resume: {state} does not exist")
+    if begun and not resume and not overwrite:
+        raise UsageError(f"{folder} holds a run; go on with --resume or start afresh with --overwrite")
+    if (embeddings is None) == row.embeddings:
+        raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
+    given = None if config is None else Path(config)
+    settings = named(row.config)(given, epochs=epochs, resumed=folder if resume else None)
+    fit = named(row.fit)
+    if embeddings is not None:
+        fit = functools.partial(fit, embeddings=Path(embeddings))
+    return fit(
+        Path(data),
+        folder,
+        settings,
+        device=device,
+        resume=resume,
+        init=find_checkpoint(init) if init else None,
+        threads=threads,
+        on_progress=on_progress,
+    )
