@@ -88,7 +88,7 @@ def command(
 
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
-    terminal-oxo, exposed-metal, high-charge (EQeq); and framework-charge (ligands by their valences and metals in some
+    terminal-oxo, exposed-metal, high-charge (EQeq); and framework-charge (ligands by their valences and metals in usual
     oxidation states are neutral together), which is not MOFChecker's; with --pores pore-diameter. Novel and unique
     compare nodes, linkers and net.
 

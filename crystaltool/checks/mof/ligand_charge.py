@@ -62,7 +62,7 @@ STATES: dict[int, tuple[State, ...]] = {
 BOUND_CUMULENE_COST = 2.5
 """Of four bonds of a carbon with two neighbours that is bound to a metal (an alkyne's, by its pi bond)."""
 
-MARGIN = 3.0
+MARGIN = 2.6
 """A charge that costs so much more than the cheapest is possible, too."""
 
 DEAREST = 9.0
@@ -155,13 +155,36 @@ def _program_of(ligand: Ligand) -> _Program | None:
         if not states:
             return None
         choices.append(states)
-    return _Program(choices, bonds)
+    return _Program(choices, bonds, _carboxyl_bonds(numbers, sigma, bonds))
+
+
+def _carboxyl_bonds(
+    numbers: tuple[int, ...], sigma: list[int], bonds: tuple[tuple[int, int], ...]
+) -> list[list[tuple[int, int]]]:
+    """Of every flat carbon with two or three oxygens that have no other nonmetal, its bonds to them: one is double.
+
+    Without this a terephthalate would be one of charge -4, too, quinoid with four O-.
+    """
+    found: dict[int, list[tuple[int, int]]] = {}
+    for pair in bonds:
+        for carbon, oxygen in (pair, pair[::-1]):
+            if (numbers[carbon], sigma[carbon], numbers[oxygen], sigma[oxygen]) == (6, 3, 8, 1):
+                found.setdefault(carbon, []).append(pair)
+    return [pairs for pairs in found.values() if len(pairs) > 1]
 
 
 class _Program:
-    """Variables: the pi bonds of every bond, then one choice for every state of every atom."""
+    """Variables: the pi bonds of every bond, then one choice for every state of every atom.
 
-    def __init__(self, choices: list[list[tuple[int, int, float]]], bonds: tuple[tuple[int, int], ...]) -> None:
+    In each of the groups of bonds in `one_double` there is a pi bond at least.
+    """
+
+    def __init__(
+        self,
+        choices: list[list[tuple[int, int, float]]],
+        bonds: tuple[tuple[int, int], ...],
+        one_double: list[list[tuple[int, int]]],
+    ) -> None:
         most = [max(pi for pi, _, _ in states) for states in choices]
         pi_bonds = [(i, j) for i, j in bonds if i != j and most[i] > 0 and most[j] > 0]
         n, m = len(choices), len(pi_bonds)
@@ -178,14 +201,18 @@ class _Program:
         width = m + len(flat)
         matrix = csr_array((values, (rows, columns)), shape=(2 * n, width))
         wanted = np.concatenate([np.zeros(n), np.ones(n)])
-        self._balance = LinearConstraint(matrix, wanted, wanted)
+        self._constraints = [LinearConstraint(matrix, wanted, wanted)]
+        for group in one_double:
+            row = np.zeros((1, width))
+            row[0, [pi_bonds.index(pair) for pair in group if pair in pi_bonds]] = 1.0
+            self._constraints.append(LinearConstraint(row, 1.0, np.inf))
         self._costs = np.concatenate([np.zeros(m), [cost for _, _, _, cost in flat]])
         self._charges = np.concatenate([np.zeros(m), [float(charge) for _, _, charge, _ in flat]])
         self._bounds = Bounds(0, np.concatenate([np.full(m, 2.0), np.ones(len(flat))]))
 
     def solve(self, charge: int | None = None) -> tuple[float, int] | None:
         """Cost and charge of the cheapest states, of those with a certain charge where one is asked for."""
-        constraints = [self._balance]
+        constraints = list(self._constraints)
         if charge is not None:
             constraints.append(LinearConstraint(self._charges[None], charge, charge))
         solved = milp(
