@@ -144,7 +144,7 @@ def test_diatomic_gases_as_pymatgen_counts_them(units, passes):
 def test_wrong_multiplicity():
     block = halite(sites="Na1 Na 4 0 0 0\nCl1 Cl 8 0.5 0.5 0.5")
     assert failing(block) == {"multiplicities"}
-    assert verdict(block, "multiplicities").message == "site 2 declares 8, its operations make 4 atoms"
+    assert verdict(block, "multiplicities").message == "site Cl1 declares multiplicity 8, its operations make 4 atoms"
 
 
 def test_declared_group_that_the_cell_does_not_have():
