@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from crystaltool.cli.relax import perceived_bonds
 from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.forcefield.uff.bonds import perceived_bonds
 from crystaltool.io.cif import CifBlock
 from crystaltool.io.stream import iter_blocks
 from crystaltool.mof.framework import identify_framework

@@ -16,15 +16,21 @@ from crystaltool.cli.session import Session
 from crystaltool.io.records import BadRecord, Raw, RawBlock
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from crystaltool.asymunit import AsymUnit, AsymUnitTable
     from crystaltool.cli.progress import ProgressDisplay
     from crystaltool.errors import CrystaltoolError
     from crystaltool.io.byte_streams import SeekableReader
+    from crystaltool.io.cif import CifBlock
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
 CHUNK = 512
 """Structures that are reduced together for a data set: the projection onto Wyckoff positions is one batch."""
+
+SAME_CHARGE = 0.005
+"""e; equivalent atoms have charges within this of their mean: two decimals."""
 
 DEFAULT_SYMPREC = 0.01
 """Angstrom; as symmetry/detection.py, which this module must not load for --help (a test compares them)."""
@@ -80,7 +86,8 @@ def command(
     refined to it and written in the standard setting: cell, and one site per orbit with its Wyckoff letter and
     multiplicity. Written as CIF; with -o FILE.h5 as the HDF5 data set that `crystaltool train` reads. Data sets as
     input are taken as they are (several become one) unless --symprec is given. With --expand asymmetric units, from
-    CIF or HDF5, become the full list of atoms of the conventional cell.
+    CIF or HDF5, become the full list of atoms of the conventional cell. Partial charges go along where equivalent atoms
+    have the same; charges and stated bonds that cannot are a warning.
     """
     from crystaltool.errors import UsageError
     from crystaltool.executor import map_pairs
@@ -123,7 +130,9 @@ def stored_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
     try:
         history = read_history(stream, source)
         for name, unit, properties in stored_units(stream, source):
-            yield StoredUnit(source, 0, clean_name(name), "", unit=unit, properties=properties, history=history)
+            yield StoredUnit(
+                source, 0, clean_name(name), "", has_id=True, unit=unit, properties=properties, history=history
+            )
     except InputError as error:
         yield BadRecord(source, 0, "", str(error))
 
@@ -134,7 +143,7 @@ def rewrite(settings: Settings, raw: RawBlock) -> str:
     Raises:
         CrystaltoolError: if the block cannot be read, or no space group is found.
     """
-    from crystaltool.asymunit import reduce
+    from crystaltool.asymunit import reduce_traced
     from crystaltool.io.cif import format_asym_unit, format_crystal
     from crystaltool.io.provenance import extend_history
     from crystaltool.io.stream import read_raw
@@ -145,13 +154,47 @@ def rewrite(settings: Settings, raw: RawBlock) -> str:
         history = extend_history(history, settings.command_line)
     if isinstance(block, StoredUnit):
         unit = block.unit
+        charges = None
     elif settings.expand:
         charges = block.atom_charges
-        return format_crystal(block.crystal, block.name, history, block.properties, settings.created, charges=charges)
+        return format_crystal(
+            block.crystal, block.name, history, block.properties, settings.created, block.bonds, charges
+        )
     else:
-        unit = reduce(block.crystal, settings.symprec)
+        unit, atom_to_orbit = reduce_traced(block.crystal, settings.symprec)
+        charges = _orbit_charges(block, atom_to_orbit)
+        _say_lost(block, bonds=True)
     assert unit is not None
-    return format_asym_unit(unit, block.name, history, block.properties, settings.created)
+    return format_asym_unit(unit, block.name, history, block.properties, settings.created, charges)
+
+
+def _orbit_charges(block: CifBlock, atom_to_orbit: np.ndarray) -> np.ndarray | None:
+    """Charges of the orbits in e: those of their atoms where these are alike, else none, which is said."""
+    import numpy as np
+
+    charges = block.atom_charges
+    if charges is None:
+        return None
+    means = np.bincount(atom_to_orbit, weights=charges) / np.bincount(atom_to_orbit)
+    spread = float(np.abs(charges - means[atom_to_orbit]).max())
+    if spread <= SAME_CHARGE:
+        return means
+    _lost(block, f"charges are left out: equivalent atoms differ by {2 * spread:.2f} e")
+    return None
+
+
+def _say_lost(block: CifBlock, bonds: bool = False, charges: bool = False) -> None:
+    """Warn of stated bonds or charges that the output has no place for."""
+    if bonds and block.bonds is not None:
+        _lost(block, f"{len(block.bonds)} stated bonds are left out, an asymmetric unit has none (--expand keeps them)")
+    if charges and block.site_charges is not None:
+        _lost(block, "charges are left out, the data set has none")
+
+
+def _lost(block: CifBlock, text: str) -> None:
+    from crystaltool.io.remarks import WARNING, publish
+
+    publish(WARNING, text, block.source, block.line, block.name)
 
 
 def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
@@ -174,6 +217,7 @@ def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
             assert block.unit is not None
             found.append(replace(block.unit, name=raw.name))
         else:
+            _say_lost(block, bonds=True, charges=True)
             todo.append((index, block.crystal))
             found.append(CrystaltoolError("not reduced yet"))
     for (index, _), unit in zip(todo, reduce_many([crystal for _, crystal in todo], symprec), strict=True):

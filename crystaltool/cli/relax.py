@@ -11,6 +11,7 @@ import typer
 
 from crystaltool.cli import options
 from crystaltool.cli.failures import report_failure
+from crystaltool.cli.relax_bonds import Bonds, chosen_bonds
 from crystaltool.cli.session import Session
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from crystaltool.arrays import Float
     from crystaltool.asymunit import AsymUnit
-    from crystaltool.bonds import BondGraph
     from crystaltool.crystal import Crystal
     from crystaltool.forcefield.minimise import Relaxation
     from crystaltool.forcefield.uff.relaxation import MOFRelaxation
@@ -54,6 +54,7 @@ class Settings:
     command_line: str | None
     created: str | None
     charges: bool = False
+    bonds: Bonds = Bonds.auto
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,14 @@ def command(
     charges: Annotated[
         bool, typer.Option("--charges", help="Write EQeq partial charges of the result (_atom_site_charge).")
     ] = False,
+    bonds: Annotated[
+        Bonds,
+        typer.Option(
+            "--bonds",
+            metavar="auto|stated|perceived",
+            help="Bonds for uff: stated ones that the geometry bears out, else perceived; or refuse; or all perceived.",
+        ),
+    ] = Bonds.auto,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -105,9 +114,10 @@ def command(
 
     Cell and positions move together to a minimum of the energy. A block that states its bonds, or holds a metal, carbon
     and hydrogen, is a metal-organic framework and goes to uff (UFF with the UFF4MOF types, no charges) on these bonds,
-    or else on bonds perceived from the geometry; it is written in P 1 with its bonds. Anything else goes to chgnet and
-    keeps its space group exactly: the one that a block declares in the standard setting, else the one detected within
-    --symprec (also where a block declares P 1); it is written as its asymmetric unit.
+    or on bonds perceived from the geometry where none are stated, or with a warning where stated ones are too long,
+    too many or not all (--bonds); it is written in P 1 with its bonds. Anything else goes to chgnet and keeps its space
+    group exactly: the one that a block declares in the standard setting, else the one detected within --symprec (also
+    where a block declares P 1); it is written as its asymmetric unit.
 
     Partial charges of the input (_atom_site_charge) go into the output where every atom is written; --charges writes
     those of EQeq instead.
@@ -139,6 +149,7 @@ def command(
         session.command_line if session.provenance else None,
         session.created,
         charges,
+        bonds,
     )
     with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
         todo = (raw for raw in session.raw_blocks(files, names=names) if not out.has(raw.name))
@@ -195,7 +206,11 @@ def _relax_by_potential(settings: Settings, block: CifBlock, name: str) -> Relax
         crystal = in_images_of(relaxed.unit, block.crystal)
         charges = _charges(settings, block, crystal)
         text = format_crystal(crystal, block.name, history, properties, settings.created, block.bonds, charges)
-    return RelaxedBlock(text, warning_of(relaxed.reason, unit.lattice, relaxed.unit.lattice))
+    lost = ""
+    if block.bonds is None and block.site_charges is not None and not settings.charges:
+        lost = "charges of the input are left out (--charges writes those of EQeq)"
+    said = warning_of(relaxed.reason, unit.lattice, relaxed.unit.lattice)
+    return RelaxedBlock(text, "; ".join(filter(None, (lost, said))))
 
 
 def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
@@ -203,7 +218,7 @@ def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
     from crystaltool.forcefield.uff.topology import build_topology
     from crystaltool.io.cif import format_crystal
 
-    bonds = block.bonds if block.bonds is not None else perceived_bonds(block.crystal)
+    bonds, fault = chosen_bonds(settings.bonds, block)
     topology = build_topology(block.crystal, bonds)
     relaxed = relax_mof(block.crystal, topology, settings.max_force, settings.max_steps, settings.fixed_cell)
     history = _history(settings, block, VERSION)
@@ -211,7 +226,7 @@ def _relax_on_bonds(settings: Settings, block: CifBlock) -> RelaxedBlock:
     properties = _properties(block, relaxed, DEFAULT_MOF_FORCE_FIELD, start, end)
     charges = _charges(settings, block, relaxed.crystal)
     text = format_crystal(relaxed.crystal, block.name, history, properties, settings.created, bonds, charges)
-    return RelaxedBlock(text, warning_of(relaxed.reason, start, end))
+    return RelaxedBlock(text, "; ".join(filter(None, (fault, warning_of(relaxed.reason, start, end)))))
 
 
 def warning_of(reason: str, start: Float[np.ndarray, "3 3"], end: Float[np.ndarray, "3 3"]) -> str:
@@ -252,20 +267,6 @@ def _orbit_charges(unit: AsymUnit) -> Float[np.ndarray, "n_orbits"]:
 
     first = np.concatenate([[0], np.cumsum(unit.multiplicities)[:-1]])
     return eqeq_charges(expand(unit))[first]
-
-
-def perceived_bonds(crystal: Crystal) -> BondGraph:
-    """Bonds from the geometry, with orders between nonmetals."""
-    import numpy as np
-
-    from crystaltool.bonds import AROMATIC_ORDER, UNKNOWN_ORDER, BondGraph
-    from crystaltool.forcefield.uff.resonance import organic_orders
-    from crystaltool.mof.perception import perceive_bonds
-
-    bonds = perceive_bonds(crystal)
-    orders = organic_orders(crystal.numbers, bonds)
-    plain = np.isin(orders, [1.0, AROMATIC_ORDER, 2.0, 3.0])
-    return BondGraph(bonds.pairs, bonds.images, np.where(plain, orders, UNKNOWN_ORDER))
 
 
 def in_images_of(unit: AsymUnit, start: Crystal) -> Crystal:

@@ -16,7 +16,7 @@ from crystaltool.arrays import Float, Int
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
-from crystaltool.io.cif_bonds import parse_bonds
+from crystaltool.io.cif_bonds import parse_bonds, states_bonds
 from crystaltool.io.cif_format import clean_name, format_asym_unit, format_crystal, formula_sum
 from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import COINCIDENCE_DISTANCE, Placed, Sites, bonds_between_kept, place_sites
@@ -33,7 +33,7 @@ from crystaltool.io.cif_symmetry import (
 )
 from crystaltool.io.cif_table import ABSENT, Table, table_of, to_number
 from crystaltool.io.cif_tolerant import mend
-from crystaltool.io.remarks import DETAIL, WARNING, Remark
+from crystaltool.io.remarks import DETAIL, NOTE, WARNING, Remark
 from crystaltool.lattice import parameters_to_matrix
 from crystaltool.symmetry.operations import cell_strain
 
@@ -158,6 +158,9 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     if density := density_otherwise(table, lattice, placed.numbers):
         remarks += (Remark(WARNING, density),)
     bonds = parse_bonds(table.columns, sites.labels, lattice, sites.frac_coords) if setting.texts == IDENTITY else None
+    if bonds is None and states_bonds(table.columns):
+        why = "labels repeat" if setting.texts == IDENTITY else "they are read in P 1 alone"
+        remarks += (Remark(NOTE, f"stated bonds are passed over, {why}"),)
     if bonds is not None and len(placed.kept) < len(sites.labels):
         bonds = bonds_between_kept(bonds, placed, sites)
     return CifBlock(

@@ -66,7 +66,8 @@ def _block_of_row(row: dict[str, str], keys: Mapping[str, str], source: str, lin
         return BadRecord(source, line, identifier, "no data_ line in the 'cif' field")
     name = identifier or clean_name(written)
     content = content if name == written else rename_block(content, name)
-    return RawBlock(source, line, name, _with_properties(content, {keys[c]: row[c] for c in keys}), written)
+    text = _with_properties(content, {keys[c]: row[c] for c in keys})
+    return RawBlock(source, line, name, text, written, has_id=bool(identifier))
 
 
 def _with_properties(text: str, properties: Mapping[str, str]) -> str:

@@ -250,7 +250,7 @@ def test_a_list_of_the_whole_cell_shows_its_origin() -> None:
     [
         ("80", "do not keep the cell: off by 17.6%"),
         ("91.2", "do not keep the cell: off by 2.1%"),
-        ("90.3", "the cell misses its symmetry operations by 0.53%"),
+        ("90.3", "the cell misses its symmetry operations by 0.52%"),
         ("90.01", ""),
         ("90.00", ""),
     ],
