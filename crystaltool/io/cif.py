@@ -22,7 +22,7 @@ from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import COINCIDENCE_DISTANCE, Placed, Sites, bonds_between_kept, place_sites
 from crystaltool.io.cif_settings import STRAIN_LIMITS, Candidate, choose_setting, read_statement
 from crystaltool.io.cif_sites import read_sites
-from crystaltool.io.cif_stated import density_otherwise, sites_otherwise
+from crystaltool.io.cif_stated import LETTER_TAGS, MULTIPLICITY_TAGS, density_otherwise, sites_otherwise
 from crystaltool.io.cif_symmetry import (
     IDENTITY,
     IDENTITY_OPERATIONS,
@@ -150,8 +150,8 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
         if settled:
             raise InputError(f"site {settled[0]}: no type symbol says what it is, nor does the formula: {differs}")
         remarks += (Remark(WARNING, f"the stated formula does not fit: {differs}"),)
-    letters, multiplicities, may_be_order = _wyckoff_columns(table, placed)
-    wrong = sites_otherwise(placed, sites.labels, (letters, multiplicities, may_be_order), operations, setting.texts)
+    letters, multiplicities = _wyckoff_columns(table, placed)
+    wrong = sites_otherwise(table, placed, sites.labels, operations, setting.texts)
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         remarks += (Remark(WARNING, f"{wrong[0]}{more}; operations and coordinates count"),)
@@ -294,17 +294,14 @@ def _stated_content(table: Table) -> tuple[str | None, int | None]:
     return table.value("_chemical_formula_sum"), int(units) if units and units.isdecimal() else None
 
 
-def _wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None, bool]:
-    """Declared Wyckoff letters and multiplicities of the kept sites, and whether these may be site-symmetry orders."""
-    letters = table.column("_atom_site_wyckoff_symbol") or table.column("_atom_site_wyckoff_label")
-    raw = table.column("_atom_site_site_symmetry_multiplicity")
-    may_be_order = raw is None
-    raw = raw or table.column("_atom_site_symmetry_multiplicity")
+def _wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:
+    """Declared Wyckoff letters and multiplicities of the kept sites."""
+    letters, raw = (next(filter(None, map(table.column, tags)), None) for tags in (LETTER_TAGS, MULTIPLICITY_TAGS))
     n_sites = len(placed.stands_for)
     letters = placed.of_kept(letters) if letters is not None and len(letters) == n_sites else None
     if raw is None or len(raw) != n_sites or not "".join(raw).isdecimal():
-        return letters, None, may_be_order
-    return letters, tuple(map(int, placed.of_kept(raw))), may_be_order
+        return letters, None
+    return letters, tuple(map(int, placed.of_kept(raw)))
 
 
 def _site_charges(table: Table, placed: Placed, n_listed: int) -> Float[np.ndarray, "n_sites"] | None:

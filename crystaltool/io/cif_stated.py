@@ -29,6 +29,13 @@ DENSITY_TOLERANCE = 0.02
 ON_POSITION = 2e-3
 """Fractional distance within which a site lies on a Wyckoff position: coordinates of three decimals."""
 
+LETTER_TAGS = ("_atom_site_wyckoff_symbol", "_atom_site_wyckoff_label")
+MULTIPLICITY_TAGS = ("_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity")
+"""The second is deprecated and in use for the order of the site symmetry, too, which SHELXL-97 writes into it."""
+
+ORDER_TAG = "_atom_site_site_symmetry_order"
+_SITE_TAGS = (*MULTIPLICITY_TAGS, ORDER_TAG, *LETTER_TAGS)
+
 _HYDROGEN, _OXYGEN = 1, 8
 _WITH_HYDROGENS = {"wat": 2, "h2o": 2, "oh": 1}
 """Names of groups that are read as their oxygen, and the hydrogens that are no longer there."""
@@ -108,30 +115,31 @@ def density_otherwise(table: Table, lattice: Float[np.ndarray, "3 3"], numbers: 
 
 
 def sites_otherwise(
-    placed: Placed,
-    labels: list[str],
-    declared: tuple[Sequence[str] | None, Sequence[int] | None, bool],
-    operations: Operations,
-    texts: tuple[str, ...],
+    table: Table, placed: Placed, labels: list[str], operations: Operations, texts: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """What is stated of sites and is not so: multiplicities, and Wyckoff letters, each with both values.
+    """What is stated of sites and is not so: multiplicities, orders, Wyckoff letters, each with both values.
 
     Args:
-        placed: the atoms. labels: of all listed sites. operations, texts: of the block.
-        declared: Wyckoff letters and multiplicities of the kept sites, and whether the latter may be the orders of
-            their site symmetry, which SHELXL-97 writes into the deprecated tag.
+        table: tags of the block. placed: the atoms. labels: of all listed sites. operations, texts: of the block.
     """
-    letters, multiplicities, may_be_order = declared
-    if letters is None and multiplicities is None:
+    columns = [(tag, column) for tag in _SITE_TAGS if len(column := table.column(tag) or ()) == len(labels)]
+    if not columns:
         return ()
     kept = placed.of_kept(labels)
     counts = np.bincount(placed.atom_to_site, minlength=len(kept))
     found = []
-    for label, stated, count in zip(kept, multiplicities or (), counts.tolist(), strict=multiplicities is not None):
-        if stated != count and not (may_be_order and stated * count == len(operations)):
-            found.append(f"site {label} declares multiplicity {stated}, its operations make {count} atoms")
-    if letters is not None:
-        found += _letters_otherwise(letters, kept, (placed.site_coords, counts), operations, texts)
+    for tag, column in columns:
+        values = placed.of_kept(list(column))
+        if tag in LETTER_TAGS:
+            found += _letters_otherwise(values, kept, (placed.site_coords, counts), operations, texts)
+            continue
+        for label, raw, count in zip(kept, values, counts.tolist(), strict=True):
+            order = len(operations) // count
+            right = {ORDER_TAG: (order,), MULTIPLICITY_TAGS[0]: (count,)}.get(tag, (count, order))
+            if raw.isdecimal() and int(raw) not in right:
+                what = "site-symmetry order" if tag == ORDER_TAG else "multiplicity"
+                made = f"order {order}" if tag == ORDER_TAG else f"{count} atoms"
+                found.append(f"site {label} declares {what} {raw}, its operations make {made}")
     return tuple(found)
 
 

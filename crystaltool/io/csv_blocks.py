@@ -20,8 +20,6 @@ MAX_VALUE_LENGTH = 2000
 def is_csv_header(head: bytes) -> bool:
     """Whether the first line of a file is a CSV header with a `cif` column."""
     line = head.split(b"\n", 1)[0]
-    if b"," not in line:
-        return False
     fields = next(csv.reader([line.decode("utf-8", "replace").removeprefix("\ufeff").strip()]), [])
     return STRUCTURE_COLUMN in fields
 

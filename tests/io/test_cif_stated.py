@@ -62,6 +62,18 @@ def test_multiplicities(tag: str) -> None:
     assert not check_multiplicities(parse_block(text)).passed
 
 
+def test_what_is_not_stated_of_one_site_is_compared_for_the_others() -> None:
+    assert "site Cl1 declares multiplicity 8" in said(salt("", "_atom_site_site_symmetry_multiplicity", "?", "8"))
+    assert not said(salt("", "_atom_site_site_symmetry_multiplicity", "?", "4"))
+
+
+def test_orders_of_the_site_symmetry() -> None:
+    """m-3m has 48 operations."""
+    assert not said(salt("", "_atom_site_site_symmetry_order", "48", "48"))
+    text = salt("", "_atom_site_site_symmetry_order", "48", "24")
+    assert "site Cl1 declares site-symmetry order 24, its operations make order 48" in said(text)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "words"),
     [
