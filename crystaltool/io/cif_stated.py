@@ -16,11 +16,11 @@ from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
 from crystaltool.io.cif_elements import ALIASES, AMBIGUOUS_CAPITALS, ISOTOPES, LAST_IN_CAPITALS, isotopes_in
 from crystaltool.io.cif_merge import Placed
-from crystaltool.io.cif_symmetry import Operations, group_of_operations
+from crystaltool.io.cif_symmetry import Operations, group_of_operations, parse_operations
 from crystaltool.io.cif_table import Table, to_number
 from crystaltool.io.remarks import NOTE, WARNING, Remark
 from crystaltool.symmetry.operations import TRANSLATION_DENOMINATOR
-from crystaltool.symmetry.space_group import LETTERS, free_coordinate_maps, space_group, tables
+from crystaltool.symmetry.space_group import LETTERS, SpaceGroup, free_coordinate_maps, space_group, tables
 from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM, SYMBOLS
 
 DENSITY_TOLERANCE = 0.02
@@ -160,11 +160,10 @@ def _letters_otherwise(
         operations, texts: of the block.
     """
     coords, counts = sites
-    try:
-        group = space_group(group_of_operations(texts))
-    except InputError:  # no group that is known
+    found_setting = _setting_of(texts)
+    if found_setting is None:
         return []
-    standard = _keys(operations.rotations, operations.translations) == _keys(group.rotations, group.translations)
+    group, standard = found_setting
     found = []
     for site, (raw, label) in enumerate(zip(letters, labels, strict=True)):
         match = _LETTER.match(raw)
@@ -181,6 +180,18 @@ def _letters_otherwise(
         elif standard and (there := _letter_at(group.number, coords[site], int(counts[site]))) != match[1] and there:
             found.append(f"{said}, its coordinates lie on {there}")
     return found
+
+
+@lru_cache(maxsize=1024)
+def _setting_of(texts: tuple[str, ...]) -> tuple[SpaceGroup, bool] | None:
+    """The space group of a list of operations and whether they are its standard setting; None if it is not known."""
+    try:
+        group = space_group(group_of_operations(texts))
+    except InputError:
+        return None
+    operations = parse_operations(texts)
+    standard = _keys(operations.rotations, operations.translations) == _keys(group.rotations, group.translations)
+    return group, standard
 
 
 def _letter_at(number: int, point: Float[np.ndarray, "3"], multiplicity: int) -> str | None:
