@@ -15,7 +15,7 @@ import numpy as np
 
 from crystaltool.checks.mof.coordination import Coordination
 from crystaltool.checks.mof.elements import CENTRE
-from crystaltool.checks.mof.ligand_charge import Ligand, as_ligand, cheapest_charge, possible_charges
+from crystaltool.checks.mof.ligand_charge import MARGIN, Ligand, as_ligand, charge_costs, cheapest_charge
 from crystaltool.checks.mof.metal_charge import MetalCharges
 from crystaltool.checks.mof.oxidation import OXIDATION_STATES
 from crystaltool.checks.mof_rules import RULE_LIMITS
@@ -24,6 +24,9 @@ from crystaltool.mof.quotient import find_pieces
 from crystaltool.units import SYMBOLS
 
 NAME = "framework-charge"
+
+AS_LIKELY = 0.7
+"""Charges of a ligand that differ by less in cost are equally likely."""
 
 _CARBON = 6
 
@@ -40,10 +43,7 @@ def check_framework_charge(coordination: Coordination, label: Callable[[int], st
     if reason is not None:
         return not_judged(name, limit, reason)
     kinds, metals = Counter(ligand for ligand, _ in found), MetalCharges(coordination)
-    total = sum(n * (cheapest_charge(ligand) or 0) for ligand, n in kinds.items())
-    charge = total + metals.nearest(-total)
-    if charge:
-        charge, total = _other_balance(kinds, metals) or (charge, total)
+    charge, total = _balance(kinds, metals)
     parts = f"ligands {total:+d} e, metals {charge - total:+d} e ({_count(centres)})"
     if charge == 0:
         return Verdict(name, True, 0.0, limit, f"neutral: {parts}")
@@ -102,16 +102,33 @@ def _reason_against(
     return None
 
 
-def _other_balance(kinds: Counter[Ligand], metals: MetalCharges) -> tuple[int, int] | None:
-    """No charge of the cell, and that of its ligands, in a state of theirs that the metals' bonds speak for.
+def _balance(kinds: Counter[Ligand], metals: MetalCharges) -> tuple[int, int]:
+    """The charge of the cell, and that of its ligands.
 
-    Equal ligands have equal charges: what a cell says, a supercell says too.
+    Ligands have their likeliest charge, or another if the cell is neutral then: one that is as likely, or one that the
+    metals' bonds speak for. Equal ligands have equal charges: what a cell says, a supercell says too.
     """
-    totals = {0}
-    for ligand, n in kinds.items():
-        totals = {total + n * charge for total in totals for charge in possible_charges(ligand)}
-    neutral = [total for total in totals if metals.nearest(-total) == -total and metals.supports(-total)]
-    return (0, min(neutral, key=abs)) if neutral else None
+    first = sum(n * (cheapest_charge(ligand) or 0) for ligand, n in kinds.items())
+    best = first + metals.nearest(-first), first
+    for most in (AS_LIKELY, MARGIN):
+        totals = {0}
+        for ligand, n in kinds.items():
+            charges = {charge for charge, cost in charge_costs(ligand).items() if cost <= most}
+            if _takes_electrons_singly(ligand):
+                charges |= {charge + 1 for charge in charges if charge + 2 in charges}
+            totals = {total + n * charge for total in totals for charge in charges}
+        for total in sorted(totals, key=abs):
+            charge = total + metals.nearest(-total)
+            if abs(charge) < abs(best[0]) and (most == AS_LIKELY or metals.supports(-total)):
+                best = charge, total
+    return best
+
+
+def _takes_electrons_singly(ligand: Ligand) -> bool:
+    """Whether a ligand bound by O and S alone may be a radical between two of its charges, as a semiquinone is."""
+    numbers, at_metal, _ = ligand
+    donors = {number for number, bound in zip(numbers, at_metal, strict=True) if bound}
+    return bool(donors) and donors <= {8, 16}
 
 
 def _count(centres: Counter[int]) -> str:

@@ -24,6 +24,10 @@ SUPPORTED = 0.35
 structures of QMOF 33 are neutral only with another charge of their ligands than the likeliest one, in 31 of them the
 metals' valences sum to this charge within a quarter."""
 
+MOST_CARBONS = 4
+"""Bound to a metal one by one (cyanides); with more of them it stands on a ring, whose bonds have no known valence."""
+
+_CARBON, _SOFT = 6, (16, 34)
 _MERCURY = SYMBOLS.index("Hg")
 
 
@@ -35,10 +39,14 @@ class MetalCharges:
     """
 
     def __init__(self, coordination: Coordination) -> None:
-        self.valence_sum = float(coordination.valence_sums[CENTRE[coordination.numbers]].sum())
+        numbers = coordination.numbers
+        self.valence_sum = float(coordination.valence_sums[CENTRE[numbers]].sum())
+        self._measurable = not any(
+            _is_sandwiched(coordination, atom) for atom in np.flatnonzero(CENTRE[numbers]).tolist()
+        )
         self._ranges = {(0, 0)}
-        for number, n, at_metal in _groups(coordination):
-            runs = consecutive(states_of(number, at_metal))
+        for number, n, any_state in _groups(coordination):
+            runs = consecutive(states_of(number, any_state))
             self._ranges = {(low + n * a, high + n * b) for low, high in self._ranges for a, b in runs}
 
     def nearest(self, wanted: int) -> int:
@@ -47,16 +55,21 @@ class MetalCharges:
         return min(charges, key=lambda charge: abs(charge - wanted))
 
     def supports(self, charge: int) -> bool:
-        """Whether the valences of the metals' bonds sum to about this charge."""
-        return abs(charge - self.valence_sum) <= SUPPORTED * self.valence_sum
+        """Whether the valences of the metals' bonds sum to about this charge; those of ferrocenes are not known."""
+        return not self._measurable or abs(charge - self.valence_sum) <= SUPPORTED * self.valence_sum
 
 
-def states_of(number: int, at_metal: bool) -> tuple[int, ...]:
-    """Oxidation states of an element that may balance; rare ones too where it is bound to a metal, as in clusters."""
+def states_of(number: int, any_state: bool) -> tuple[int, ...]:
+    """Oxidation states of an element that may balance.
+
+    Args:
+        number: atomic number.
+        any_state: rare ones, too: of a metal bound to metals, as in clusters, or to sulfur alone, as by dithiolenes.
+    """
     states = OXIDATION_STATES[number]
     if number == _MERCURY:  # mercury(I) is Hg2
-        return (1,) if at_metal else (2,)
-    return states if at_metal else tuple(state for state in states if state not in RARE_STATES.get(number, ()))
+        return (1, 2) if any_state else (2,)
+    return states if any_state else tuple(state for state in states if state not in RARE_STATES.get(number, ()))
 
 
 def consecutive(states: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -67,13 +80,20 @@ def consecutive(states: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def _groups(coordination: Coordination) -> list[tuple[int, int, bool]]:
-    """Element, number and whether bound to a metal of the sites that are in one state."""
-    at_metal = coordination.n_metal_bonds > 0
+    """Element, number and whether any state will do of the sites that are in one state."""
+    any_state = coordination.n_metal_bonds > 0
+    for atom in np.flatnonzero(CENTRE[coordination.numbers] & (coordination.n_bonds > 0)).tolist():
+        any_state[atom] |= bool(np.isin(coordination.numbers[coordination.neighbours(atom).atoms], _SOFT).all())
     found = []
     for number in np.unique(coordination.numbers[CENTRE[coordination.numbers]]).tolist():
-        for bound in (False, True):
+        for free in (False, True):
             sums: Float[np.ndarray, "k"] = np.sort(
-                coordination.valence_sums[(coordination.numbers == number) & (at_metal == bound)]
+                coordination.valence_sums[(coordination.numbers == number) & (any_state == free)]
             )
-            found += [(number, len(part), bound) for part in np.split(sums, np.flatnonzero(np.diff(sums) > ALIKE) + 1)]
+            found += [(number, len(part), free) for part in np.split(sums, np.flatnonzero(np.diff(sums) > ALIKE) + 1)]
     return [group for group in found if group[1]]
+
+
+def _is_sandwiched(coordination: Coordination, atom: int) -> bool:
+    """Whether a metal is held by rings of carbon."""
+    return int((coordination.numbers[coordination.neighbours(atom).atoms] == _CARBON).sum()) > MOST_CARBONS

@@ -25,6 +25,8 @@ LIGANDS = {  # SMILES, atoms at a metal marked :1; charge
     "c1c[n:1]ccc1-c1cc[n:1]cc1": 0,
     "c1c[n-:1]c[n:1]1": -1,
     "c1nn[n-:1]n1": -1,
+    "c1(-c2n[n-:1][n:1]n2)n[n-:1][n:1]n1": -2,
+    "c1c(-c2ccc(-c3c[n-:1][n:1]c3)cc2)c[n-:1][n:1]1": -2,
     "[N:1]#CC": 0,
     "[C-:1]#[N:1]": -1,
     "[C-:1]#[O+]": 0,
@@ -130,7 +132,7 @@ def test_three_in_mil_53(symbol: str, passes: bool) -> None:
 def test_states_of_elements() -> None:
     assert consecutive((2, 3, 6)) == [(2, 3), (6, 6)]
     assert states_of(SYMBOLS.index("Cr"), False) == (2, 3, 6)
-    assert states_of(SYMBOLS.index("Hg"), True) == (1,) and states_of(SYMBOLS.index("Hg"), False) == (2,)
+    assert states_of(SYMBOLS.index("Hg"), True) == (1, 2) and states_of(SYMBOLS.index("Hg"), False) == (2,)
     for number, rare in RARE_STATES.items():
         assert set(rare) < set(OXIDATION_STATES[number])
 
