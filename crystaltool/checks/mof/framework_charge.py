@@ -111,6 +111,8 @@ def _balance(kinds: Counter[Ligand], metals: MetalCharges) -> tuple[int, int]:
     first = sum(n * (cheapest_charge(ligand) or 0) for ligand, n in kinds.items())
     best = first + metals.nearest(-first), first
     for most in (AS_LIKELY, MARGIN):
+        if best[0] == 0:
+            break
         totals = {0}
         for ligand, n in kinds.items():
             charges = {charge for charge, cost in charge_costs(ligand).items() if cost <= most}
