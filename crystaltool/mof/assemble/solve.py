@@ -11,6 +11,7 @@ import torch
 from crystaltool.mof.assemble.contacts import Atoms, Pairs, atoms_of, stack_contacts, watched_pairs
 from crystaltool.mof.assemble.gate import gate
 from crystaltool.mof.assemble.judge import judge
+from crystaltool.mof.assemble.known_net import search_known
 from crystaltool.mof.assemble.matching import Matching, match
 from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig, best, merit
 from crystaltool.mof.assemble.polish import gaps_and_directions, polish
@@ -62,17 +63,18 @@ def assemble_many(
     items = [(index,) for index in range(len(mofs))] if items is None else items
     on_gpu = torch.device(device).type != "cpu"  # on a CPU one MOF fills the batch, and stays the same to the last bit
     results: dict[int, Assembly] = {}
-    groups: dict[tuple[int, int, int], list[int]] = {}
+    groups: dict[tuple[int, ...], list[int]] = {}
     for index, mof in enumerate(mofs):
         refusal = gate(mof)
         if refusal is not None:
             results[index] = refusal
         else:
-            groups.setdefault(padded_size(mof), []).append(index)
+            # a MOF whose net is known is a batch by itself
+            groups.setdefault(padded_size(mof) if mof.edges is None else (index,), []).append(index)
     for size, members in groups.items():
         todo = members
         for round_ in range(config.rounds):
-            at_once = max(1, _MOST_AT_ONCE // (size[2] ** 2 * config.starts)) if on_gpu else 1
+            at_once = max(1, _MOST_AT_ONCE // (size[-1] ** 2 * config.starts)) if on_gpu and len(size) > 1 else 1
             for begin in range(0, len(todo), at_once):
                 chunk = todo[begin : begin + at_once]
                 draws = [np.random.default_rng([seed, *items[index], round_]) for index in chunk]
@@ -137,6 +139,10 @@ def _solve(
 ) -> list[Assembly]:
     """One round of starts for MOFs of one padded size."""
     problem = build_problem(mofs, device)
+    if mofs[0].edges is not None:
+        poses, matching, costs = search_known(mofs[0], problem, draws[0], config)
+        owner = torch.zeros(len(costs), dtype=torch.int64, device=problem.lattice.device)
+        return _finish(mofs, problem, owner, poses, matching, costs, config)
     pool = search(problem, draws, config)
     owner = torch.as_tensor(pool.owner, device=problem.lattice.device)
     wide = problem.select(owner)
