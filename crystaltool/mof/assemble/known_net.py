@@ -23,7 +23,7 @@ from crystaltool.mof.fitting import Fits, assign, fit_points, kabsch, spread_rot
 
 _ORIENTATIONS, _KEPT = 48, 12
 _SWEEPS = 2
-_GENERATIONS, _CHILDREN, _PARENTS = 6, 16, 3
+_GENERATIONS, _CHILDREN, _PARENTS = 24, 24, 6
 _POLISH_STEPS = 6
 _SHARPEST = 0.1
 """A^2: least temperature at which a start draws a block's fit by its misfit."""
