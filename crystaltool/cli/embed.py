@@ -53,6 +53,8 @@ def command(
     lie close together, whatever their conformation. Written as HDF5 of kind block-embeddings, a row for each block of
     the input, with the sha256 of the blocks and of the encoder's weights.
     """
+    from dataclasses import replace
+
     import numpy as np
 
     from crystaltool.errors import InputError, UsageError
@@ -64,6 +66,7 @@ def command(
     from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, blocks_digest, write_embeddings
     from crystaltool.models.block_encoder.fit import check_data
     from crystaltool.models.block_encoder.library import build_library, write_library
+    from crystaltool.models.mofdiff.charges import library_charges
     from crystaltool.models.weights import find_checkpoint
     from crystaltool.mof.table import read_mofs
     from crystaltool.training.distributed import choose_device
@@ -98,6 +101,7 @@ def command(
         write_embeddings(target, embeddings, history)
         if library_target is not None:
             made = build_library(table, embeddings, names)
+            made = replace(made, charges=library_charges(made))
             write_library(library_target, made, history)
             session.note(f"library of {len(made)} blocks from {table.n_blocks}")
     session.finish()

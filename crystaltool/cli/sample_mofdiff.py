@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystaltool.cli import sample_nets
+from crystaltool.cli.sample_nets import Wishes
+
 if TYPE_CHECKING:
     from crystaltool.cli.session import Session
     from crystaltool.models.block_encoder.library import Library
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker must know: checkpoint, library, seed, network calls, decodings, latents, target and device."""
+    """What a worker must know: checkpoint, library, seed, network calls, decodings, draws, target, device, wishes."""
 
     checkpoint: str
     library: str | None
@@ -26,22 +29,38 @@ class Settings:
     draws: int | None
     target: str | None
     device: str
+    wishes: Wishes = Wishes()
+
+    @property
+    def nets_first(self) -> bool:
+        """Whether a net is drawn first."""
+        return sample_nets.nets_come_first(self.checkpoint, self.wishes)
+
+    def plan(self) -> sample_nets.Planned:
+        """What fills nets in this process."""
+        return sample_nets.plan(self.checkpoint, self.library, self.wishes, self.candidates)
 
 
 def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: int, output: str, overwrite: bool):
     """Sample `n` MOFs and write them, decodings of one sample one after the other.
 
     Raises:
-        UsageError: a target that the model does not know.
+        UsageError: a target that the model does not know, a wish that cannot be met, an option of the other mode.
         CheckpointError, InputError: a damaged checkpoint, a library of another encoder.
     """
     import contextlib
 
+    from crystaltool.errors import UsageError
     from crystaltool.executor import map_ordered
     from crystaltool.mof.table import TableBuilder, write_mofs
 
+    if settings.nets_first and settings.steps is not None:
+        raise UsageError("--steps counts network calls, which only --net free makes")
     loaded, library = load(settings)  # here too when workers do the work: what cannot be loaded ends the run at once
     _target(loaded, settings)
+    if settings.nets_first:
+        library = settings.plan().library
+        batch_size = min(batch_size, max(1, -(-n // (4 * jobs))))  # work and progress for every process
     builder = TableBuilder()
     fingerprints = library.blocks.arrays["identities/ecfp4"]
     identities = library.blocks.arrays["blocks/identity"]
@@ -55,8 +74,8 @@ def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: 
                 for name, decodings in items:
                     if not decodings:
                         session.warn(
-                            f"{name}: no choice of blocks was found that holds C and H and balances metal and other"
-                            " connection points"
+                            f"{name}: no choice of blocks was found that holds C and H and "
+                            + ("fits a net" if settings.nets_first else "balances metal and other connection points")
                         )
                     for mof, chosen in decodings:
                         for block, row in zip(mof.blocks, chosen, strict=True):
@@ -94,6 +113,10 @@ def sample_items(
     from crystaltool.models.mofdiff.sampling import sample_mofdiff
 
     loaded, library = load(settings)
+    if settings.nets_first:
+        draws = loaded.sampler.draws if settings.draws is None else settings.draws
+        target = _target(loaded, settings)
+        return sample_nets.sample_items(settings.plan(), loaded, indices, settings.seed, target, draws)
     changes = {"calls": settings.steps, "candidates": settings.candidates, "draws": settings.draws}
     config = replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
     rows = min(config.placings, config.candidates)
