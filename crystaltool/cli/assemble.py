@@ -180,13 +180,15 @@ def assemble_chunk(settings: Settings, chunk: tuple[Sample, ...]) -> list[Outcom
     thorough = AssemblyConfig(starts=settings.starts, max_closure=settings.max_closure)
     # Of several decodings one will do: a short search on each finds as many good ones as a long one, 7 times as fast.
     short = replace(thorough, rounds=1, generations=2, solved=0.2)
+    # A known net leaves little to search, and rigid blocks of other MOFs never close to the last hundredth.
+    known = replace(thorough, solved=0.1, patience=2)
     return [
         _outcome(
             settings,
             sample,
             assemble_best(
                 sample.decodings,
-                short if len(sample.decodings) > 1 else thorough,
+                known if sample.decodings[0].edges is not None else short if len(sample.decodings) > 1 else thorough,
                 settings.seed,
                 sample.item,
                 settings.device,

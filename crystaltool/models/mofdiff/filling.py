@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crystaltool.arrays import Float
-from crystaltool.models.mofdiff.figures import groups_of, rays_of, reach_of_groups, stretched
+from crystaltool.arrays import Float, Int
+from crystaltool.models.mofdiff.figures import groups_of, rays_of, reach_of, reach_of_groups, stretched
+from crystaltool.mof.assemble.contacts import atoms_of, watched_pairs
+from crystaltool.mof.assemble.problem import block_order
 from crystaltool.mof.blocks import METAL, BuildingBlock, CoarseMOF
 from crystaltool.mof.fitting import fit_points, kabsch, spread_rotations
 from crystaltool.mof.labelled_net import LabelledNet
@@ -32,10 +34,35 @@ class Filling:
     Args:
         mof: unposed, its net known.
         strain: root mean square of what is left, A: gaps of the bonds and sums of their half bonds' unit vectors.
+        rotations: of the blocks; shape (n, 3, 3).
+        points: for both ends of each edge the connection point of its block; shape (m, 2).
     """
 
     mof: CoarseMOF
     strain: float
+    rotations: Float[np.ndarray, "n 3 3"]
+    points: Int[np.ndarray, "m 2"]
+
+    def contacts(self) -> tuple[float, float]:
+        """Mean square per bond of what atoms of different blocks lack in distance, A^2, and the smallest distance of
+        such a pair over the sum of the covalent radii."""
+        mof, edges = self.mof, self.mof.edges
+        assert edges is not None
+        metal, other = block_order(mof)
+        offsets = np.zeros(mof.n_blocks, dtype=np.int64)
+        for order in (metal, other):
+            offsets[order] = np.cumsum([0, *(mof.blocks[k].n_connections for k in order)])[:-1]
+        ends = self.points + offsets[edges.blocks]
+        partner, images = np.zeros(len(edges), dtype=np.int64), np.zeros((len(edges), 3), dtype=np.int64)
+        partner[ends[:, 0]], images[ends[:, 0]] = ends[:, 1], edges.images
+        order = [*metal, *other]
+        placed = (mof.centres @ mof.lattice)[order]
+        atoms = atoms_of(mof, len(metal))
+        pairs = watched_pairs(atoms, self.rotations[order], placed, mof.lattice, partner, images)
+        if not len(pairs.distances):
+            return 0.0, np.inf
+        depth = np.clip(pairs.limits - pairs.distances, 0.0, None)
+        return float(np.square(depth).sum() / len(edges)), float((pairs.distances / pairs.radii).min())
 
 
 def fill(net: LabelledNet, blocks: Sequence[BuildingBlock]) -> Filling | None:
@@ -71,13 +98,14 @@ def fill(net: LabelledNet, blocks: Sequence[BuildingBlock]) -> Filling | None:
     bends = ends[:, 0, 1] + ends[:, 1, 1]
     strain = float(np.sqrt((np.square(gaps).sum(1) + _LEVER**2 * np.square(bends).sum(1)).mean()))
     mof = CoarseMOF(lattice, tuple(blocks), centres @ np.linalg.inv(lattice), edges=net.edges)
-    return Filling(mof, strain)
+    taken = np.zeros((len(net.edges), 2), dtype=np.int64)
+    for vertex, edges in enumerate(slots):
+        taken[edges, 0 if net.kinds[vertex] == METAL else 1] = chosen[vertex]
+    return Filling(mof, strain, np.stack(rotations), taken)
 
 
 def _turn(block: BuildingBlock, figure: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rotation of a block to a vertex figure, and its point for each edge."""
-    from crystaltool.models.mofdiff.figures import reach_of
-
     reach = reach_of(block.connection_coords, int(groups.max()) + 1)
     wanted = stretched(figure, groups, max(reach, 0.05 * reach_of_groups(figure, groups)))
     fits = fit_points(block.connection_coords, wanted - wanted.mean(axis=0), spread_rotations(_STARTS), most=1)

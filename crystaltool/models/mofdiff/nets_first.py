@@ -29,6 +29,10 @@ _MOST_VERTICES = 3
 
 _NEEDED = (1, 6)
 _TRIES = 12
+_CONTACT_WEIGHT = 0.25
+_OVERLAPPING = 1.0
+"""A^2: what atoms add that are too close to be parted."""
+
 _A_DRAW = 2
 """Fillings of each net under a target."""
 
@@ -40,9 +44,14 @@ class NetsConfig:
 
     Args:
         fillings: of each drawn net. nets: drawn at most, until a filling closes within `strain`.
-        candidates: fillings kept of an item. strain: root mean square of what stays open, A.
+        candidates: fillings kept of an item.
+        cost: A^2; what may stay open, a bond: the square of its gap and of its bend, and a quarter of what atoms of
+            different blocks lack in distance. Where a filling comes below it no further net is drawn.
+        closest: of such atoms, least distance over the sum of their covalent radii.
+        looked_at: fillings of a net, of those that close best, whose atoms are looked at.
         fit: A; a block is taken the less likely the more its points differ from the vertex figure, as a normal
             distribution of this deviation has it.
+        sharing: added to the score of a block that another class holds already: real MOFs have few kinds of linkers.
         neutral: whether blocks must be neutral together.
 
     Raises:
@@ -52,15 +61,18 @@ class NetsConfig:
     fillings: int = 12
     nets: int = 3
     candidates: int = 3
-    strain: float = 0.45
+    cost: float = 0.12
+    closest: float = 0.55
+    looked_at: int = 4
     fit: float = 0.35
+    sharing: float = 4.0
     neutral: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("fillings", "nets", "candidates"):
+        for name in ("fillings", "nets", "candidates", "looked_at"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("strain", "fit"):
+        for name in ("cost", "closest", "fit"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
 
@@ -108,6 +120,16 @@ class Choices:
     needed: tuple[Bool[np.ndarray, "n"], ...] = ()
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """A filling, the library rows of its vertices, the row of its net in the catalogue, and its cost in A^2."""
+
+    filling: Filling
+    rows: tuple[int, ...]
+    net: int
+    cost: float
+
+
 class NetFiller:
     """Fills nets of a catalogue with blocks of a library.
 
@@ -137,8 +159,8 @@ class NetFiller:
 
     def draw(
         self, seed: int, index: int, choices: Choices, draws: int = 0
-    ) -> list[tuple[Filling, tuple[int, ...], int]]:
-        """The best fillings of an item, each with the library rows of its vertices and the row of its net.
+    ) -> list[Ranked]:
+        """The best fillings of an item, best first.
 
         Args:
             seed, index: of the item. choices: what may be chosen.
@@ -148,17 +170,18 @@ class NetFiller:
             np.random.Philox(key=np.array([seed, index], dtype=np.uint64), counter=[0, 0, 0, _STREAM])
         )
         shares = self.catalogue.counts[choices.nets] / self.catalogue.counts[choices.nets].sum()
-        found: list[tuple[Filling, tuple[int, ...], int]] = []
+        found: list[Ranked] = []
         for _ in range(draws or self.config.nets):
             row = int(choices.nets[rng.choice(len(choices.nets), p=shares)])
             found += self._fillings(row, choices, rng, _A_DRAW if draws else self.config.fillings)
-            found.sort(key=lambda one: one[0].strain)
-            if not draws and found and found[0][0].strain <= self.config.strain:
+            found.sort(key=lambda one: one.cost)
+            if not draws and found and found[0].cost <= self.config.cost:
                 break
-        sound = [one for one in found if one[0].strain <= self.config.strain]
+        sound = [one for one in found if one.cost <= self.config.cost]
         return sound if draws and sound else found[: self.config.candidates]
 
-    def _fillings(self, row: int, choices: Choices, rng: np.random.Generator, n: int):
+    def _fillings(self, row: int, choices: Choices, rng: np.random.Generator, n: int) -> list[Ranked]:
+        """Fillings of a net, those whose atoms were looked at."""
         net = self.catalogue.nets[row]
         classes = [np.flatnonzero(net.classes == c) for c in np.unique(net.classes)]
         options = [self._options(net, vertices, choices) for vertices in classes]
@@ -170,7 +193,13 @@ class NetFiller:
             filling = fill(net, [self.block(one) for one in rows])
             if filling is not None:
                 found[rows] = filling
-        return [(filling, rows, row) for rows, filling in found.items()]
+        best = sorted(found.items(), key=lambda item: item[1].strain)[: self.config.looked_at]
+        ranked = []
+        for rows, filling in best:
+            depth, closest = filling.contacts()
+            cost = filling.strain**2 + _CONTACT_WEIGHT * depth
+            ranked.append(Ranked(filling, rows, row, cost if closest >= self.config.closest else cost + _OVERLAPPING))
+        return ranked
 
     def _options(self, net: LabelledNet, vertices: np.ndarray, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
         """Library rows for a class, and the log probability that their shape gives them."""
@@ -191,6 +220,7 @@ class NetFiller:
             for place, number in enumerate(order.tolist()):
                 vertices, (rows, fits) = classes[number], options[number]
                 scores = fits + self.prior.scores(net, vertices.tolist(), rows, chosen)
+                scores = scores + self.config.sharing * np.isin(rows, list(chosen.values()))
                 if self.config.neutral and place == len(order) - 1:
                     total = charge + len(vertices) * self.charges[rows]
                     scores = np.where((total[:, 0] <= 0) & (total[:, 1] >= 0), scores, -np.inf)
@@ -241,14 +271,14 @@ def sample_nets(
         yield [
             (
                 replace(
-                    filling.mof,
+                    one.filling.mof,
                     name=item_name(seed, index),
-                    properties={"candidate": float(number), "decoding_score": -filling.strain},
+                    properties={"candidate": float(number), "decoding_score": -one.cost},
                 ),
-                rows,
-                row,
+                one.rows,
+                one.net,
             )
-            for number, (filling, rows, row) in enumerate(found)
+            for number, one in enumerate(found)
         ]
 
 

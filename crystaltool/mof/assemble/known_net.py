@@ -23,7 +23,7 @@ from crystaltool.mof.fitting import Fits, assign, fit_points, kabsch, spread_rot
 
 _ORIENTATIONS, _KEPT = 48, 12
 _SWEEPS = 2
-_GENERATIONS, _CHILDREN, _PARENTS = 24, 24, 6
+_CHILDREN, _PARENTS = 24, 6
 _POLISH_STEPS = 6
 _SHARPEST = 0.1
 """A^2: least temperature at which a start draws a block's fit by its misfit."""
@@ -97,7 +97,7 @@ def search_known(
 
     Args:
         mof: with edges. problem: of this MOF alone, one row. draw: random numbers.
-        config: `starts` poses at most are tried, `candidates` of them polished.
+        config: `starts` poses are tried, `candidates` of them polished; then as many `generations` as `patience` lets.
     """
     slots, lattice = _slots(mof)
     centres = mof.centres @ mof.lattice
@@ -105,9 +105,12 @@ def search_known(
     poses = _starts(fits, slots, centres, lattice, draw, config.starts)
     poses = _distinct(_sweep(poses, slots, config.direction, _SWEEPS), slots, config)
     found = _polished(mof, problem, poses, slots, config)
-    limit = config.solved * len(poses.points[0])
-    for _ in range(min(_GENERATIONS, config.generations)):
-        if float(found.costs.min()) <= limit:
+    limit, lowest, waited = config.solved * len(poses.points[0]), np.inf, 0
+    for _ in range(config.generations):
+        now = float(found.costs.min())
+        waited = 0 if now < lowest * (1 - config.progress) else waited + 1
+        lowest = min(now, lowest)
+        if now <= limit or waited == config.patience:
             break
         best = found.costs.argsort()[:_PARENTS].cpu().numpy()
         children = _offspring(found.poses.select(np.resize(best, _CHILDREN)), slots, fits, draw, config.direction)
