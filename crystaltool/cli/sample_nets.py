@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from crystaltool.models.block_encoder.library import Library
     from crystaltool.models.mofdiff.checkpoint import LoadedMOFDiff
-    from crystaltool.models.mofdiff.nets_first import Choices, NetFiller
+    from crystaltool.models.mofdiff.nets_first import Choices, NetFiller, Prior
     from crystaltool.models.mofdiff.targets import Target
     from crystaltool.mof.blocks import BuildingBlock, CoarseMOF
     from crystaltool.mof.catalogue import Catalogue
 
 FREE = "free"
-NETS_NAME = "nets.h5"
+NETS_FOLDER, NETS_NAME = "nets", "nets.h5"
 
 NetOption = Annotated[
     Optional[str],  # noqa: UP045 -- typer evaluates this at run time
@@ -94,9 +94,9 @@ def nets_come_first(checkpoint: str, wishes: Wishes) -> bool:
         if wishes.blocks:
             raise UsageError("--metal, --node and --linker need a net, they do not go with --net free")
         return False
-    known = (Path(checkpoint) / NETS_NAME).is_file()
+    known = (Path(checkpoint) / NETS_FOLDER / NETS_NAME).is_file()
     if not known and (wishes.blocks or wishes.net is not None) and not Path(wishes.net or "").is_file():
-        raise UsageError(f"{checkpoint}: no catalogue of nets ({NETS_NAME}); only --net free, or a file of nets, goes")
+        raise UsageError(f"{checkpoint}: no catalogue of nets ({NETS_FOLDER}/{NETS_NAME}); only --net free, or a file of nets, goes")
     return known or wishes.net is not None
 
 
@@ -114,7 +114,7 @@ def plan(checkpoint: str, library_path: str | None, wishes: Wishes, candidates: 
     from crystaltool.models.configuration import from_json, stored_sizes
     from crystaltool.models.mofdiff.charges import library_charges
     from crystaltool.models.mofdiff.library import load_library
-    from crystaltool.models.mofdiff.nets_first import Choices, Frequencies, NetFiller, NetsConfig, possible_nets
+    from crystaltool.models.mofdiff.nets_first import Choices, NetFiller, NetsConfig, possible_nets
 
     directory = Path(checkpoint)
     stored = json.loads((directory / "config.json").read_text(encoding="utf-8"))
@@ -140,7 +140,7 @@ def plan(checkpoint: str, library_path: str | None, wishes: Wishes, candidates: 
     catalogue, rows = _nets(directory, wishes.net)
     needed = ((library.kinds == 1),) if wishes.linkers else ()
     choices = possible_nets(catalogue, library, Choices(rows, allowed, needed))
-    filler = NetFiller(catalogue, library, library_charges(library), Frequencies(library.occurrences), config)
+    filler = NetFiller(catalogue, library, library_charges(library), _prior(directory, encoder, library), config)
     return Planned(filler, choices, library)
 
 
@@ -193,6 +193,28 @@ def extended(library: Library, blocks: Sequence[BuildingBlock]) -> Library:
     if library.charges is not None:
         charges = np.concatenate([library.charges, charges])
     return replace(library, blocks=builder.table(), embeddings=embeddings, occurrences=occurrences, charges=charges)
+
+
+def _prior(directory: Path, encoder: str, library: Library) -> Prior:
+    """The trained model of which block goes where, or frequencies where the checkpoint has none.
+
+    Raises:
+        CheckpointError: it is damaged, or of another encoder.
+    """
+    import json
+
+    from crystaltool.errors import CheckpointError
+    from crystaltool.models.mofdiff.block_prior import LearnedPrior, load_prior
+    from crystaltool.models.mofdiff.nets_first import Frequencies
+
+    folder = directory / NETS_FOLDER
+    if not (folder / "config.json").is_file():
+        return Frequencies(library.occurrences)
+    model = load_prior(folder)
+    stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if stored.get("encoder_sha256") != encoder:
+        raise CheckpointError(f"{folder}: trained on the embeddings of another block encoder than {directory}")
+    return LearnedPrior(model, library)
 
 
 def _own_blocks(wishes: Wishes) -> tuple[list[BuildingBlock], list[BuildingBlock]]:
@@ -287,5 +309,5 @@ def _nets(directory: Path, wish: str | None) -> tuple[Catalogue, np.ndarray]:
     if wish is not None and Path(wish).is_file():
         catalogue = nets_of_file(read_mofs(wish), wish)
         return catalogue, np.arange(len(catalogue))
-    catalogue = read_catalogue(directory / NETS_NAME)
+    catalogue = read_catalogue(directory / NETS_FOLDER / NETS_NAME)
     return catalogue, np.arange(len(catalogue)) if wish is None else catalogue.named(wish)

@@ -65,14 +65,14 @@ QUOTIENT_GRAPHS = {
 """Nets given by vertices and edges: chains along c whose vertices are joined along a and along b in turn."""
 
 
-def positions(group: str, vertex: Vertex) -> np.ndarray:
-    """Fractional coordinates of all copies of a vertex in the cell."""
+def positions(group: str, place: np.ndarray) -> np.ndarray:
+    """Fractional coordinates of all copies of a vertex in the cell; shapes (3,) and (n, 3)."""
     import gemmi
 
     found = gemmi.find_spacegroup_by_name(group)
     if found is None:
         raise SystemExit(f"no group {group}")
-    copies = np.array([operation.apply_to_xyz(list(vertex[0])) for operation in found.operations()]) % 1.0
+    copies = np.array([operation.apply_to_xyz(place.tolist()) for operation in found.operations()]) % 1.0
     kept: list[np.ndarray] = []
     for copy in copies:
         apart = [copy - other for other in kept]
@@ -93,7 +93,7 @@ def net_of_structure(name: str) -> Net:
     group, (a, b, c, gamma), vertices = STRUCTURES[name]
     angle = np.radians(gamma)
     lattice = np.array([[a, 0, 0], [b * np.cos(angle), b * np.sin(angle), 0], [0, 0, c]])
-    parts = [positions(group, vertex) for vertex in vertices]
+    parts = [positions(group, np.array(place, dtype=float)) for place, _ in vertices]
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     wanted = np.array([vertices[k][1] for k in owner])
     centres = np.concatenate(parts)

@@ -17,6 +17,7 @@ from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
 from crystaltool.mof.blocks import MAX_BLOCKS, METAL, CoarseMOF, Edges
 from crystaltool.mof.net import Net, net_of_graph
+from crystaltool.mof.quotient import find_pieces
 
 _ROUNDS = 6
 KEY_DIGITS = 8
@@ -163,5 +164,6 @@ def assert_net(net: LabelledNet) -> None:
     finite = np.isfinite(net.lattice).all() and np.isfinite(net.centres).all() and np.isfinite(net.points).all()
     if not finite or np.linalg.det(net.lattice) <= 1e-6:
         raise InputError("a cell or a place that is not finite, or a cell without volume")
-    if net.net().dimension != 3:
-        raise InputError(f"a net of {net.net().dimension} dimensions, expected 3")
+    ranks = find_pieces(n, net.edges.blocks, net.edges.images).ranks
+    if min(ranks) != 3:
+        raise InputError(f"a net of {min(ranks)} dimensions, expected 3")

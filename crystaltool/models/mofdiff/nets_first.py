@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -77,6 +77,7 @@ class NetsConfig:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
 
 
+@runtime_checkable
 class Prior(Protocol):
     """What says which block goes where."""
 
