@@ -70,8 +70,8 @@ def command(
             "--steps",
             min=3,
             metavar="T",
-            help="Network calls a structure; mofdiff with --net free: of each trajectory, one for the blocks and one for"
-            " each placing; default: the checkpoint's own.",
+            help="Network calls a structure; mofdiff with --net free: of each trajectory, one for the blocks and one"
+            " for each placing; default: the checkpoint's own.",
         ),
     ] = None,
     attempts: Annotated[
@@ -95,7 +95,10 @@ def command(
     draws: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
-            "--draws", min=1, metavar="N", help="Fillings (--net free: latents) drawn a MOF under --target; the best count. mofdiff only."
+            "--draws",
+            min=1,
+            metavar="N",
+            help="Fillings (--net free: latents) drawn a MOF under --target; the best count. mofdiff only.",
         ),
     ] = None,
     candidates: Annotated[

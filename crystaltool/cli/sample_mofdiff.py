@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystaltool.cli import sample_nets
-from crystaltool.cli.sample_nets import Wishes
+from crystaltool.cli.sample_nets import NO_WISHES, Wishes
 
 if TYPE_CHECKING:
     from crystaltool.cli.session import Session
@@ -29,7 +29,7 @@ class Settings:
     draws: int | None
     target: str | None
     device: str
-    wishes: Wishes = Wishes()
+    wishes: Wishes = NO_WISHES
 
     @property
     def nets_first(self) -> bool:

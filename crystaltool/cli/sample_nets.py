@@ -42,8 +42,8 @@ NodeOption = Annotated[
     typer.Option(
         "--node",
         metavar="NAME|FILE",
-        help="These nodes alone: a formula such as OZn4 or a name of the library's, or the nodes of a file that fragment"
-        " wrote; may be repeated. mofdiff only.",
+        help="These nodes alone: a formula such as OZn4 or a name of the library's, or the nodes of a file that"
+        " fragment wrote; may be repeated. mofdiff only.",
     ),
 ]
 LinkerOption = Annotated[
@@ -73,6 +73,9 @@ class Wishes:
         return bool(self.metals or self.nodes or self.linkers)
 
 
+NO_WISHES = Wishes()
+
+
 @dataclass(frozen=True)
 class Planned:
     """What fills nets in this process, with what may be chosen, and the library with the user's own blocks."""
@@ -96,7 +99,9 @@ def nets_come_first(checkpoint: str, wishes: Wishes) -> bool:
         return False
     known = (Path(checkpoint) / NETS_FOLDER / NETS_NAME).is_file()
     if not known and (wishes.blocks or wishes.net is not None) and not Path(wishes.net or "").is_file():
-        raise UsageError(f"{checkpoint}: no catalogue of nets ({NETS_FOLDER}/{NETS_NAME}); only --net free, or a file of nets, goes")
+        raise UsageError(
+            f"{checkpoint}: no catalogue of nets ({NETS_FOLDER}/{NETS_NAME}); only --net free, or a file of nets, goes"
+        )
     return known or wishes.net is not None
 
 

@@ -73,7 +73,7 @@ class LabelledNet:
         return net_of_graph(self.n_vertices, self.edges.blocks, self.edges.images)
 
     def key(self) -> str:
-        """Short name that nets with other labels or coordination sequences do not share, such as `3d-1-0f3c91ab27.9be1`.
+        """Short name that nets of other labels or coordination sequences do not share: `3d-1-0f3c91ab27.9be1b20c`.
 
         Neither the order of the vertices, the choice of the cell nor how often it repeats the net matter.
         """

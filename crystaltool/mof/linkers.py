@@ -2,7 +2,7 @@
 
 Found are carboxylates (a point at each oxygen), pyridines and azolates (a point at each free nitrogen of an aromatic
 ring of six, or of five with two or three nitrogens); acids lose their protons. Dummy atoms (`*` in SMILES) mark the
-points of anything else, and then nothing is looked for. Metals lie 2.0 A from oxygen and 2.1 A from nitrogen and others.
+points of anything else, and then nothing is looked for. Metals lie 2.0 A from oxygen, 2.1 A from other atoms.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def linker_of_smiles(smiles: str) -> BuildingBlock:
         UsageError: no molecule, no conformer, or no two connection points.
     """
     from rdkit import Chem, rdBase
-    from rdkit.Chem import AllChem
+    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
@@ -44,14 +44,14 @@ def linker_of_smiles(smiles: str) -> BuildingBlock:
         if "." in Chem.MolToSmiles(mol):
             raise UsageError(f"--linker {smiles!r}: more than one molecule")
         mol = Chem.AddHs(mol)
-        parameters = AllChem.ETKDGv3()
+        parameters = rdDistGeom.ETKDGv3()
         parameters.randomSeed = _CONFORMER_SEED
-        if AllChem.EmbedMolecule(mol, parameters) != 0:
+        if rdDistGeom.EmbedMolecule(mol, parameters) != 0:
             raise UsageError(f"--linker {smiles!r}: RDKit finds no conformer")
-        if AllChem.MMFFHasAllMoleculeParams(mol):
-            AllChem.MMFFOptimizeMolecule(mol)
+        if rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
+            rdForceFieldHelpers.MMFFOptimizeMolecule(mol)
         elif all(atom.GetAtomicNum() for atom in mol.GetAtoms()):
-            AllChem.UFFOptimizeMolecule(mol)
+            rdForceFieldHelpers.UFFOptimizeMolecule(mol)
     numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=np.int64)
     bonds = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()], dtype=np.int64)
     return linker_of_molecule(numbers, mol.GetConformer().GetPositions(), bonds.reshape(-1, 2), f"--linker {smiles!r}")

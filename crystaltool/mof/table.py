@@ -5,8 +5,9 @@ The same layout holds what `fragment` cuts (posed), what `sample mofdiff` draws 
 
 Groups: `blocks/` (kind, identity, n_atoms, n_bonds, n_connections; flat: numbers, cart_coords, bonds, bond_orders,
 connection_coords, connection_atoms), `identities/` (names, ecfp4 as packed bits), `mofs/` (names, lattice, n_blocks,
-n_connections), `places/` (block, centres, nets, rotations), `connections/` (blocks, points, images) or,
-of unposed MOFs of known nets, `edges/` (blocks, images) and `mofs/n_edges`, and `properties/<name>`, NaN where not known; what `fragment` writes has the MOFs' identities in `mofs/identities_v2`.
+n_connections), `places/` (block, centres, nets, rotations), `connections/` (blocks, points, images) or, of unposed MOFs
+of known nets, `edges/` (blocks, images) and `mofs/n_edges`, and `properties/<name>`, NaN where not known; what
+`fragment` writes has the MOFs' identities in `mofs/identities_v2`.
 Lengths in Angstrom, centres fractional.
 """
 

@@ -50,9 +50,7 @@ def test_nets_of_two_kinds_of_vertices_have_the_stated_coordination() -> None:
         assert (net.dimension, net.n_nets) == (3, 1)
 
 
-@pytest.mark.parametrize(
-    ("mof", "name"), [("MOF-5", "pcu"), ("HKUST-1", "tbo"), ("ZIF-8", "sod"), ("UiO-66", "fcu")]
-)
+@pytest.mark.parametrize(("mof", "name"), [("MOF-5", "pcu"), ("HKUST-1", "tbo"), ("ZIF-8", "sod"), ("UiO-66", "fcu")])
 def test_well_known_frameworks(mof: str, name: str) -> None:
     from crystaltool.mof.fragment import Limits
 

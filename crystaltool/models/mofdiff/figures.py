@@ -27,9 +27,7 @@ def groups_of(net: LabelledNet, vertex: int) -> Int[np.ndarray, "k"]:
     return np.unique(ends, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def stretched(
-    figure: Float[np.ndarray, "k 3"], groups: Int[np.ndarray, "k"], reach: float
-) -> Float[np.ndarray, "k 3"]:
+def stretched(figure: Float[np.ndarray, "k 3"], groups: Int[np.ndarray, "k"], reach: float) -> Float[np.ndarray, "k 3"]:
     """The figure with its groups moved out or in so that their middles lie `reach` (A) from the centre on average."""
     counts = np.bincount(groups)
     middles = np.stack([np.bincount(groups, figure[:, axis]) / counts for axis in range(3)], axis=1)

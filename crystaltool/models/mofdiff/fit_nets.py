@@ -66,7 +66,9 @@ class NetsFitConfig:
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size, self.kept) < 1 or self.learning_rate <= 0 or self.weight_decay < 0:
-            raise UsageError("epochs, batch_size and kept must be at least 1, learning_rate above 0, weight_decay not below")
+            raise UsageError(
+                "epochs, batch_size and kept must be at least 1, learning_rate above 0, weight_decay not below"
+            )
 
 
 def read_config(text: str) -> NetsFitConfig:

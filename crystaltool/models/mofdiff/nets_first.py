@@ -37,7 +37,6 @@ _A_DRAW = 2
 """Fillings of each net under a target."""
 
 
-
 @dataclass(frozen=True)
 class NetsConfig:
     """How nets are filled.
@@ -158,9 +157,7 @@ class NetFiller:
             self._blocks[row] = self.library.block(row)
         return self._blocks[row]
 
-    def draw(
-        self, seed: int, index: int, choices: Choices, draws: int = 0
-    ) -> list[Ranked]:
+    def draw(self, seed: int, index: int, choices: Choices, draws: int = 0) -> list[Ranked]:
         """The best fillings of an item, best first.
 
         Args:
@@ -246,11 +243,12 @@ def possible_nets(catalogue: Catalogue, library: Library, choices: Choices) -> C
         UsageError: none is left.
     """
     kinds, connections = library.kinds, library.n_connections
-    allowed = {(int(a), int(b)) for a, b in zip(kinds[choices.allowed], connections[choices.allowed], strict=True)}
-    wanted = [
-        {(int(a), int(b)) for a, b in zip(kinds[some & choices.allowed], connections[some & choices.allowed], strict=True)}
-        for some in choices.needed
-    ]  # fmt: skip
+
+    def sorts(rows: np.ndarray) -> set[tuple[int, int]]:
+        return set(zip(kinds[rows].tolist(), connections[rows].tolist(), strict=True))
+
+    allowed = sorts(choices.allowed)
+    wanted = [sorts(some & choices.allowed) for some in choices.needed]
     kept = []
     for row in choices.nets.tolist():
         net = catalogue.nets[row]
@@ -258,8 +256,10 @@ def possible_nets(catalogue: Catalogue, library: Library, choices: Choices) -> C
         if vertices <= allowed and all(vertices & some for some in wanted):
             kept.append(row)
     if not kept:
-        raise UsageError("no net of those asked for can be filled with the blocks asked for: no vertex of theirs has"
-                         " as many edges as the blocks have connection points, or other vertices stay empty")
+        raise UsageError(
+            "no net of those asked for can be filled with the blocks asked for: no vertex of theirs has"
+            " as many edges as the blocks have connection points, or other vertices stay empty"
+        )
     return replace(choices, nets=np.array(kept, dtype=np.int64))
 
 
@@ -286,4 +286,3 @@ def sample_nets(
 def item_name(seed: int, index: int) -> str:
     """Name of item `index`, as in the free mode."""
     return f"mofdiff-s{seed}-{index:06d}"
-

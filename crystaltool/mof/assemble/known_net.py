@@ -162,9 +162,7 @@ def _starts(
     return _Poses(rotations, np.tile(centres, (n, 1, 1)), np.tile(lattice, (n, 1, 1)), points)
 
 
-def _offspring(
-    poses: _Poses, slots: list[_Slots], fits: list[Fits], draw: np.random.Generator, lever: float
-) -> _Poses:
+def _offspring(poses: _Poses, slots: list[_Slots], fits: list[Fits], draw: np.random.Generator, lever: float) -> _Poses:
     """Poses in which badly bound blocks, and some others, have turned to another of their fits or at random."""
     n, n_blocks = len(poses.rotations), len(slots)
     losses = _losses(poses, slots, lever)

@@ -69,7 +69,9 @@ def test_a_mof_comes_out_alike_alone_and_among_others() -> None:
     posed = assemble(cubic_net(TRICLINIC), QUICK).mof
     given = known(posed, 0.3, 1)
     alone = assemble_many([given], QUICK, seed=4, items=[(7,)])[0]
-    among = assemble_many([unposed(posed, 0.1, 2), known(posed, 0.2, 3), given], QUICK, seed=4, items=[(1,), (2,), (7,)])
+    among = assemble_many(
+        [unposed(posed, 0.1, 2), known(posed, 0.2, 3), given], QUICK, seed=4, items=[(1,), (2,), (7,)]
+    )
     assert alone.mof.lattice.tobytes() == among[2].mof.lattice.tobytes()
     assert alone.mof.centres.tobytes() == among[2].mof.centres.tobytes()
 
