@@ -1,7 +1,8 @@
 """How well blocks of a library fit the vertices of a net: their connection points against those found there.
 
 A vertex figure is where the bonds of a vertex have their middles, seen from its centre, in a MOF that has the net.
-Bonds to one copy of one neighbour move together: a longer linker has them farther out, not farther apart.
+Linkers may be longer: their bonds to one copy of one neighbour move together, farther out, not farther apart. Nodes are
+compared as they are.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def sorted_distances(points: Float[np.ndarray, "... k 3"]) -> Float[np.ndarray, 
 
 
 def reach_of(points: Float[np.ndarray, "k 3"], n_groups: int) -> float:
-    """How far the middles of a block's groups of points lie from its centre, A: of points near each other, so many
+    """How far the middles of a linker's groups of points lie from its centre, A: of points near each other, so many
     groups (single linkage)."""
     k = len(points)
     if n_groups >= k:
@@ -102,6 +103,11 @@ class Shapes:
         total = np.zeros(len(rows))
         for vertex in vertices:
             groups = groups_of(net, vertex)
+            if kind == METAL:
+                figure = net.figure(vertex)[1]
+                wanted = sorted_distances(figure - figure.mean(axis=0))
+                total += np.sqrt(np.square(self._distances[kind, k] - wanted).mean(axis=1))
+                continue
             n_groups = int(groups.max()) + 1
             reaches = self._reach(kind, k, n_groups)
             _, figure = net.figure(vertex)

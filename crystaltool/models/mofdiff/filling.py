@@ -106,8 +106,10 @@ def fill(net: LabelledNet, blocks: Sequence[BuildingBlock]) -> Filling | None:
 
 def _turn(block: BuildingBlock, figure: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rotation of a block to a vertex figure, and its point for each edge."""
-    reach = reach_of(block.connection_coords, int(groups.max()) + 1)
-    wanted = stretched(figure, groups, max(reach, 0.05 * reach_of_groups(figure, groups)))
+    wanted = figure
+    if block.kind != METAL:
+        reach = reach_of(block.connection_coords, int(groups.max()) + 1)
+        wanted = stretched(figure, groups, max(reach, 0.05 * reach_of_groups(figure, groups)))
     fits = fit_points(block.connection_coords, wanted - wanted.mean(axis=0), spread_rotations(_STARTS), most=1)
     return fits.rotations[0], fits.points[0]
 

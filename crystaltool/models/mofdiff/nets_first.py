@@ -115,9 +115,9 @@ class Choices:
         needed: sets of blocks of each of which every MOF has one.
     """
 
-    nets: Int[np.ndarray, "n"]
-    allowed: Bool[np.ndarray, "n"]
-    needed: tuple[Bool[np.ndarray, "n"], ...] = ()
+    nets: Int[np.ndarray, "nets"]
+    allowed: Bool[np.ndarray, "blocks"]
+    needed: tuple[Bool[np.ndarray, "blocks"], ...] = ()
 
 
 @dataclass(frozen=True)
