@@ -16,8 +16,8 @@ STUDENT = 2.776
 """Half of a 95 % interval over standard error, for five blocks."""
 
 
-def simulate(task: dict) -> list[tuple[float, float, float]]:
-    """Mean number of molecules in the box, its standard error, heat of adsorption in kJ/mol, at each pressure.
+def simulate(task: dict) -> list[tuple[float, float]]:
+    """Mean number of molecules in the box and its standard error, at each pressure.
 
     Args:
         task: `species` (name, mass, epsilon in K, sigma in A of every atom type), `molecule` (species, charge, z in A),
@@ -87,17 +87,8 @@ def simulate(task: dict) -> list[tuple[float, float, float]]:
         )
         run.run()
         mean, interval = run.systems[0].average_loadings.average_loading_number_of_molecules(0)
-        found.append((mean, interval / STUDENT, _heat(run.systems[0])))
+        found.append((mean, interval / STUDENT))
     return found
-
-
-def _heat(system: object) -> float:
-    """Heat of adsorption in kJ/mol by fluctuations, nan where RASPA3 gives none."""
-    try:
-        values = system.average_enthalpies_of_adsorption.result()[0].values  # ty: ignore[unresolved-attribute]
-        return -float(values[0]) * 8.31446261815324e-3
-    except (AttributeError, IndexError, TypeError):
-        return float("nan")
 
 
 def main() -> None:

@@ -72,8 +72,10 @@ def task_of(
     }
 
 
-def uptakes(crystal: Crystal, gas: Gas, pressures: Sequence[float], temperature: float, **how: object) -> list:
-    """Uptake in mmol/g, its standard error and the heat of adsorption in kJ/mol at each pressure, by RASPA3.
+def uptakes(
+    crystal: Crystal, gas: Gas, pressures: Sequence[float], temperature: float, **how: object
+) -> list[tuple[float, float]]:
+    """Uptake in mmol/g and its standard error at each pressure, by RASPA3.
 
     Raises:
         RuntimeError: RASPA3 is missing or failed.
@@ -88,4 +90,4 @@ def uptakes(crystal: Crystal, gas: Gas, pressures: Sequence[float], temperature:
         raise RuntimeError(f"RASPA3 failed: {done.stderr.strip().splitlines()[-1:]}")
     found = json.loads(done.stdout.strip().splitlines()[-1])["molecules"]
     to_amount = 1000 / (framework_mass(crystal) * float(np.prod(replicas(crystal.lattice))))
-    return [(mean * to_amount, error * to_amount, heat) for mean, error, heat in found]
+    return [(mean * to_amount, error * to_amount) for mean, error in found]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -14,21 +13,13 @@ from crystaltool.cli.failures import report_failure
 from crystaltool.cli.session import Session
 from crystaltool.errors import UsageError
 
-if TYPE_CHECKING:
-    from crystaltool.io.stream import RawBlock
-
+# Stand also in measure/, which this module must not load for --help; a test compares them.
 DEFAULT_POTENTIAL = "chgnet"
-"""Stands also in measure/stability.py, which this module must not load for --help; a test compares them."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know; `command_line` is None without provenance, `created` the date of the run or None."""
-
-    potential: str
-    hull_file: str | None
-    command_line: str | None
-    created: str | None
+DEFAULT_PRESSURES = "0.1,1"
+DEFAULT_TEMPERATURE = 298.0
+DEFAULT_CYCLES = 10.0
+DEFAULT_PROBE = 1.82
+DEFAULT_MODEL = "mofdiff"
 
 
 def command(
@@ -44,6 +35,33 @@ def command(
             "--hull-file", metavar="FILE", help="CSV of your own phases (formula, energy_per_atom, id); with --hull."
         ),
     ] = None,
+    pores: Annotated[
+        bool, typer.Option("--pores", help="Pore diameters, accessible surface, void fractions (extra 'pore').")
+    ] = False,
+    probe: Annotated[
+        float, typer.Option("--probe", metavar="A", help="Radius of the probe of surface and volume, in A.")
+    ] = DEFAULT_PROBE,
+    adsorption: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--adsorption", metavar="GAS", help="Uptake of CO2, CH4, N2 or H2; may be repeated."),
+    ] = None,
+    pressure: Annotated[
+        str, typer.Option("--pressure", metavar="P,...", help="Pressures in bar; several give a working capacity.")
+    ] = DEFAULT_PRESSURES,
+    temperature: Annotated[
+        float, typer.Option("--temperature", metavar="K", help="Temperature of the gas, in K.")
+    ] = DEFAULT_TEMPERATURE,
+    charges: Annotated[
+        str, typer.Option("--charges", metavar="eqeq|file|none", help="Partial charges of the framework.")
+    ] = "none",
+    cycles: Annotated[
+        float, typer.Option("--cycles", metavar="N", help="Accepted moves for each molecule; more: smaller errors.")
+    ] = DEFAULT_CYCLES,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="What the heads of a MOFDiff checkpoint predict of the MOF as it is.")
+    ] = False,
+    model: Annotated[str, typer.Option("--model", metavar="NAME|DIR", help="Checkpoint of --predict.")] = DEFAULT_MODEL,
+    seed: options.Seed = 0,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -56,7 +74,8 @@ def command(
 ) -> None:
     """Measure structures and write what was measured into them.
 
-    Each block is written as it came, in order and as soon as it is ready, with _crystaltool_* values added.
+    Each block is written as it came, in order and as soon as it is ready, with _crystaltool_* values added. What was
+    measured before stays, unless the same is measured again. Several measurements may be asked for at once.
 
     --hull: _crystaltool_e_above_hull (eV/atom; below 0: more stable than every mixture of known phases),
     _crystaltool_formation_energy_per_atom (eV/atom), _crystaltool_hull_decomposition (shares of the atoms and phases),
@@ -66,48 +85,59 @@ def command(
     is. The hull that comes with the tool is the Materials Project's (PBE and PBE+U with the corrections of 2020),
     which fits chgnet, and mp2020: energies of that kind that you wrote into the blocks yourself. Any other potential
     needs a hull of its own energies, --hull-file. An element without reference energy is an error of that structure.
+
+    --pores: _crystaltool_lcd and _crystaltool_pld (A; largest cavity and pore limiting diameter),
+    _crystaltool_accessible_surface_area (m2/g; _volumetric: m2/cm3), _crystaltool_inaccessible_surface_area (m2/g, of
+    pockets), _crystaltool_accessible_void_fraction and _crystaltool_n_channels for a probe of --probe, by Zeo++, and
+    _crystaltool_helium_void_fraction, Widom's mean of helium at 298 K.
+
+    --adsorption: by grand-canonical Monte Carlo in the rigid framework, with co2, ch4, n2 or h2 in the names and
+    pressures written as 0p1bar: _crystaltool_co2_uptake_0p1bar (absolute, mmol/g; _volumetric: cm3 of gas at 0 C and 1
+    atm in a cm3), _crystaltool_co2_heat_0p1bar (isosteric heat of adsorption, kJ/mol), with several pressures
+    _crystaltool_co2_working_capacity, the uptake at the highest less that at the lowest, and for small pressures
+    _crystaltool_co2_henry (mmol/(g bar)) and _crystaltool_co2_heat_zero; standard errors end on _error.
+    _crystaltool_co2_temperature, _charges and _force_field say how, _crystaltool_co2_remark what to mind. Without
+    --charges the framework has none; eqeq works them out and writes them into the block. A structure with an element
+    without Lennard-Jones parameters, or with charges that no atom can have, is an error.
+
+    --predict: _crystaltool_predicted_*, from the cell as it is and the blocks that fragment finds in it; those that
+    sample wrote are replaced.
     """
-    if not hull:
-        raise UsageError("--hull-file is of use with --hull only" if hull_file else "nothing to measure, give --hull")
+    asked = bool(adsorption)
+    if not (hull or pores or asked or predict):
+        if hull_file:
+            raise UsageError("--hull-file is of use with --hull only")
+        raise UsageError("nothing to measure, give --hull, --pores, --adsorption or --predict")
+    if hull_file and not hull:
+        raise UsageError("--hull-file is of use with --hull only")
+    from crystaltool.cli.measure_block import MeasuredBlock, Settings, adsorption_settings, measure_block, prepare
     from crystaltool.errors import MissingExtraError
     from crystaltool.executor import map_pairs
-    from crystaltool.measure.stability import check_hull
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
-    check_hull(potential, hull_file)  # a hull that cannot be read ends the run at once
-    settings = Settings(potential, hull_file, session.command_line if session.provenance else None, session.created)
+    settings = Settings(
+        hull=hull,
+        potential=potential,
+        hull_file=hull_file,
+        probe=probe if pores else None,
+        adsorption=adsorption_settings(adsorption or [], pressure, temperature, charges, cycles),
+        model=model if predict else None,
+        seed=seed,
+        command_line=session.command_line if session.provenance else None,
+        created=session.created,
+    )
+    prepare(settings)  # what no structure can have ends the run at once
     with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
         todo = (raw for raw in session.raw_blocks(files) if not out.has(raw.name))
         with contextlib.closing(map_pairs(functools.partial(measure_block, settings), todo, jobs)) as pairs:
             for raw, result in pairs:
-                if isinstance(result, str):
-                    out.write(result, raw.name)
+                if isinstance(result, MeasuredBlock):
+                    for warning in result.warnings:
+                        session.warn(warning, raw)
+                    out.write(result.text, raw.name)
                 elif isinstance(result, MissingExtraError):
                     raise result  # it would be every such block's failure
                 else:
                     report_failure(session, result, raw)
                 progress.advance()
     session.finish()
-
-
-def measure_block(settings: Settings, raw: RawBlock) -> str:
-    """Parse, measure and write one block; pure, for any process.
-
-    Raises:
-        CrystaltoolError: if the block cannot be read or measured.
-    """
-    from crystaltool.errors import InputError
-    from crystaltool.io.annotate import annotate
-    from crystaltool.io.provenance import extend_history
-    from crystaltool.io.stream import BadRecord, parse_raw
-    from crystaltool.measure.stability import hull_properties, load_hull, measure_stability
-
-    block = parse_raw(raw)
-    if isinstance(block, BadRecord):
-        raise InputError(block.message)
-    stability, energy = measure_stability(block, settings.potential, settings.hull_file)
-    properties = hull_properties(stability, energy, load_hull(settings.hull_file))
-    history: tuple[str, ...] = ()
-    if settings.command_line is not None:
-        history = extend_history(block.history, settings.command_line, extra=[energy.version] if energy.version else [])
-    return annotate(block, properties, history, settings.created)

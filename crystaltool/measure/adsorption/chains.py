@@ -1,7 +1,7 @@
 """Grand-canonical Monte Carlo: insertions and deletions of molecules in many chains at once.
 
-Insertions are drawn from the pool by Boltzmann weight, so that without other molecules every one of them is accepted and
-the number of molecules is the Poisson distribution whose mean Widom's method gives. Pockets that no molecule could
+Insertions are drawn from the pool by Boltzmann weight, so that without other molecules every one of them is accepted
+and the number of molecules is the Poisson distribution whose mean Widom's method gives. Pockets that no molecule could
 reach are filled too.
 """
 

@@ -1,8 +1,8 @@
 """The gases: rigid linear molecules of Lennard-Jones sites and point charges, and their equation of state.
 
-CO2 and N2: TraPPE, Potoff and Siepmann, AIChE J. 47, 1676 (2001). CH4: TraPPE united atom, Martin and Siepmann, J. Phys.
-Chem. B 102, 2569 (1998). H2: Darkrim and Levesque, J. Chem. Phys. 109, 4981 (1998), with the quadratic correction of
-Feynman and Hibbs, without which uptakes at 77 K are too high. Critical constants: NIST Chemistry WebBook.
+CO2 and N2: TraPPE, Potoff and Siepmann, AIChE J. 47, 1676 (2001). CH4: TraPPE united atom, Martin and Siepmann, J.
+Phys. Chem. B 102, 2569 (1998). H2: Darkrim and Levesque, J. Chem. Phys. 109, 4981 (1998), with the quadratic correction
+of Feynman and Hibbs, without which uptakes at 77 K are too high. Critical constants: NIST Chemistry WebBook.
 """
 
 from __future__ import annotations
@@ -139,6 +139,17 @@ H2 = Gas(
     kinetic_diameter=2.89,
     quantum=True,
 )
+
+HELIUM = Gas(
+    "He",
+    (("He", 10.9, 2.64, 0.0, 0.0),),
+    mass=4.0026,
+    critical_temperature=5.1953,
+    critical_pressure=2.2746e5,
+    acentric_factor=-0.382,
+    kinetic_diameter=2.6,
+)
+"""The probe of the void fraction: Hirschfelder, Curtiss and Bird, Molecular Theory of Gases and Liquids (1954)."""
 
 GASES: dict[str, Gas] = {gas.name: gas for gas in (CO2, CH4, N2, H2)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from crystaltool.arrays import Float
 from crystaltool.measure.adsorption.gases import COULOMB, Gas
 from crystaltool.measure.adsorption.surroundings import CUTOFF
 
@@ -29,8 +28,9 @@ class Pairs:
         self.squares = ((sigma[one] + sigma[other]) / 2) ** 2
         self.spread = gas.spread(temperature, partners=2)
 
-    def energies(self, centre: np.ndarray, axis: np.ndarray, centres: np.ndarray, axes: np.ndarray, box: np.ndarray
-                 ) -> np.ndarray:
+    def energies(
+        self, centre: np.ndarray, axis: np.ndarray, centres: np.ndarray, axes: np.ndarray, box: np.ndarray
+    ) -> np.ndarray:
         """Energy between a molecule and each of others in K.
 
         Args:

@@ -1,6 +1,7 @@
 """Lennard-Jones parameters of the atoms of a framework: Dreiding for H, C, N and O, UFF for the rest.
 
-Dreiding: Mayo, Olafson, Goddard, J. Phys. Chem. 94, 8897 (1990). UFF: Rappe et al., J. Am. Chem. Soc. 114, 10024 (1992).
+Dreiding: Mayo, Olafson, Goddard, J. Phys. Chem. 94, 8897 (1990). UFF: Rappe et al., J. Am. Chem. Soc. 114, 10024
+(1992).
 Chosen by the isotherms of QMOF (`benchmarks/results/adsorption.md`).
 """
 

@@ -43,8 +43,10 @@ class Potential:
         reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
         squares = np.zeros((self.shape[0], self.shape[1], self.shape[2] // 2 + 1))
         for axis in range(3):
-            part = [np.reshape(h, [-1 if i == d else 1 for i in range(3)]) * reciprocal[d, axis]
-                    for d, h in enumerate(waves)]
+            part = [
+                np.reshape(h, [-1 if i == d else 1 for i in range(3)]) * reciprocal[d, axis]
+                for d, h in enumerate(waves)
+            ]
             squares += (part[0] + part[1] + part[2]) ** 2
         squares[0, 0, 0] = np.inf
         values = irfftn(rfftn(density) * (4 * np.pi / squares), s=self.shape)

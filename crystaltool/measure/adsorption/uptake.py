@@ -132,7 +132,8 @@ def check_conditions(gases: Sequence[Gas], pressures: Sequence[float], temperatu
         pressures: bar. temperature: K.
 
     Raises:
-        UsageError: no pressure, one that is not positive, two alike, a temperature below 20 K or above 2000 K, a liquid.
+        UsageError: no pressure, one not above 0 or above 1000 bar, two alike, a temperature not from 20 to 2000 K, a
+            liquid.
     """
     if not pressures:
         raise UsageError("no pressure")
