@@ -47,7 +47,7 @@ def test_zeo_that_dies_is_one_line(monkeypatch):
         measure_pores(CUBE)
     monkeypatch.setattr(module, "_CHILD", "import time; time.sleep(60)")
     monkeypatch.setattr(module, "TIME_LIMIT", 0.5)
-    with pytest.raises(InputError, match="more than 0.5 s"):
+    with pytest.raises(InputError, match=r"more than 0\.5 s"):
         measure_pores(CUBE)
 
 

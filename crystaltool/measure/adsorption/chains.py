@@ -18,7 +18,7 @@ from crystaltool.measure.adsorption.molecules import Pairs
 from crystaltool.measure.adsorption.pool import Pool
 from crystaltool.measure.adsorption.surroundings import replicas
 
-SETTLING, PRODUCTION = 6, 10
+SETTLING, PRODUCTION = 6.0, 10.0
 """Accepted moves for each molecule before and while averages are taken (half of them insertions)."""
 
 MIN_STEPS, MAX_STEPS = 800, 30000
@@ -28,6 +28,12 @@ FEWEST_CHAINS, MOST_CHAINS = 24, 96
 
 NOTHING = 1e-12
 """A mean number of molecules in the box that is none."""
+
+DILUTE = 0.01
+"""A mean number of molecules in the box below which they do not meet: it is Widom's, off by this share of itself."""
+
+FEWEST_MOVES = 1500
+"""Moves accepted in all chains together while averages are taken."""
 
 MAX_MOLECULES = 4000
 """Molecules in the box at most: more would take hours."""
@@ -136,12 +142,17 @@ def simulate(
     activity = fugacity / (BOLTZMANN * pool.temperature) * volume * pool.mean_weight  # mean number without interaction
     if activity < NOTHING:
         return Loading(0.0, 0.0, 0.0, np.nan, np.nan, 0.0, np.inf)
+    if activity < DILUTE and interacting:
+        energy, energy_error = (GAS_CONSTANT * value for value in pool.mean_energy)
+        heat = GAS_CONSTANT * pool.temperature - energy
+        return Loading(activity, activity**2, activity, heat, energy_error, 1.0, np.inf)
     if n_chains is None:
         n_chains = int(np.clip(1500 / activity, FEWEST_CHAINS, MOST_CHAINS))
     move = _Move(pool, repeats, box, activity, interacting, rng)
     chains, averages = _Chains(n_chains), _Averages(n_chains)
     exchanged, step, settled = 0.0, 0, 0
-    longest = MAX_STEPS * max(1.0, cycles / PRODUCTION)
+    effort = max(1.0, cycles / PRODUCTION)
+    shortest, longest = MIN_STEPS * effort, MAX_STEPS * effort
     while True:
         exchanged += move.step(chains)
         step += 1
@@ -150,14 +161,15 @@ def simulate(
             raise InputError(f"more than {MAX_MOLECULES} molecules of {pool.gas.name} in the box of the simulation")
         if settled:
             averages.add(numbers, chains.energies)
-            if (step - settled >= MIN_STEPS and exchanged > cycles * numbers.mean()) or step >= longest:
+            enough = exchanged > cycles * numbers.mean() and exchanged * n_chains > FEWEST_MOVES
+            if (step - settled >= shortest and enough) or step >= longest:
                 break
         elif (step >= MIN_STEPS // 2 and exchanged > SETTLING * numbers.mean()) or step >= longest / 3:
             exchanged, settled = 0.0, step
     mean, error, variance = averages.number()
     slope, slope_error = averages.slope()
     heat = GAS_CONSTANT * (pool.temperature - slope)
-    exchanges = exchanged / max(mean, 1)
+    exchanges = exchanged / mean if mean > 0 else np.inf
     return Loading(mean, error, variance, heat, GAS_CONSTANT * slope_error, exchanged / (step - settled), exchanges)
 
 

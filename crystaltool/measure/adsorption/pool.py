@@ -22,6 +22,10 @@ POOL_ERROR = 0.01
 """Relative standard error of Widom's mean at which no further round is drawn."""
 
 
+NO_ROOM = 1e-12
+"""A mean Boltzmann factor that means that there is no room."""
+
+
 @dataclass(frozen=True)
 class Pool:
     """Placements of one molecule in the unit cell.
@@ -57,9 +61,9 @@ class Pool:
     @property
     def mean_energy(self) -> tuple[float, float]:
         """Mean energy in K of a lone molecule in the framework, and its standard error; nan without room."""
-        used = self.weights > 0
-        if not used.any():
+        if self.mean_weight < NO_ROOM:
             return float("nan"), float("nan")
+        used = self.weights > 0
         weights, energies = self.weights[used] / self.weights.sum(), self.energies[used]
         mean = float(weights @ energies)
         return mean, float(np.sqrt((weights**2) @ (energies - mean) ** 2))

@@ -14,7 +14,7 @@ from crystaltool.errors import InputError, UsageError
 from crystaltool.measure.adsorption.chains import PRODUCTION, Loading, simulate
 from crystaltool.measure.adsorption.gases import BAR, BOLTZMANN, GAS_CONSTANT, GASES, Gas
 from crystaltool.measure.adsorption.parameters import FORCE_FIELD
-from crystaltool.measure.adsorption.pool import Pool, make_pool
+from crystaltool.measure.adsorption.pool import POOL_ERROR, Pool, make_pool
 from crystaltool.measure.adsorption.surroundings import replicas
 from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM
 
@@ -191,7 +191,8 @@ def measure_adsorption(
     check_conditions((gas,), pressures, temperature)
     pressures = sorted(pressures)
     number = list(GASES).index(gas.name)
-    pool = make_pool(crystal, gas, temperature, charges, seed=(seed, number))
+    goal = POOL_ERROR / float(np.sqrt(max(1.0, cycles / PRODUCTION)))
+    pool = make_pool(crystal, gas, temperature, charges, error=goal, seed=(seed, number))
     to_amount = 1000 / (framework_mass(crystal) * float(np.prod(replicas(crystal.lattice))))
     loadings = []
     for pressure in pressures:
@@ -249,8 +250,8 @@ def _judge(loadings: Sequence[Loading], pressures: Sequence[float], pool: Pool) 
         InputError: too few moves were accepted.
     """
     name = pool.gas.name
-    if not pool.weights.any():
-        return f"no room: each of {len(pool.weights)} placements of {name} overlaps with atoms"
+    if pool.mean_weight < HARDLY_ANY_ROOM:
+        return f"no room: the mean Boltzmann factor of a molecule is {pool.mean_weight:.0e}, in empty space 1"
     for pressure, loading in zip(pressures, loadings, strict=True):
         if loading.exchanges < FEWEST:
             raise InputError(
@@ -263,10 +264,11 @@ def _judge(loadings: Sequence[Loading], pressures: Sequence[float], pool: Pool) 
         return f"only {exchanges:.1f} accepted moves a molecule at {pressure:g} bar: errors are doubled"
     if pool.relative_error > MOST_POOL_ERROR:
         return f"strong sites: Widom's mean has a standard error of {pool.relative_error:.0%}"
-    if loadings[-1].mean * 1e3 < pool.gas.mass * 1e-6:
-        return f"hardly any room: Henry's constant is {pool.mean_weight:.1e} of that of empty space"
     return ""
 
+
+HARDLY_ANY_ROOM = 1e-6
+"""Mean Boltzmann factor below which a structure is not porous to a gas."""
 
 MOST_POOL_ERROR = 0.05
 """Relative error of Widom's mean that goes without a remark."""

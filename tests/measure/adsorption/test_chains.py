@@ -67,9 +67,20 @@ def test_dilute_gas_has_the_second_virial_coefficient_of_the_model(gas):
     cluster = np.expm1(-np.clip(energies / TEMPERATURE, -50, 50)).mean() * SIDE**3  # -2 B2, A^3
     pressure = 6e5
     activity = pressure * 1e-30 / (BOLTZMANN * TEMPERATURE)
-    found = simulate(empty_space(gas), pressure, n_chains=192, cycles=20)
+    found = simulate(empty_space(gas), pressure, n_chains=192, cycles=20.0)
     expected = activity * SIDE**3 * (1 + cluster * activity)
     assert found.mean == pytest.approx(expected, abs=4 * found.error + 0.005 * expected)
+
+
+def test_few_molecules_are_counted_as_well_as_many():
+    """Below 0.01 molecules a box Widom's mean stands for the chains: where both are at hand they agree."""
+    pool = make_pool(CRYSTAL, CO2, TEMPERATURE)
+    counted = [simulate(pool, fugacity) for fugacity in (2e4, 4e3, 50.0)]
+    per_pascal = [loading.mean / fugacity for loading, fugacity in zip(counted, (2e4, 4e3, 50.0), strict=True)]
+    assert counted[0].mean > 0.1 and 0.01 < counted[1].mean < 0.1 and counted[2].exchanges == np.inf
+    for loading, rate in zip(counted[:2], per_pascal, strict=False):
+        assert rate == pytest.approx(per_pascal[2], rel=4 * loading.error / loading.mean + 0.02)
+        assert loading.error < 0.1 * loading.mean and loading.exchanges > 10
 
 
 def test_nothing_where_there_is_no_room():

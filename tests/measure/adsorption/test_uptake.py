@@ -30,7 +30,7 @@ def test_nearly_empty_space_holds_the_gas_itself():
     """One carbon in 64,000 A^3: the density of methane at 5 bar and 298 K, 0.2035 mol/l (NIST), plus the carbon's."""
     found = measure_adsorption(LONE_ATOM, CH4, (1.0, 5.0), 298.0)
     high = found.uptakes[1]
-    gas = 0.2035 * 40.0**3 * 6.02214076e-4 / 12.011  # molecules a cell -> per g/mol
+    gas = 0.2035 * 40.0**3 * 6.02214076e-4 / 12.011 * 1000  # molecules a cell, mmol/g
     excess = 0.1 * gas
     assert high.amount == pytest.approx(gas, abs=4 * high.error + excess)
     assert high.error < 0.02 * high.amount
@@ -73,7 +73,7 @@ def test_standard_errors_are_the_spread_of_seeds():
 
 def test_more_cycles_lessen_the_error():
     few = measure_adsorption(CRYSTAL, CO2, (10.0,), 298.0, CHARGES)
-    many = measure_adsorption(CRYSTAL, CO2, (10.0,), 298.0, CHARGES, cycles=500.0)
+    many = measure_adsorption(CRYSTAL, CO2, (10.0,), 298.0, CHARGES, cycles=40.0)
     assert many.uptakes[0].exchanges > 1.5 * few.uptakes[0].exchanges
     assert many.uptakes[0].error < few.uptakes[0].error
 
@@ -81,7 +81,7 @@ def test_more_cycles_lessen_the_error():
 def test_no_room_is_no_uptake_with_its_reason():
     found = measure_adsorption(FULL, CO2, (0.1, 1.0), 298.0)
     assert [uptake.amount for uptake in found.uptakes] == [0, 0] and found.capacity == 0
-    assert "no room: each of 65536 placements of CO2 overlaps with atoms" in found.remark
+    assert found.remark.startswith("no room: the mean Boltzmann factor of a molecule is ")
     properties = found.properties
     assert properties["co2_uptake_1bar"] == "0" and properties["co2_remark"] == found.remark
     assert not [key for key in properties if "heat" in key]
