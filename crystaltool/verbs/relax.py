@@ -280,9 +280,9 @@ def _properties(
     before: Float[np.ndarray, "3 3"],
     after: Float[np.ndarray, "3 3"],
 ) -> dict[str, str]:
-    from crystaltool.measure.stability import HULL_PROPERTIES
+    from crystaltool.measure.keys import is_measured
 
-    kept = {key: value for key, value in block.properties.items() if key not in HULL_PROPERTIES}  # atoms have moved
+    kept = {key: value for key, value in block.properties.items() if not is_measured(key)}  # atoms have moved
     return {
         **kept,
         **relaxation_properties(end),
