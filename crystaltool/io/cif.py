@@ -184,6 +184,24 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     )
 
 
+def read_table(text: str) -> Table:
+    """The tags of one block, its structure not read.
+
+    Raises:
+        InputError: if it is no CIF.
+    """
+    return _read(text)[1]
+
+
+def read_cell(table: Table) -> Float[np.ndarray, "3 3"]:
+    """The cell that the tags state, rows in Angstrom.
+
+    Raises:
+        InputError: it is missing or no cell.
+    """
+    return _cell(table)[0]
+
+
 def _read(text: str) -> tuple[str, Table]:
     """Name and table of the one block in the text."""
     remarks: tuple[Remark, ...] = ()
