@@ -22,4 +22,4 @@ def jensen_shannon_distance(first: Int[np.ndarray, "n"], second: Int[np.ndarray,
     from scipy.spatial.distance import jensenshannon
 
     size = int(max(first.max(), second.max())) + 1
-    return float(jensenshannon(*(np.bincount(sample, minlength=size) for sample in (first, second))))
+    return float(jensenshannon(np.bincount(first, minlength=size), np.bincount(second, minlength=size)))
