@@ -37,7 +37,7 @@ class Textbook:
             kept: list[np.ndarray] = []
             for point in group.rotations @ np.array(xyz) + group.translations:
                 shifts = np.array([point - other for other in kept]).reshape(-1, 3)
-                if not len(kept) or np.abs(shifts - np.round(shifts)).max(axis=1).min() > 1e-3:
+                if not kept or np.abs(shifts - np.round(shifts)).max(axis=1).min() > 1e-3:
                     kept.append(point)
             points += kept
             numbers += [atomic_number(symbol)] * len(kept)

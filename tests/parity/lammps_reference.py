@@ -45,8 +45,9 @@ def write_input(cif: Path, folder: Path, cutoff: float = CUTOFF) -> str:
 
 def type_counts(data: str) -> Counter[str]:
     """Number of atoms of each UFF type in a data file."""
-    masses = dict(re.findall(r"^\s+(\d+)\s+[\d.]+ # (\S+)$", data.split("Masses")[1].split("Bond Coeffs")[0], re.M))
-    rows = data.split("\nAtoms")[1].split("\nBonds")[0].split("\n")[1:]
+    listed = data.split("Masses")[1].split("Bond Coeffs", maxsplit=1)[0]
+    masses = dict(re.findall(r"^\s+(\d+)\s+[\d.]+ # (\S+)$", listed, re.M))
+    rows = data.split("\nAtoms")[1].split("\nBonds", maxsplit=1)[0].split("\n")[1:]
     return Counter(masses[row.split()[2]] for row in rows if row.strip())
 
 

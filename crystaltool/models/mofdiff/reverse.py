@@ -133,6 +133,7 @@ def reverse(
 
 
 def results_of(model: MOFDiff, places: Places, state: State) -> list[CoarseSample]:
+    """The samples that a batch ends in, rounded so that a batch of another size gives the same ones."""
     # A drop of RESULT_GRID beside 0 or 1 is 0: the grid is the same from both sides.
     u = (state.u / RESULT_GRID).round() % round(1 / RESULT_GRID) * RESULT_GRID
     k = ((places.guess + model.config.cell_residual * state.k) / RESULT_GRID).round() * RESULT_GRID
