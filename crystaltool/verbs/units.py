@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from crystaltool.asymunit import reduce
 from crystaltool.defaults import SYMPREC
