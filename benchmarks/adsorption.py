@@ -3,8 +3,9 @@
 Takes any stream of CIF blocks (`-` is standard input), and writes for each the uptake at 0.1, 0.15 and 1 bar and 298 K
 and the working capacity between 1 and 0.1 bar, in mmol/g, with standard errors. `--compare A.csv B.csv` prints the
 difference of the means of two such tables with a bootstrap interval; `--labels N` simulates N labelled QMOF entries
-and prints the agreement; `--raspa` simulates with RASPA3 (package raspalib) instead. The method is in
-`carbon_dioxide.py`, the figures in `results/adsorption.md`.
+and prints the agreement, of pores too with `--pores`; `--raspa` simulates with RASPA3 (package raspalib) instead. The
+method is that of `crystaltool measure`, with the fugacity coefficient of the labels, 1; figures are in
+`results/adsorption.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,113 +20,84 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from carbon_dioxide import CUTOFF, GUEST, TEMPERATURE, lennard_jones, make_pool, replicas, simulate
-from pymatgen.core import Element
+import raspa as judge
 from scipy.stats import spearmanr
 
 from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError
 from crystaltool.io.stream import BadRecord, RawBlock, iter_raw, parse_raw
+from crystaltool.measure.adsorption.gases import CO2
+from crystaltool.measure.adsorption.uptake import framework_mass, measure_adsorption
+from crystaltool.measure.adsorption.void import helium_void_fraction
+from crystaltool.measure.pores import measure_pores
 
-PRESSURES = {"0.1bar": 1e4, "0.15bar": 1.5e4, "1bar": 1e5}
-"""Pa."""
+PRESSURES = {"0.1bar": 0.1, "0.15bar": 0.15, "1bar": 1.0}
+"""Bar."""
+
+TEMPERATURE = 298.0
+"""K."""
 
 QUANTITIES = (*(f"co2_{name}" for name in PRESSURES), "co2_wc")
 COLUMNS = (
     "name",
     *(column for name in QUANTITIES for column in (name, f"{name}_error")),
-    *("n_atoms", "density", "widom_error", "exchanges", "seconds", "properties", "reason"),
+    *("co2_heat", "co2_heat_error", "lcd", "pld", "surface_area", "void_fraction"),
+    *("n_atoms", "density", "exchanges", "seconds", "properties", "reason"),
 )
 LABELS = {
     "co2_0.1bar": "CO2_mmol_g_0.1bar",
     "co2_0.15bar": "CO2_mmol_g_0.15bar_interp",
     "co2_1bar": "CO2_mmol_g_1bar",
     "co2_wc": "wc_1bar_minus_0.1bar",
+    "co2_heat": "Hads_kJmol_0.1bar",
+}
+PORE_LABELS = {
+    "lcd": "LCD",
+    "pld": "PLD",
+    "surface_area": "Acc. Surface Area [m^2/g]",
+    "void_fraction": "Void Fraction",
 }
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "mof"
 N_BOOTSTRAP = 10000
 RASPA_CYCLES = 10000
 
 
-def mass(crystal: Crystal) -> float:
-    """Mass of the cell in g/mol."""
-    return float(sum(Element.from_Z(int(number)).atomic_mass for number in crystal.numbers))
-
-
 def isotherm(crystal: Crystal, seed: int = 0) -> dict[str, float]:
-    """Uptakes, working capacity and their standard errors, in mmol/g, by the columns of the table.
-
-    The error of an uptake joins the spread of the chains and the error of Widom's mean, which moves the number of
-    molecules by its variance; the latter is common to both ends of the working capacity.
-    """
-    pool = make_pool(crystal, seed=seed)
-    to_uptake = 1000 / (mass(crystal) * float(np.prod(replicas(crystal.lattice))))
-    loadings = {name: simulate(pool, pressure, seed=seed) for name, pressure in PRESSURES.items()}
+    """Uptakes, working capacity in mmol/g, heat at 0.1 bar in kJ/mol, standard errors, by the columns of the table."""
+    found = measure_adsorption(crystal, CO2, list(PRESSURES.values()), TEMPERATURE, seed=seed, ideal=True)
     row: dict[str, float] = {}
-    for name, loading in loadings.items():
-        row[f"co2_{name}"] = loading.mean * to_uptake
-        row[f"co2_{name}_error"] = float(np.hypot(loading.error, loading.variance * pool.relative_error)) * to_uptake
-    low, high = loadings["0.1bar"], loadings["1bar"]
-    row["co2_wc"] = (high.mean - low.mean) * to_uptake
-    common = (high.variance - low.variance) * pool.relative_error
-    row["co2_wc_error"] = float(np.sqrt(high.error**2 + low.error**2 + common**2)) * to_uptake
-    row["widom_error"] = pool.relative_error
-    row["exchanges"] = min(loading.exchanges for loading in loadings.values())
+    for name, uptake in zip(PRESSURES, found.uptakes, strict=True):
+        row |= {f"co2_{name}": uptake.amount, f"co2_{name}_error": uptake.error}
+    row |= {"co2_wc": found.capacity, "co2_wc_error": found.capacity_error}
+    row |= {"co2_heat": found.uptakes[0].heat, "co2_heat_error": found.uptakes[0].heat_error}
+    row["exchanges"] = min(uptake.exchanges for uptake in found.uptakes)
     return row
 
 
-def raspa_task(crystal: Crystal, cycles: int, seed: int) -> dict:
-    """What `adsorption_worker.py` reads."""
-    kinds = sorted({int(number) for number in crystal.numbers})
-    guests = {site[0]: index for index, site in enumerate(GUEST[:2])}
-    lengths = np.linalg.norm(crystal.lattice, axis=1)
-    unit = crystal.lattice / lengths[:, None]
-    angles = [float(np.arccos(unit[i] @ unit[j])) for i, j in ((1, 2), (0, 2), (0, 1))]
-    species = [
-        (f"{symbol}_co2", float(Element(symbol).atomic_mass), epsilon, sigma)
-        for symbol, epsilon, sigma, _, _ in GUEST[:2]
-    ]
-    species += [
-        (Element.from_Z(kind).symbol, float(Element.from_Z(kind).atomic_mass), *lennard_jones(kind)) for kind in kinds
-    ]
-    return {
-        "species": species,
-        "molecule": [(guests[symbol], charge, place) for symbol, _, _, charge, place in GUEST],
-        "cell": [*map(float, lengths), *angles],
-        "sites": [
-            (len(guests) + kinds.index(int(number)), *map(float, coords))
-            for number, coords in zip(crystal.numbers, crystal.frac_coords % 1, strict=True)
-        ],
-        "replicas": replicas(crystal.lattice).tolist(),
-        "cutoff": CUTOFF,
-        "temperature": TEMPERATURE,
-        "pressures": list(PRESSURES.values()),
-        "cycles": cycles,
-        "seed": seed + 1,
-    }
-
-
 def raspa_isotherm(crystal: Crystal, cycles: int = RASPA_CYCLES, seed: int = 0) -> dict[str, float]:
-    """As `isotherm`, by RASPA3; no error of Widom's mean, no count of exchanges.
+    """As `isotherm`, by RASPA3; no heats, no count of exchanges.
 
     Raises:
         RuntimeError: RASPA3 failed.
     """
-    worker = [sys.executable, str(Path(__file__).with_name("adsorption_worker.py"))]
-    done = subprocess.run(worker, input=json.dumps(raspa_task(crystal, cycles, seed)), capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"RASPA3 failed: {done.stderr.strip().splitlines()[-1:]}")
-    found = json.loads(done.stdout.strip().splitlines()[-1])["molecules"]
-    to_uptake = 1000 / (mass(crystal) * float(np.prod(replicas(crystal.lattice))))
+    pressures = list(PRESSURES.values())
+    found = judge.uptakes(crystal, CO2, pressures, TEMPERATURE, cycles=cycles, seed=seed, ideal=True)
     row = {}
-    for name, (mean, error) in zip(PRESSURES, found, strict=True):
-        row |= {f"co2_{name}": mean * to_uptake, f"co2_{name}_error": error * to_uptake}
+    for name, (amount, error) in zip(PRESSURES, found, strict=True):
+        row |= {f"co2_{name}": amount, f"co2_{name}_error": error}
     row["co2_wc"] = row["co2_1bar"] - row["co2_0.1bar"]
     row["co2_wc_error"] = float(np.hypot(row["co2_1bar_error"], row["co2_0.1bar_error"]))
     return row
 
 
-def table_row(raw: RawBlock | BadRecord, raspa: bool, seed: int) -> dict[str, object]:
+def pore_row(crystal: Crystal) -> dict[str, float]:
+    """Pores by the table's columns."""
+    found = measure_pores(crystal)
+    void, _ = helium_void_fraction(crystal)
+    return {"lcd": found.largest, "pld": found.limiting, "surface_area": found.surface, "void_fraction": void}
+
+
+def table_row(raw: RawBlock | BadRecord, raspa: bool, seed: int, pores: bool = False) -> dict[str, object]:
     """One row of the table; `reason` says why there are no numbers in it."""
     block = raw if isinstance(raw, BadRecord) else parse_raw(raw)
     if isinstance(block, BadRecord):
@@ -135,7 +106,8 @@ def table_row(raw: RawBlock | BadRecord, raspa: bool, seed: int) -> dict[str, ob
     crystal = block.crystal
     row: dict[str, object] = {"name": block.name, "n_atoms": crystal.n_atoms}
     try:
-        row["density"] = mass(crystal) / crystal.volume / 0.602214076
+        row["density"] = framework_mass(crystal) / crystal.volume / 0.602214076
+        row |= pore_row(crystal) if pores else {}
         row |= raspa_isotherm(crystal, seed=seed) if raspa else isotherm(crystal, seed)
     except (CrystaltoolError, RuntimeError) as error:
         row["reason"] = str(error)
@@ -144,13 +116,15 @@ def table_row(raw: RawBlock | BadRecord, raspa: bool, seed: int) -> dict[str, ob
     return row
 
 
-def rows(records: Iterable[RawBlock | BadRecord], raspa: bool, seed: int, jobs: int) -> Iterator[dict[str, object]]:
+def rows(
+    records: Iterable[RawBlock | BadRecord], raspa: bool, seed: int, jobs: int, pores: bool = False
+) -> Iterator[dict[str, object]]:
     """Rows in the order of the records."""
     if jobs == 1:
-        yield from (table_row(record, raspa, seed) for record in records)
+        yield from (table_row(record, raspa, seed, pores) for record in records)
         return
     with ProcessPoolExecutor(jobs) as executor:
-        waiting = [executor.submit(table_row, record, raspa, seed) for record in records]
+        waiting = [executor.submit(table_row, record, raspa, seed, pores) for record in records]
         yield from (future.result() for future in waiting)
 
 
@@ -172,9 +146,9 @@ def bootstrap_difference(
 
 def agreement(simulated: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Median and quartiles of simulated over label, Spearman's correlation, correlation of the logarithms."""
-    ratio = simulated / labels
+    ratio = simulated / np.maximum(labels, 1e-9)
     low, middle, high = np.percentile(ratio, [25, 50, 75])
-    both = np.log(np.maximum(simulated, 1e-9)), np.log(labels)
+    both = np.log(np.maximum(simulated, 1e-9)), np.log(np.maximum(labels, 1e-9))
     return {
         "median ratio": float(middle),
         "lower quartile": float(low),
@@ -219,6 +193,7 @@ def main() -> int:
     parser.add_argument("--cifs", type=Path, default=Path("qmof"), help="folder of QMOF's CIFs, for --labels")
     parser.add_argument("--leave-out", type=Path, help="file with ids not to draw for --labels, one a line")
     parser.add_argument("--raspa", action="store_true", help="simulate with RASPA3 (raspalib)")
+    parser.add_argument("--pores", action="store_true", help="pores too (pyzeo)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
@@ -234,7 +209,7 @@ def main() -> int:
     with arguments.output.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
-        for row in rows(iter_raw(files), arguments.raspa, arguments.seed, arguments.jobs):
+        for row in rows(iter_raw(files), arguments.raspa, arguments.seed, arguments.jobs, arguments.pores):
             if labels:
                 row["name"] = labels[len(found)]["qmof_id"]
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
@@ -244,10 +219,13 @@ def main() -> int:
                 print(f"{row['name']}: {row['reason']}", file=sys.stderr)
     if labels:
         pairs = [(row, label) for row, label in zip(found, labels, strict=True) if "co2_wc" in row]
-        for name, column in LABELS.items():
-            values = np.array([(row[name], float(label[column])) for row, label in pairs], dtype=float)
+        for name, column in (LABELS | PORE_LABELS).items():
+            values = np.array([(row[name], float(label[column])) for row, label in pairs if name in row], dtype=float)
+            values = np.abs(values[np.isfinite(values).all(axis=1)]) if len(values) else values  # labels' heats are < 0
+            if len(values) < 3:
+                continue
             numbers = ", ".join(f"{key} {value:.3f}" for key, value in agreement(*values.T).items())
-            print(f"{name}: n {len(pairs)}, {numbers}")
+            print(f"{name}: n {len(values)}, {numbers}")
     return 2 if any(row.get("reason") for row in found) else 0
 
 

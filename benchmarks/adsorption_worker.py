@@ -1,4 +1,4 @@
-"""One framework, a few pressures: grand-canonical Monte Carlo with RASPA3 (`raspalib`), for `adsorption.py`.
+"""One framework, one gas, a few pressures: grand-canonical Monte Carlo with RASPA3 (`raspalib`), for `adsorption.py`.
 
 Reads one JSON object from standard input and prints one as its last line. A process of its own, because a compiled
 library may end the process it runs in, and because RASPA3 writes to standard output as it pleases.
@@ -11,21 +11,20 @@ import sys
 import time
 import warnings
 
-CRITICAL_TEMPERATURE, CRITICAL_PRESSURE, ACENTRIC_FACTOR = 304.1282, 7377300.0, 0.22394
-"""CO2, in K and Pa; not used for the adsorption as the fugacity coefficient is given."""
-
 NEVER = 10**9
 STUDENT = 2.776
 """Half of a 95 % interval over standard error, for five blocks."""
 
 
 def simulate(task: dict) -> list[tuple[float, float]]:
-    """Mean number of molecules in the simulation box and its standard error, at each pressure of the task.
+    """Mean number of molecules in the box and its standard error, at each pressure.
 
     Args:
         task: `species` (name, mass, epsilon in K, sigma in A of every atom type), `molecule` (species, charge, z in A),
-            `cell` (a, b, c in A, alpha, beta, gamma in radians), `sites` (species, fractional x, y, z), `replicas`
-            (3), `cutoff` in A, `temperature` in K, `pressures` in Pa, `cycles`, `seed`.
+            `critical` (temperature in K, pressure in Pa, acentric factor; not used where the fugacity is given),
+            `cell` (a, b, c in A, alpha, beta, gamma in radians), `sites` (species, charge, fractional x, y, z),
+            `replicas` (3), `cutoff` in A, `temperature` in K, `pressures` in Pa, `fugacity_coefficients` (null: Peng
+            and Robinson by RASPA3), `cycles`, `seed`.
     """
     warnings.simplefilter("ignore")
     import raspalib
@@ -46,24 +45,24 @@ def simulate(task: dict) -> list[tuple[float, float]]:
         use_charge=True,
     )
     molecule = [raspalib.Atom((0.0, 0.0, z), charge, 1.0, 0, index, 0) for index, charge, z in task["molecule"]]
-    sites = [raspalib.Atom((x, y, z), 0.0, 1.0, 0, index, 0, False, False) for index, x, y, z in task["sites"]]
+    sites = [raspalib.Atom((x, y, z), q, 1.0, 0, index, 0, False, False) for index, q, x, y, z in task["sites"]]
     found = []
-    for number, pressure in enumerate(task["pressures"]):
+    for number, (pressure, coefficient) in enumerate(
+        zip(task["pressures"], task["fugacity_coefficients"], strict=True)
+    ):
         moves = raspalib.MCMoveProbabilities(
             translation_probability=0.5,
-            rotation_probability=0.5,
+            rotation_probability=0.5 if len(molecule) > 1 else 0.0,
             reinsertion_cbmc_probability=0.5,
             swap_probability=1.0,
         )
-        carbon_dioxide = raspalib.Component(
+        gas = raspalib.Component(
             force_field,
-            "CO2",
-            CRITICAL_TEMPERATURE,
-            CRITICAL_PRESSURE,
-            ACENTRIC_FACTOR,
+            task["gas"],
+            *task["critical"],
             molecule,
             particle_probabilities=moves,
-            fugacity_coefficient=1.0,
+            fugacity_coefficient=coefficient,
         )
         framework = raspalib.Framework(
             force_field, "framework", raspalib.SimulationBox(*task["cell"]), 1, sites, task["replicas"]
@@ -74,7 +73,7 @@ def simulate(task: dict) -> list[tuple[float, float]]:
             external_pressure=pressure,
             helium_void_fraction=1.0,
             framework_components=framework,
-            components=[carbon_dioxide],
+            components=[gas],
             initial_number_of_molecules=[0],
         )
         cycles = task["cycles"]

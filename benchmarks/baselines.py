@@ -26,7 +26,7 @@ import numpy as np
 
 from crystaltool.asymunit import AsymUnit, AsymUnitTable, expand
 from crystaltool.checks.charge import smact_valid
-from crystaltool.checks.elements import METAL
+from crystaltool.checks.elements import SMACT_METAL
 from crystaltool.io.cif import format_asym_unit
 from crystaltool.io.hdf5 import read_asym_units
 from crystaltool.units import SYMBOLS, atomic_number
@@ -121,7 +121,7 @@ def enumerate_elements(unit: AsymUnit, known: frozenset[int], rng: np.random.Gen
     chosen = rng.choice(sorted(known), len(present), replace=False)
     mapping = dict(zip(present.tolist(), chosen.tolist(), strict=True))
     filled = np.repeat([mapping[number] for number in unit.numbers.tolist()], unit.multiplicities)
-    balanced = smact_valid(filled) and not METAL[list(mapping.values())].all() and len(mapping) > 1
+    balanced = smact_valid(filled) and not SMACT_METAL[list(mapping.values())].all() and len(mapping) > 1
     return mapping if balanced and _is_change(mapping) else None
 
 

@@ -23,11 +23,11 @@ import numpy as np
 
 from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.forcefield.uff.bonds import perceived_bonds
 from crystaltool.io.cif import CifBlock
 from crystaltool.io.stream import iter_blocks
 from crystaltool.mof.framework import identify_framework
 from crystaltool.mof.perception import perceive_bonds
-from crystaltool.verbs.relax import perceived_bonds
 
 LARGEST_RELAXED = 150
 """Atoms."""

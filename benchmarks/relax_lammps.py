@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.lammps_cell import INNER, OUTER, PATIENCE, LammpsCell, LammpsEnd, interface_files
 from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError
-from crystaltool.forcefield.minimise import EV_PER_CUBIC_ANGSTROM_IN_GPA
+from crystaltool.forcefield.minimise import EV_PER_CUBIC_ANGSTROM_IN_GPA, Criteria
 from crystaltool.forcefield.uff.parameters import KCAL_PER_MOL
 from crystaltool.forcefield.uff.relaxation import MOFRelaxation, relax_mof
 from crystaltool.forcefield.uff.system import System, VanDerWaals
@@ -100,10 +100,10 @@ def screen(crystal: Crystal) -> str:
     return "" if alike else "other types"
 
 
-LOOSE = {"max_stress": 0.1 / EV_PER_CUBIC_ANGSTROM_IN_GPA}
+LOOSE = Criteria(max_stress=0.1 / EV_PER_CUBIC_ANGSTROM_IN_GPA)
 """0.05 eV/A and the stress to which crystals are relaxed."""
 
-TIGHT = {"max_force": TIGHT_FORCE, "max_stress": TIGHT_STRESS, "max_steps": 5000}
+TIGHT = Criteria(TIGHT_FORCE, max_steps=5000, max_stress=TIGHT_STRESS)
 
 
 def energy(crystal: Crystal, topology: Topology) -> float:
@@ -114,10 +114,10 @@ def energy(crystal: Crystal, topology: Topology) -> float:
     return float(found.energies[0]) / KCAL_PER_MOL
 
 
-def timed(crystal: Crystal, topology: Topology, limits: dict[str, Any]) -> tuple[MOFRelaxation, float]:
+def timed(crystal: Crystal, topology: Topology, criteria: Criteria) -> tuple[MOFRelaxation, float]:
     """Relaxed by us, and the processor seconds it took."""
     begun = time.process_time()
-    end = relax_mof(crystal, topology, van_der_waals=RULE, **limits)
+    end = relax_mof(crystal, topology, criteria, RULE)
     return end, time.process_time() - begun
 
 

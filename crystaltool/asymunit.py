@@ -7,7 +7,7 @@ the one with the lexicographically smallest free coordinates in [0, 1) (compared
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -177,7 +177,25 @@ def reduce(crystal: Crystal, symprec: float = SYMPREC) -> AsymUnit:
 
 def reduce_many(crystals: Iterable[Crystal], symprec: float = SYMPREC) -> list[AsymUnit | CrystaltoolError]:
     """`reduce` for many crystals at once, the choice of representatives batched; failures are values, in place."""
-    crystals = list(crystals)
+    return [found if isinstance(found, CrystaltoolError) else found[0] for found in _traced(list(crystals), symprec)]
+
+
+def reduce_traced(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> tuple[AsymUnit, Int[np.ndarray, "n_atoms"]]:
+    """As `reduce`; also the index of the orbit of each atom of the crystal.
+
+    Raises:
+        SymmetryError: if no space group is found.
+    """
+    (found,) = _traced([crystal], symprec)
+    if isinstance(found, CrystaltoolError):
+        raise found
+    return found
+
+
+def _traced(
+    crystals: Sequence[Crystal], symprec: float
+) -> list[tuple[AsymUnit, Int[np.ndarray, "n_atoms"]] | CrystaltoolError]:
+    """For each crystal its asymmetric unit and the orbit of each of its atoms, or why there is none."""
     found: list[DetectedOrbits | CrystaltoolError] = []
     for crystal in crystals:
         try:
@@ -202,15 +220,15 @@ def reduce_many(crystals: Iterable[Crystal], symprec: float = SYMPREC) -> list[A
     )
     reduced = [next(units) if isinstance(orbits, DetectedOrbits) else orbits for orbits in found]
     return [
-        AsymUnit(unit.group, unit.lattice, unit.numbers, unit.positions, unit.free_coords, crystal.name)
-        if isinstance(unit, AsymUnit)
-        else unit
+        unit if isinstance(unit, CrystaltoolError) else (replace(unit[0], name=crystal.name), unit[1])
         for unit, crystal in zip(reduced, crystals, strict=True)
     ]
 
 
-def _unit(orbits: DetectedOrbits, lattice: np.ndarray, free: np.ndarray, off: np.ndarray) -> AsymUnit | SymmetryError:
-    """One asymmetric unit with its orbits sorted by position, then element, then free coordinates."""
+def _unit(
+    orbits: DetectedOrbits, lattice: np.ndarray, free: np.ndarray, off: np.ndarray
+) -> tuple[AsymUnit, Int[np.ndarray, "n_atoms"]] | SymmetryError:
+    """One asymmetric unit, orbits sorted by position, element, free coordinates; and the orbits of the atoms."""
     if off.max() > ON_POSITION_TOLERANCE:
         site = int(np.argmax(off))
         letter = LETTERS[orbits.positions[site]]
@@ -218,7 +236,8 @@ def _unit(orbits: DetectedOrbits, lattice: np.ndarray, free: np.ndarray, off: np
         return SymmetryError(f"orbit {site + 1} misses {where} by {off[site]:.2g} (fractional)")
     keys = np.round(free / COORDINATE_GRID)
     order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], orbits.numbers, orbits.positions))
-    return AsymUnit(orbits.group, lattice, orbits.numbers[order], orbits.positions[order], free[order])
+    unit = AsymUnit(orbits.group, lattice, orbits.numbers[order], orbits.positions[order], free[order])
+    return unit, np.argsort(order)[orbits.atom_to_orbit]
 
 
 def canonical_free_coords(

@@ -36,3 +36,18 @@ BATCH_SIZE = 200
 
 ASSEMBLY_BATCH = 8
 """MOFs that are assembled side by side."""
+
+PRESSURES = "0.1,1"
+"""bar; what the CO2 working capacities of the training data stand between."""
+
+TEMPERATURE = 298.0
+"""K, of the gas."""
+
+CYCLES = 10.0
+"""Accepted Monte Carlo moves for each molecule."""
+
+PROBE = 1.82
+"""Angstrom, radius of the probe of surface and void: half the kinetic diameter of nitrogen."""
+
+MOF_MODEL = "mofdiff"
+"""Checkpoint whose heads predict properties."""

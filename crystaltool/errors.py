@@ -29,9 +29,5 @@ class MissingExtraError(CrystaltoolError):
     """An optional dependency is not installed; the message holds the line that installs it."""
 
 
-class ConvergenceError(CrystaltoolError):
-    """A relaxation or an assembly that did not end where it must."""
-
-
 class UsageError(CrystaltoolError):
     """Options that contradict each other or lie outside their range."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 
-from crystaltool.arrays import Float
+from crystaltool.arrays import Bool, Float
 from crystaltool.errors import InputError
 
 _SYMBOLS = """X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
@@ -44,3 +47,28 @@ def atomic_number(symbol: str) -> int:
     if number is None:
         raise InputError(f"{symbol!r} is not an element")
     return number
+
+
+class ElementTable:
+    """Columns of a CSV file with one row an element, H first; lines that begin with `#` are remarks.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RuntimeError: its rows are not the elements in order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open(encoding="utf-8", newline="") as handle:
+            self.rows = list(csv.DictReader(line for line in handle if not line.startswith("#")))
+        if tuple(row["symbol"] for row in self.rows) != SYMBOLS[1:]:
+            raise RuntimeError(f"{path} does not list the elements in order")
+
+    def numbers(self, column: str, first: float = np.nan) -> Float[np.ndarray, "119"]:
+        """Values by atomic number, NaN where there is none; `first` is the entry 0."""
+        return np.array([first, *(float(row[column] or "nan") for row in self.rows)])
+
+    def flags(self, column: str) -> Bool[np.ndarray, "119"]:
+        """True where the column holds 1."""
+        return np.array([False, *(row[column] == "1" for row in self.rows)])

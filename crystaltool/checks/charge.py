@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crystaltool.arrays import Int
-from crystaltool.checks.elements import ELECTRONEGATIVITY, METAL, SMACT14_STATES, SMACT_VERSION
+from crystaltool.checks.elements import ELECTRONEGATIVITY, SMACT14_STATES, SMACT_METAL, SMACT_VERSION
 from crystaltool.checks.verdict import Verdict
 from crystaltool.units import SYMBOLS
 
@@ -48,7 +48,7 @@ def smact_valid_counts(numbers: tuple[int, ...], counts: tuple[int, ...]) -> boo
 
 @lru_cache(maxsize=65536)
 def _reduced_valid(numbers: tuple[int, ...], counts: tuple[int, ...]) -> bool:
-    if len(numbers) == 1 or all(METAL[number] for number in numbers):
+    if len(numbers) == 1 or all(SMACT_METAL[number] for number in numbers):
         return True
     if any(np.isnan(ELECTRONEGATIVITY[number]) or not SMACT14_STATES[number] for number in numbers):
         return False
@@ -84,7 +84,7 @@ def _reason(numbers: Int[np.ndarray, "n_atoms"], passed: bool) -> str:
     present = np.unique(numbers)
     if len(present) == 1:
         return "single element"
-    if METAL[present].all():
+    if SMACT_METAL[present].all():
         return "all metals"
     if passed:
         return "neutral"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from crystaltool.checks.verdict import Verdict
 from crystaltool.errors import InputError
 from crystaltool.io.cif_formula import (
@@ -24,38 +22,37 @@ __all__ = ["check_formula", "check_multiplicities", "composition", "parse_formul
 
 
 def check_formula(block: CifBlock) -> Verdict:
-    """Formula times Z is the content of the cell; without Z the content is a whole multiple of the formula."""
+    """Formula times Z is the content of the cell; without Z the content is a whole multiple of the formula.
+
+    A density that is stated must be that of cell and atoms, too.
+    """
     content = composition(block.crystal.numbers)
-    limit = "formula x Z = atoms of the cell"
+    limit = "formula x Z = atoms of the cell, density as stated"
     n_atoms = float(block.crystal.n_atoms)
-    if block.formula_sum is None:
-        return Verdict("formula", True, n_atoms, limit, f"no formula declared, the cell holds {formula_text(content)}")
-    try:
-        declared = parse_formula_sum(block.formula_sum)
-    except InputError as error:
-        return Verdict("formula", False, n_atoms, limit, " ".join(str(error).split()))
-    units = block.formula_units_z
-    message = stated_and_found(declared, units, content)
-    return Verdict("formula", agrees(declared, units, content), n_atoms, limit, message)
+    passed, message = True, f"no formula declared, the cell holds {formula_text(content)}"
+    if block.formula_sum is not None:
+        units = block.formula_units_z
+        try:
+            declared = parse_formula_sum(block.formula_sum)
+            passed, message = agrees(declared, units, content), stated_and_found(declared, units, content)
+        except InputError as error:
+            passed, message = False, " ".join(str(error).split())
+    if block.density_otherwise:
+        passed, message = False, f"{message}; {block.density_otherwise}"
+    return Verdict("formula", passed, n_atoms, limit, message)
 
 
 def check_multiplicities(block: CifBlock) -> Verdict:
-    """The declared multiplicity of every site is the number of atoms its images make.
+    """Multiplicities and Wyckoff letters that are declared are those of the sites. The value is how many are not.
 
     The deprecated `_atom_site_symmetry_multiplicity` is in use for that and for the order of the site symmetry, which
     SHELXL-97 writes; either is right.
     """
-    limit = "site multiplicity = atoms of the site"
-    if block.site_multiplicities is None:
+    limit = "site multiplicity = atoms of the site, letter = position"
+    if block.site_multiplicities is None and block.site_letters is None:
         return Verdict("multiplicities", True, None, limit, "none declared")
-    counts = np.bincount(block.atom_to_site, minlength=len(block.site_labels))
-    declared = np.array(block.site_multiplicities)
-    right = counts == declared
-    if block.multiplicity_may_be_order:
-        right |= counts * declared == len(block.rotations)
-    wrong = np.flatnonzero(~right)
-    if len(wrong) == 0:
-        return Verdict("multiplicities", True, 0.0, limit, f"{len(counts)} sites agree")
-    first = int(wrong[0])
-    message = f"site {first + 1} declares {block.site_multiplicities[first]}, its operations make {counts[first]} atoms"
-    return Verdict("multiplicities", False, float(len(wrong)), limit, message)
+    wrong = block.sites_otherwise
+    if not wrong:
+        return Verdict("multiplicities", True, 0.0, limit, f"{len(block.site_labels)} sites agree")
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return Verdict("multiplicities", False, float(len(wrong)), limit, f"{wrong[0]}{more}")

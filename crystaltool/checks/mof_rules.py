@@ -16,10 +16,10 @@ RULE_LIMITS: dict[str, str] = {
     "undercoordinated-alkali": "alkali, alkaline earth with 4 neighbours or full valence",
     "lone-molecule": "no free atom or molecule",
     "connected-3d": "bonds reach in 3 directions",
-    "terminal-oxo": "terminal O short enough for a double bond to its metal",
+    "terminal-oxo": "terminal O, S, Se, P short enough for a double bond",
     "exposed-metal": "metal with 6 neighbours, open angle at most 150 degrees, or lone pair",
     "high-charge": "EQeq charges within 3 e or the oxidation state, and a tenth",
-    "framework-charge": "ligands and metals neutral together in some oxidation states",
+    "framework-charge": "ligands and metals neutral together in usual oxidation states",
 }
 """In the order in which they are printed."""
 

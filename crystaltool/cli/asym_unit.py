@@ -58,7 +58,8 @@ def command(
     refined to it and written in the standard setting: cell, and one site per orbit with its Wyckoff letter and
     multiplicity. Written as CIF; with -o FILE.h5 as the HDF5 data set that `crystaltool train` reads. Data sets as
     input are taken as they are (several become one) unless --symprec is given. With --expand asymmetric units, from
-    CIF or HDF5, become the full list of atoms of the conventional cell.
+    CIF or HDF5, become the full list of atoms of the conventional cell. Partial charges go along where equivalent atoms
+    have the same; charges and stated bonds that cannot are a warning.
     """
     from crystaltool.errors import UsageError
     from crystaltool.io.hdf5 import stored_blocks
@@ -109,6 +110,7 @@ def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
     from crystaltool.asymunit import AsymUnit, reduce_many, tabulate
     from crystaltool.errors import CrystaltoolError
     from crystaltool.io.stream import read_raw
+    from crystaltool.verbs.units import say_lost
 
     found: list[AsymUnit | CrystaltoolError] = []
     properties, todo = [], []
@@ -123,6 +125,7 @@ def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
         if isinstance(block, StoredUnit):
             found.append(replace(block.unit, name=raw.name))
         else:
+            say_lost(block, bonds=True, charges=True)
             todo.append((index, block.crystal))
             found.append(CrystaltoolError("not reduced yet"))
     for (index, _), unit in zip(todo, reduce_many([crystal for _, crystal in todo], symprec), strict=True):

@@ -78,16 +78,17 @@ def command(
     Inorganic: cell (lengths 1-100 A), distance-cdvae (shortest distance at least 0.5 A, volume at least 0.1 A^3),
     distance-lemat (every distance at least 0.5 (0.7 A + r_i + r_j) with atomic radii), density (0.01-25 g/cm3 and
     1e-5-0.5 atoms per A^3), charge (SMACT rule with its smact14 oxidation states), duplicates (no two atoms within
-    0.1 A), formula and multiplicities (as declared), operations (each maps the structure onto itself within 0.01 A),
-    symmetry (spglib finds every declared operation at 1e-3 and 1e-2 A), exact-group (at 1e-2 A it finds the declared
-    group and no supergroup; not judged in P 1, which leaves the symmetry open); with --reference also novel and unique
-    (pymatgen StructureMatcher, default settings, the first of duplicates passes). By name alone: cell-symmcd
-    (lengths 1-40 A, Z at most 94); unique without a reference. With --stable EV also stable: the energy above the hull
-    that crystaltool measure --hull wrote into the block, else that of a CHGNet single point, is at most EV eV/atom.
+    0.1 A), formula (with the density) and multiplicities (with the Wyckoff letters) as declared, operations (each maps
+    the structure onto itself within 0.01 A), symmetry (spglib finds every declared operation at 1e-3 and 1e-2 A),
+    exact-group (at 1e-2 A it finds the declared group and no supergroup; not judged in P 1, which leaves the symmetry
+    open); with --reference also novel and unique (pymatgen StructureMatcher, default settings, the first of duplicates
+    passes). By name alone: cell-symmcd (lengths 1-40 A, Z at most 94); unique without a reference. With --stable EV
+    also stable: the energy above the hull that crystaltool measure --hull wrote into the block, else that of a CHGNet
+    single point, is at most EV eV/atom.
 
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
-    terminal-oxo, exposed-metal, high-charge (EQeq); and framework-charge (ligands by their valences and metals in some
+    terminal-oxo, exposed-metal, high-charge (EQeq); and framework-charge (ligands by their valences and metals in usual
     oxidation states are neutral together), which is not MOFChecker's; with --pores pore-diameter. Novel and unique
     compare nodes, linkers and net.
 

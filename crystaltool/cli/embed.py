@@ -53,12 +53,15 @@ def command(
     lie close together, whatever their conformation. Written as HDF5 of kind block-embeddings, a row for each block of
     the input, with the sha256 of the blocks and of the encoder's weights.
     """
+    from dataclasses import replace
+
     from crystaltool.errors import UsageError
     from crystaltool.io.atomic import refuse_input_as_output
     from crystaltool.io.hdf5 import read_history
     from crystaltool.models.block_encoder.checkpoint import load_block_encoder
     from crystaltool.models.block_encoder.embedding_file import write_embeddings
     from crystaltool.models.block_encoder.library import build_library, write_library
+    from crystaltool.models.mofdiff.charges import library_charges
     from crystaltool.models.weights import find_checkpoint
     from crystaltool.mof.table import read_mofs
     from crystaltool.training.distributed import choose_device
@@ -85,6 +88,7 @@ def command(
         write_embeddings(target, embeddings, history)
         if library_target is not None:
             made = build_library(table, embeddings, names)
+            made = replace(made, charges=library_charges(made))
             write_library(library_target, made, history)
             session.note(f"library of {len(made)} blocks from {table.n_blocks}")
     session.finish()

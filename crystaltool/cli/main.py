@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from crystaltool.cli import messages
+from crystaltool.cli import messages, signals
 from crystaltool.errors import CrystaltoolError
 from crystaltool.threads import limit_threads
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "crystaltool"
 EXIT_OK, EXIT_FAILED, EXIT_TROUBLE = 0, 1, 2
-EXIT_INTERRUPTED, EXIT_READER_GONE, EXIT_TERMINATED = 130, 141, 143
+EXIT_INTERRUPTED, EXIT_READER_GONE = 130, 141
 
 
 class Subcommand(NamedTuple):
@@ -171,10 +169,6 @@ def _root(
     """
 
 
-def _on_terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(EXIT_TERMINATED)
-
-
 def _command_name(arguments: Sequence[str]) -> str:
     """`crystaltool check` when a known subcommand comes first, else `crystaltool`."""
     return f"{PROGRAM} {arguments[0]}" if arguments and arguments[0] in SUBCOMMANDS else PROGRAM
@@ -239,12 +233,12 @@ def _report(name: str, error: Exception) -> None:
 
 def main() -> NoReturn:
     """Entry of the console script."""
+    signals.install()
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # shell completion: typer answers and exits
         from typer.completion import completion_init
 
         completion_init()
         app(prog_name=PROGRAM)
-    signal.signal(signal.SIGTERM, _on_terminate)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -9,12 +9,12 @@ import typer
 
 from crystaltool.cli import options
 from crystaltool.cli.session import Record, Session, Written
-from crystaltool.defaults import POTENTIAL
+from crystaltool.defaults import CYCLES, MOF_MODEL, POTENTIAL, PRESSURES, PROBE, TEMPERATURE
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
     from crystaltool.io.records import RawBlock
-    from crystaltool.verbs.measure import HullSettings
+    from crystaltool.verbs.measure_block import MeasureSettings
 
 
 def command(
@@ -30,6 +30,33 @@ def command(
             "--hull-file", metavar="FILE", help="CSV of your own phases (formula, energy_per_atom, id); with --hull."
         ),
     ] = None,
+    pores: Annotated[
+        bool, typer.Option("--pores", help="Pore diameters, accessible surface, void fractions (extra 'pore').")
+    ] = False,
+    probe: Annotated[
+        float, typer.Option("--probe", metavar="A", help="Radius of the probe of surface and volume, in A.")
+    ] = PROBE,
+    adsorption: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--adsorption", metavar="GAS", help="Uptake of CO2, CH4, N2 or H2; may be repeated."),
+    ] = None,
+    pressure: Annotated[
+        str, typer.Option("--pressure", metavar="P,...", help="Pressures in bar; several give a working capacity.")
+    ] = PRESSURES,
+    temperature: Annotated[
+        float, typer.Option("--temperature", metavar="K", help="Temperature of the gas, in K.")
+    ] = TEMPERATURE,
+    charges: Annotated[
+        str, typer.Option("--charges", metavar="eqeq|file|none", help="Partial charges of the framework.")
+    ] = "none",
+    cycles: Annotated[
+        float, typer.Option("--cycles", metavar="N", help="Accepted moves for each molecule; more: smaller errors.")
+    ] = CYCLES,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="What the heads of a MOFDiff checkpoint predict of the MOF as it is.")
+    ] = False,
+    model: Annotated[str, typer.Option("--model", metavar="NAME|DIR", help="Checkpoint of --predict.")] = MOF_MODEL,
+    seed: options.Seed = 0,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -42,7 +69,8 @@ def command(
 ) -> None:
     """Measure structures and write what was measured into them.
 
-    Each block is written as it came, in order and as soon as it is ready, with _crystaltool_* values added.
+    Each block is written as it came, in order and as soon as it is ready, with _crystaltool_* values added. What was
+    measured before stays, unless the same is measured again. Several measurements may be asked for at once.
 
     --hull: _crystaltool_e_above_hull (eV/atom; below 0: more stable than every mixture of known phases),
     _crystaltool_formation_energy_per_atom (eV/atom), _crystaltool_hull_decomposition (shares of the atoms and phases),
@@ -52,17 +80,47 @@ def command(
     is. The hull that comes with the tool is the Materials Project's (PBE and PBE+U with the corrections of 2020),
     which fits chgnet, and mp2020: energies of that kind that you wrote into the blocks yourself. Any other potential
     needs a hull of its own energies, --hull-file. An element without reference energy is an error of that structure.
+
+    --pores: _crystaltool_lcd and _crystaltool_pld (A; largest cavity and pore limiting diameter),
+    _crystaltool_accessible_surface_area (m2/g; _volumetric: m2/cm3), _crystaltool_inaccessible_surface_area (m2/g, of
+    pockets), _crystaltool_accessible_void_fraction and _crystaltool_n_channels for a probe of --probe, by Zeo++, and
+    _crystaltool_helium_void_fraction, Widom's mean of helium at 298 K.
+
+    --adsorption: by grand-canonical Monte Carlo in the rigid framework, with co2, ch4, n2 or h2 in the names and
+    pressures written as 0p1bar: _crystaltool_co2_uptake_0p1bar (absolute, mmol/g; _volumetric: cm3 of gas at 0 C and 1
+    atm in a cm3), _crystaltool_co2_heat_0p1bar (isosteric heat of adsorption, kJ/mol), with several pressures
+    _crystaltool_co2_working_capacity, the uptake at the highest less that at the lowest, and for small pressures
+    _crystaltool_co2_henry (mmol/(g bar)) and _crystaltool_co2_heat_zero; standard errors end on _error.
+    _crystaltool_co2_temperature, _charges and _force_field say how, _crystaltool_co2_remark what to mind. Without
+    --charges the framework has none; eqeq works them out and writes them into the block. A structure with an element
+    without Lennard-Jones parameters, or with charges that no atom can have, is an error.
+
+    --predict: _crystaltool_predicted_*, from the cell as it is and the blocks that fragment finds in it; those that
+    sample wrote are replaced.
     """
-    if not hull:
-        raise UsageError("--hull-file is of use with --hull only" if hull_file else "nothing to measure, give --hull")
+    asked = bool(adsorption)
+    if not (hull or pores or asked or predict):
+        if hull_file:
+            raise UsageError("--hull-file is of use with --hull only")
+        raise UsageError("nothing to measure, give --hull, --pores, --adsorption or --predict")
+    if hull_file and not hull:
+        raise UsageError("--hull-file is of use with --hull only")
     from crystaltool.errors import MissingExtraError
-    from crystaltool.measure.stability import check_hull
-    from crystaltool.verbs.measure import HullSettings
+    from crystaltool.verbs.measure_block import MeasureSettings, adsorption_settings, prepare
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
-    check_hull(potential, hull_file)  # a hull that cannot be read ends the run at once
+    settings = MeasureSettings(
+        hull=hull,
+        potential=potential,
+        hull_file=hull_file,
+        probe=probe if pores else None,
+        adsorption=adsorption_settings(adsorption or [], pressure, temperature, charges, cycles),
+        model=model if predict else None,
+        seed=seed,
+    )
+    prepare(settings)  # what no structure can have ends the run at once
     session.rewrite(
-        functools.partial(measure_block, HullSettings(potential, hull_file), session.record),
+        functools.partial(rewrite, settings, session.record),
         session.raw_blocks(files),
         session.writer(output, output_dir, overwrite, resume, files),
         jobs,
@@ -70,19 +128,14 @@ def command(
     )
 
 
-def measure_block(settings: HullSettings, record: Record, raw: RawBlock) -> Written:
+def rewrite(settings: MeasureSettings, record: Record, raw: RawBlock) -> Written:
     """Parse, measure and write one block; pure, for any process.
 
     Raises:
         CrystaltoolError: if the block cannot be read or measured.
     """
-    from crystaltool.errors import InputError
-    from crystaltool.io.annotate import annotate
-    from crystaltool.io.stream import BadRecord, parse_raw
-    from crystaltool.verbs.measure import hull_values
+    from crystaltool.io.stream import read_raw
+    from crystaltool.verbs.measure_block import measure_block
 
-    block = parse_raw(raw)
-    if isinstance(block, BadRecord):
-        raise InputError(block.message)
-    properties, history = hull_values(settings, record.command_line, block)
-    return Written(annotate(block, properties, history, record.created))
+    text, warnings = measure_block(settings, record.command_line, read_raw(raw), record.created)
+    return Written(text, "; ".join(warnings))

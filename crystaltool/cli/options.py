@@ -32,7 +32,9 @@ class Names(StrEnum):
 Naming = Annotated[
     Names,
     typer.Option(
-        "--names", metavar="block|file", help="Call a structure as its CIF block, or as its file without the ending."
+        "--names",
+        metavar="block|file",
+        help="Call a structure as its CIF block, or as its file without the ending; rows of tables keep their ids.",
     ),
 ]
 Output = Annotated[
@@ -59,7 +61,8 @@ BatchSize = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed; item i draws from (seed, i).")]
 Symprec = Annotated[
-    float, typer.Option("--symprec", min=1e-8, metavar="A", help="Symmetry tolerance on distances, in Angstrom.")
+    float,
+    typer.Option("--symprec", min=1e-8, max=1.0, metavar="A", help="Symmetry tolerance on distances, in Angstrom."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes, warnings, progress or summary on stderr.")]
 Verbose = Annotated[

@@ -10,6 +10,7 @@ import typer
 from crystaltool.cli import options
 from crystaltool.cli.session import Record, Session, Written
 from crystaltool.defaults import MAX_FORCE, MAX_STEPS, SYMPREC
+from crystaltool.verbs.framework_bonds import Bonds
 
 if TYPE_CHECKING:
     from crystaltool.io.records import RawBlock
@@ -44,6 +45,14 @@ def command(
     charges: Annotated[
         bool, typer.Option("--charges", help="Write EQeq partial charges of the result (_atom_site_charge).")
     ] = False,
+    bonds: Annotated[
+        Bonds,
+        typer.Option(
+            "--bonds",
+            metavar="auto|stated|perceived",
+            help="Bonds for uff: stated ones that the geometry bears out, else perceived; or refuse; or all perceived.",
+        ),
+    ] = Bonds.auto,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -58,9 +67,10 @@ def command(
 
     Cell and positions move together to a minimum of the energy. A block that states its bonds, or holds a metal, carbon
     and hydrogen, is a metal-organic framework and goes to uff (UFF with the UFF4MOF types, no charges) on these bonds,
-    or else on bonds perceived from the geometry; it is written in P 1 with its bonds. Anything else goes to chgnet and
-    keeps its space group exactly: the one that a block declares in the standard setting, else the one detected within
-    --symprec (also where a block declares P 1); it is written as its asymmetric unit.
+    or on bonds perceived from the geometry where none are stated, or with a warning where stated ones are too long,
+    too many or not all (--bonds); it is written in P 1 with its bonds. Anything else goes to chgnet and keeps its space
+    group exactly: the one that a block declares in the standard setting, else the one detected within --symprec (also
+    where a block declares P 1); it is written as its asymmetric unit.
 
     Partial charges of the input (_atom_site_charge) go into the output where every atom is written; --charges writes
     those of EQeq instead.
@@ -82,7 +92,7 @@ def command(
         require_force_field(force_field)
     if not max_force > 0:
         raise UsageError(f"--fmax is {max_force:g} eV/A, expected a positive number")
-    settings = RelaxSettings(force_field, max_force, max_steps, keep_symmetry, fixed_cell, symprec, charges)
+    settings = RelaxSettings(force_field, max_force, max_steps, keep_symmetry, fixed_cell, symprec, charges, bonds)
     session.rewrite(
         functools.partial(relax_block, settings, session.record),
         session.raw_blocks(files, names=names),

@@ -11,6 +11,7 @@ import typer
 
 from crystaltool.cli import options
 from crystaltool.cli import sample_conditions as conditions
+from crystaltool.cli import sample_nets as nets
 from crystaltool.cli.session import Record, Session
 from crystaltool.defaults import BATCH_SIZE, N_SAMPLES
 from crystaltool.verbs.models import MODELS
@@ -48,6 +49,10 @@ def command(
     primitive: conditions.Primitive = False,
     n_elements: conditions.Kinds = None,
     template: conditions.Template = None,
+    net: nets.NetOption = None,
+    metal: nets.MetalOption = None,
+    node: nets.NodeOption = None,
+    linker: nets.LinkerOption = None,
     seed: options.Seed = 0,
     steps: Annotated[
         Optional[int],  # noqa: UP045 -- typer evaluates this at run time
@@ -55,8 +60,8 @@ def command(
             "--steps",
             min=3,
             metavar="T",
-            help="Network calls a structure; mofdiff: of each trajectory, one for the blocks and one for each placing;"
-            " default: the checkpoint's own.",
+            help="Network calls a structure; mofdiff with --net free: of each trajectory, one for the blocks and one"
+            " for each placing; default: the checkpoint's own.",
         ),
     ] = None,
     attempts: Annotated[
@@ -82,7 +87,10 @@ def command(
     draws: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
-            "--draws", min=1, metavar="N", help="Latents drawn a MOF under --target; the best is decoded. mofdiff only."
+            "--draws",
+            min=1,
+            metavar="N",
+            help="Fillings (--net free: latents) drawn a MOF under --target; the best count. mofdiff only.",
         ),
     ] = None,
     candidates: Annotated[
@@ -118,7 +126,8 @@ def command(
     multiplicities. The symmetry is exact: coordinates and cell lie on the Wyckoff positions and in the crystal system
     by construction; what is found at 0.01 A is that group and no supergroup, or a warning says where not, unless
     --attempts is 1. mofdiff writes one HDF5 file of coarse-grained MOFs, building blocks and their places in a cell,
-    for `crystaltool assemble`. Conditions hold in every sample; what cannot be met is said before anything is drawn.
+    for `crystaltool assemble`: nets of known MOFs filled with blocks of the library, or blocks and places denoised
+    (--net free). Conditions hold in every sample; what cannot be met is said before anything is drawn.
     Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
     """
     from crystaltool.errors import UsageError
@@ -147,7 +156,14 @@ def command(
     others = (
         {f"--{OPTIONS.get(name, name).replace('_', '-')}": value for name, value in {**wishes, **inorganic}.items()}
         if coarse
-        else {"--draws": draws, "--library": library}
+        else {
+            "--draws": draws,
+            "--library": library,
+            "--net": net,
+            "--metal": metal,
+            "--node": node,
+            "--linker": linker,
+        }
     )
     for option, value in others.items():
         if value is not None:
@@ -160,9 +176,12 @@ def command(
         _sample_plainly(session, model, n, seed, session.writer(output, output_dir, overwrite, resume))
     if coarse:
         from crystaltool.cli import sample_mofdiff
+        from crystaltool.verbs.nets import Wishes
+        from crystaltool.verbs.sample_mofdiff import MOFSettings
 
-        wanted = sample_mofdiff.Settings(
-            str(checkpoint), library, seed, steps, candidates, draws, target, str(choose_device(device))
+        wishes_of_mofs = Wishes(net, tuple(metal or ()), tuple(node or ()), tuple(linker or ()))
+        wanted = MOFSettings(
+            str(checkpoint), library, seed, steps, candidates, draws, target, str(choose_device(device)), wishes_of_mofs
         )
         sample_mofdiff.sample(session, wanted, n, batch_size, jobs, output, overwrite)
         session.finish()

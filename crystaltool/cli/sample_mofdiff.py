@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crystaltool.cli.session import Session
-    from crystaltool.models.block_encoder.library import Library
-    from crystaltool.models.mofdiff.checkpoint import LoadedMOFDiff
-    from crystaltool.mof.blocks import CoarseMOF
+    from crystaltool.verbs.sample_mofdiff import MOFSettings
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know: checkpoint, library, seed, network calls, decodings, latents, target and device."""
-
-    checkpoint: str
-    library: str | None
-    seed: int
-    steps: int | None
-    candidates: int | None
-    draws: int | None
-    target: str | None
-    device: str
-
-
-def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: int, output: str, overwrite: bool):
+def sample(session: Session, settings: MOFSettings, n: int, batch_size: int, jobs: int, output: str, overwrite: bool):
     """Sample `n` MOFs and write them, decodings of one sample one after the other.
 
     Raises:
-        UsageError: a target that the model does not know.
+        UsageError: a target that the model does not know, a wish that cannot be met, an option of the other mode.
         CheckpointError, InputError: a damaged checkpoint, a library of another encoder.
     """
     import contextlib
 
     from crystaltool.executor import map_ordered
     from crystaltool.mof.table import TableBuilder, write_mofs
+    from crystaltool.verbs.sample_mofdiff import load, prepare, sample_items
 
-    loaded, library = load(settings)  # here too when workers do the work: what cannot be loaded ends the run at once
-    _target(loaded, settings)
+    library = prepare(settings)  # here too when workers do the work: what cannot be loaded ends the run at once
+    loaded, _ = load(settings)
+    if settings.nets_first:
+        batch_size = min(batch_size, max(1, -(-n // (4 * jobs))))  # work and progress for every process
     builder = TableBuilder()
     fingerprints = library.blocks.arrays["identities/ecfp4"]
     identities = library.blocks.arrays["blocks/identity"]
@@ -54,10 +39,7 @@ def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: 
                     raise items
                 for name, decodings in items:
                     if not decodings:
-                        session.warn(
-                            f"{name}: no choice of blocks was found that holds C and H and balances metal and other"
-                            " connection points"
-                        )
+                        session.warn(f"{name}: {settings.without_choice}")
                     for mof, chosen in decodings:
                         for block, row in zip(mof.blocks, chosen, strict=True):
                             if row not in rows:
@@ -66,41 +48,3 @@ def sample(session: Session, settings: Settings, n: int, batch_size: int, jobs: 
                     progress.advance()
         origin = (f"weights sha256:{loaded.sha256[:16]}", settings.device)
         write_mofs(target, builder.table(), session.history((), None, origin))
-
-
-@functools.lru_cache(maxsize=1)
-def load(settings: Settings) -> tuple[LoadedMOFDiff, Library]:
-    """Model and library of this process."""
-    from crystaltool.models.mofdiff.checkpoint import load_mofdiff
-    from crystaltool.models.mofdiff.library import load_library
-
-    directory = Path(settings.checkpoint)
-    loaded = load_mofdiff(directory, settings.device)
-    given = Path(settings.library) if settings.library is not None else None
-    return loaded, load_library(directory, loaded.encoder_sha256, given)
-
-
-def _target(loaded: LoadedMOFDiff, settings: Settings):
-    from crystaltool.models.mofdiff.targets import parse_target
-
-    return None if settings.target is None else parse_target(settings.target, loaded.model.config.properties)
-
-
-def sample_items(
-    settings: Settings, indices: tuple[int, ...]
-) -> list[tuple[str, list[tuple[CoarseMOF, tuple[int, ...]]]]]:
-    """Names of some items, and of each its decodings with their rows in the library; pure, for any process."""
-    from crystaltool.models.mofdiff.draws import item_name
-    from crystaltool.models.mofdiff.sampling import sample_mofdiff
-
-    loaded, library = load(settings)
-    changes = {"calls": settings.steps, "candidates": settings.candidates, "draws": settings.draws}
-    config = replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
-    rows = min(config.placings, config.candidates)
-    batch_size = max(1, len(indices) // rows)  # each placing is a row of the networks' batch
-    target = _target(loaded, settings)
-    decodings = sample_mofdiff(loaded.model, library, indices, settings.seed, config, batch_size, target)
-    return [
-        (item_name(settings.seed, index), [(decoded.mof, tuple(decoded.rows)) for decoded in found])
-        for index, found in zip(indices, decodings, strict=True)
-    ]

@@ -129,7 +129,6 @@ class Session:
         """As `bad`, for a block that could not be read."""
         for folder in self._folders:
             if raw.source.startswith(os.path.join(folder.path, "")):
-                folder.n_bad += 1
                 folder.n_bad_blocks += 1
         self.bad(text, raw)
 

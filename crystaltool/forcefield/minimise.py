@@ -57,26 +57,66 @@ MAX_SHORTENINGS = 6
 
 
 @dataclass(frozen=True)
-class Relaxation:
-    """The end of a relaxation.
+class Criteria:
+    """When a structure is relaxed, and when to give up.
 
     Args:
-        unit: the relaxed asymmetric unit, same group and positions.
+        max_force: largest force on an atom at the end, eV/A.
+        max_steps: evaluations of the force field.
+        fixed_cell: keep the lattice as it is and ignore the stress.
+        max_stress: largest component of the stress at the end, eV/A^3.
+
+    Raises:
+        UsageError: if a limit is out of range.
+    """
+
+    max_force: float = MAX_FORCE
+    max_steps: int = MAX_STEPS
+    fixed_cell: bool = False
+    max_stress: float = MAX_STRESS
+
+    def __post_init__(self) -> None:
+        if not self.max_force > 0:
+            raise UsageError(f"largest force is {self.max_force:g} eV/A, expected a positive number")
+        if self.max_steps < 0:
+            raise UsageError(f"number of steps is {self.max_steps}, expected 0 or more")
+
+    @property
+    def stress(self) -> float:
+        """The stress to stay below, infinite for a fixed cell."""
+        return float("inf") if self.fixed_cell else self.max_stress
+
+
+@dataclass(frozen=True)
+class RelaxationEnd:
+    """How a relaxation ended.
+
+    Args:
         energy_per_atom: eV/atom.
         max_force: largest force on an atom, eV/A.
         max_stress: largest component of the stress, eV/A^3.
-        steps: evaluations of the force field after the first.
+        steps: evaluations of the force field.
         converged: forces, and stress unless the cell was fixed, are below their limits.
         reason: why not, empty when converged.
     """
 
-    unit: AsymUnit
     energy_per_atom: float
     max_force: float
     max_stress: float
     steps: int
     converged: bool
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxation(RelaxationEnd):
+    """The end of a relaxation within a group; the first evaluation is not counted.
+
+    Args:
+        unit: the relaxed asymmetric unit, same group and positions.
+    """
+
+    unit: AsymUnit
 
 
 def minimise(
@@ -101,27 +141,15 @@ def minimise(
         InputError: if the force field cannot describe the starting structure, or atoms coincide in it.
         UsageError: if a limit is out of range.
     """
-    if not max_force > 0:
-        raise UsageError(f"largest force is {max_force:g} eV/A, expected a positive number")
-    if max_steps < 0:
-        raise UsageError(f"number of steps is {max_steps}, expected 0 or more")
-    coordinates = SymmetricCoordinates(unit, fixed_cell)
-    return _Descent(coordinates, force_field, max_force, np.inf if fixed_cell else max_stress, max_steps).run()
+    criteria = Criteria(max_force, max_steps, fixed_cell, max_stress)
+    return _Descent(SymmetricCoordinates(unit, fixed_cell), force_field, criteria).run()
 
 
 class _Descent:
     """One run: the point reached, and the evaluations spent."""
 
-    def __init__(
-        self,
-        coordinates: SymmetricCoordinates,
-        force_field: ForceField,
-        max_force: float,
-        max_stress: float,
-        max_steps: int,
-    ) -> None:
-        self.coordinates, self.force_field = coordinates, force_field
-        self.max_force, self.max_stress, self.max_steps = max_force, max_stress, max_steps
+    def __init__(self, coordinates: SymmetricCoordinates, force_field: ForceField, criteria: Criteria) -> None:
+        self.coordinates, self.force_field, self.criteria = coordinates, force_field, criteria
         self.q = np.zeros(coordinates.n_free)
         crystal = coordinates.crystal(self.q)
         if collapsed(crystal):
@@ -139,17 +167,17 @@ class _Descent:
         while not (converged := self._at_rest()) and not reason:
             reason = self._advance()
         return Relaxation(
-            self.coordinates.unit(self.q),
             self.found.energy / self.coordinates.n_atoms,
             self.found.max_force,
             self.found.max_stress,
             self.steps,
             converged,
             "" if converged else reason,
+            unit=self.coordinates.unit(self.q),
         )
 
     def _at_rest(self) -> bool:
-        return self.found.max_force < self.max_force and self.found.max_stress < self.max_stress
+        return self.found.max_force < self.criteria.max_force and self.found.max_stress < self.criteria.stress
 
     def _advance(self) -> str:
         """One accepted step; returns why there was none."""
@@ -160,8 +188,8 @@ class _Descent:
                 step = -self.gradient / FIRST_CURVATURE
             step = step * min(1.0, MAX_MOVE / max(self.coordinates.largest_move(step), 1e-12))
             for _ in range(MAX_SHORTENINGS):
-                if self.steps >= self.max_steps:
-                    return f"not converged in {self.max_steps} steps"
+                if self.steps >= self.criteria.max_steps:
+                    return f"not converged in {self.criteria.max_steps} steps"
                 slope = float(step @ self.gradient)
                 trial = self._evaluate(self.q + step)
                 if isinstance(trial, str):

@@ -16,12 +16,13 @@ from crystaltool.arrays import Float, Int
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
-from crystaltool.io.cif_bonds import parse_bonds
+from crystaltool.io.cif_bonds import parse_bonds, states_bonds
 from crystaltool.io.cif_format import clean_name, format_asym_unit, format_crystal, formula_sum
 from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import COINCIDENCE_DISTANCE, Placed, Sites, bonds_between_kept, place_sites
-from crystaltool.io.cif_settings import Candidate, choose_setting, read_statement
+from crystaltool.io.cif_settings import STRAIN_LIMITS, Candidate, choose_setting, read_statement
 from crystaltool.io.cif_sites import read_sites
+from crystaltool.io.cif_stated import LETTER_TAGS, MULTIPLICITY_TAGS, density_otherwise, sites_otherwise
 from crystaltool.io.cif_symmetry import (
     IDENTITY,
     IDENTITY_OPERATIONS,
@@ -32,7 +33,7 @@ from crystaltool.io.cif_symmetry import (
 )
 from crystaltool.io.cif_table import ABSENT, Table, table_of, to_number
 from crystaltool.io.cif_tolerant import mend
-from crystaltool.io.remarks import DETAIL, WARNING, Remark
+from crystaltool.io.remarks import DETAIL, NOTE, WARNING, Remark
 from crystaltool.lattice import parameters_to_matrix
 from crystaltool.symmetry.operations import cell_strain
 
@@ -49,9 +50,6 @@ __all__ = [
 
 MAX_ATOMS = 20_000
 """Atoms in one cell; larger cells are refused: the quadratic steps that follow would not end."""
-
-LARGEST_STRAIN = 1e-2
-"""Relative misfit of a cell to its listed operations that goes without a warning."""
 
 PROPERTY_PREFIX = "_crystaltool_"
 
@@ -85,7 +83,8 @@ class CifBlock:
         site_labels, site_numbers, site_frac_coords: the listed sites without those that repeat one, on their special
             positions; shape (n_sites, 3).
         site_letters, site_multiplicities: the Wyckoff columns, `None` where the block has none.
-        multiplicity_may_be_order: whether the multiplicities come from the deprecated tag of two meanings.
+        sites_otherwise: what multiplicities and Wyckoff letters state of sites and is not so, each with both values.
+        density_otherwise: the same of `_exptl_crystal_density_diffrn`, empty where it is so or not stated.
         atom_to_site: index of the site of each atom of `crystal`.
         bonds: stated bonds, images for the coordinates as written; `None` where none are stated or the block is not in
             P 1 with unique labels.
@@ -113,7 +112,8 @@ class CifBlock:
     properties: dict[str, str] = field(default_factory=dict)
     bonds: BondGraph | None = None
     site_charges: Float[np.ndarray, "n_sites"] | None = None
-    multiplicity_may_be_order: bool = False
+    sites_otherwise: tuple[str, ...] = ()
+    density_otherwise: str = ""
     remarks: tuple[Remark, ...] = ()
 
     @property
@@ -151,8 +151,17 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
         if settled:
             raise InputError(f"site {settled[0]}: no type symbol says what it is, nor does the formula: {differs}")
         remarks += (Remark(WARNING, f"the stated formula does not fit: {differs}"),)
-    letters, multiplicities, may_be_order = _wyckoff_columns(table, placed)
+    letters, multiplicities = _wyckoff_columns(table, placed)
+    wrong = sites_otherwise(table, placed, sites.labels, operations, setting.texts)
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        remarks += (Remark(WARNING, f"{wrong[0]}{more}; operations and coordinates count"),)
+    if density := density_otherwise(table, lattice, placed.numbers):
+        remarks += (Remark(WARNING, density),)
     bonds = parse_bonds(table.columns, sites.labels, lattice, sites.frac_coords) if setting.texts == IDENTITY else None
+    if bonds is None and states_bonds(table.columns):
+        why = "labels repeat" if setting.texts == IDENTITY else "they are read in P 1 alone"
+        remarks += (Remark(NOTE, f"stated bonds are passed over, {why}"),)
     if bonds is not None and len(placed.kept) < len(sites.labels):
         bonds = bonds_between_kept(bonds, placed, sites)
     return CifBlock(
@@ -180,7 +189,8 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
         },
         bonds=bonds,
         site_charges=_site_charges(table, placed, len(sites.labels)),
-        multiplicity_may_be_order=may_be_order,
+        sites_otherwise=wrong,
+        density_otherwise=density,
         remarks=remarks,
     )
 
@@ -262,8 +272,10 @@ def _expand(
         return setting, placed, operations_of(setting.texts), group, statement.remarks + said
     (setting,) = statement.candidates
     operations, remarks = operations_of(setting.texts), statement.remarks
-    if len(operations) > 1 and (strain := cell_strain(lattice, operations.rotations)) > LARGEST_STRAIN:
-        remarks += (Remark(WARNING, f"the listed operations do not keep the cell: off by {strain:.1%}"),)
+    if len(operations) > 1 and (strain := cell_strain(lattice, operations.rotations)) > STRAIN_LIMITS[0]:
+        if strain > STRAIN_LIMITS[1]:
+            raise InputError(f"the listed symmetry operations do not keep the cell: off by {strain:.1%}")
+        remarks += (Remark(WARNING, f"the cell misses its symmetry operations by {strain:.2%}"),)
     return setting, place(setting.texts), operations, statement.declared_group, remarks
 
 
@@ -287,17 +299,14 @@ def _stated_content(table: Table) -> tuple[str | None, int | None]:
     return table.value("_chemical_formula_sum"), int(units) if units and units.isdecimal() else None
 
 
-def _wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None, bool]:
-    """Declared Wyckoff letters and multiplicities of the kept sites, and whether these may be site-symmetry orders."""
-    letters = table.column("_atom_site_wyckoff_symbol")
-    raw = table.column("_atom_site_site_symmetry_multiplicity")
-    may_be_order = raw is None
-    raw = raw or table.column("_atom_site_symmetry_multiplicity")
+def _wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:
+    """Declared Wyckoff letters and multiplicities of the kept sites."""
+    letters, raw = (next(filter(None, map(table.column, tags)), None) for tags in (LETTER_TAGS, MULTIPLICITY_TAGS))
     n_sites = len(placed.stands_for)
     letters = placed.of_kept(letters) if letters is not None and len(letters) == n_sites else None
     if raw is None or len(raw) != n_sites or not "".join(raw).isdecimal():
-        return letters, None, may_be_order
-    return letters, tuple(map(int, placed.of_kept(raw))), may_be_order
+        return letters, None
+    return letters, tuple(map(int, placed.of_kept(raw)))
 
 
 def _site_charges(table: Table, placed: Placed, n_listed: int) -> Float[np.ndarray, "n_sites"] | None:

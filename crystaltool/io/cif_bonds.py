@@ -80,6 +80,11 @@ def format_bonds(
     return HEADER + "".join(rows)
 
 
+def states_bonds(columns: Mapping[str, list[str]]) -> bool:
+    """Whether the columns of a block hold a list of bonds; distances of a refinement are none."""
+    return "_ccdc_geom_bond_type" in columns and "_geom_bond_atom_site_label_1" in columns
+
+
 def parse_bonds(
     columns: Mapping[str, list[str]],
     labels: Sequence[str],

@@ -11,6 +11,7 @@ from crystaltool.errors import InputError
 from crystaltool.io.cif_elements import elements_of_sites, isotopes_in
 from crystaltool.io.cif_formula import elements_of_formula
 from crystaltool.io.cif_merge import OCCUPANCY_TOLERANCE, Sites
+from crystaltool.io.cif_stated import label_remarks
 from crystaltool.io.cif_table import ABSENT, Table, to_number
 from crystaltool.io.remarks import NOTE, WARNING, Remark
 
@@ -46,7 +47,7 @@ def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tu
     if 1 in numbers and (heavy := isotopes_in(symbols, labels)):
         more = f" and {len(heavy) - 1} more" if len(heavy) > 1 else ""
         remarks = (Remark(NOTE, f"site {heavy[0]}{more}: an isotope of hydrogen, read as H"),)
-    remarks += _without_hydrogens(table, labels)
+    remarks += _without_hydrogens(table, labels) + label_remarks(symbols, labels, numbers)
     frac_coords = _coordinates((x, y, z), labels)
     sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, _occupancies(table, labels), (x, y, z))
     return sites, tuple(settled), remarks

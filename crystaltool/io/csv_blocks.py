@@ -20,8 +20,6 @@ MAX_VALUE_LENGTH = 2000
 def is_csv_header(head: bytes) -> bool:
     """Whether the first line of a file is a CSV header with a `cif` column."""
     line = head.split(b"\n", 1)[0]
-    if b"," not in line:
-        return False
     fields = next(csv.reader([line.decode("utf-8", "replace").removeprefix("\ufeff").strip()]), [])
     return STRUCTURE_COLUMN in fields
 
@@ -66,7 +64,8 @@ def _block_of_row(row: dict[str, str], keys: Mapping[str, str], source: str, lin
         return BadRecord(source, line, identifier, "no data_ line in the 'cif' field")
     name = identifier or clean_name(written)
     content = content if name == written else rename_block(content, name)
-    return RawBlock(source, line, name, _with_properties(content, {keys[c]: row[c] for c in keys}), written)
+    text = _with_properties(content, {keys[c]: row[c] for c in keys})
+    return RawBlock(source, line, name, text, written, has_id=bool(identifier))
 
 
 def _with_properties(text: str, properties: Mapping[str, str]) -> str:

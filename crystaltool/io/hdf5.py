@@ -341,6 +341,8 @@ def stored_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
     try:
         history = read_history(stream, source)
         for name, unit, properties in stored_units(stream, source):
-            yield StoredUnit(source, 0, clean_name(name), "", unit=unit, properties=properties, history=history)
+            yield StoredUnit(
+                source, 0, clean_name(name), "", has_id=True, unit=unit, properties=properties, history=history
+            )
     except InputError as error:
         yield BadRecord(source, 0, "", str(error))

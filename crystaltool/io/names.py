@@ -12,7 +12,7 @@ from crystaltool.io.records import RawBlock
 from crystaltool.io.splitter import rename_block
 
 STDIN = "-"
-STRUCTURE_SUFFIXES = (".cif", ".csv", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".txz")
+STRUCTURE_SUFFIXES = (".cif", ".mcif", ".csv", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".txz")
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
 
 Warn: TypeAlias = Callable[[str, int, str, str], None]
@@ -44,7 +44,7 @@ class UniqueNames:
 
     Args:
         by_file: call a block as its file; the second block of a file is then `file.2`. What comes from standard input
-            keeps its name.
+            keeps its name, and so does a row of a table that has an identifier.
         warn: told where different blocks, or with `by_file` files, had one name.
     """
 
@@ -55,7 +55,7 @@ class UniqueNames:
 
     def unique(self, raw: RawBlock) -> RawBlock:
         """The block, renamed `x.2`, `x.3`, ... if its name was used before."""
-        by_file = self._by_file and raw.source != STDIN
+        by_file = self._by_file and raw.source != STDIN and not raw.has_id
         wanted = clean_name(file_stem(raw.source)) if by_file else raw.name
         name, key = wanted, wanted.casefold()
         if key in self._counts:

@@ -23,7 +23,7 @@ class BadRecord:
 class RawBlock:
     """The text of one block with a name that is unique in the run: what `stream.parse_raw` (in any process) reads.
 
-    `written` is the name that stands in the input.
+    `written` is the name that stands in the input; `has_id` says that the name is an identifier of a table's row.
     """
 
     source: str
@@ -31,6 +31,7 @@ class RawBlock:
     name: str
     text: str
     written: str = ""
+    has_id: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,25 +52,36 @@ class FolderTally:
 
     Args:
         path: as the user gave it.
-        n_files: files below it, hidden ones and linked folders aside.
-        n_passed_over: of them, those that are no structure files by their name.
-        n_blocks: structures found in the others.
-        n_bad: records (files without a block, and blocks) that could not be read.
-        n_bad_blocks: of them, blocks.
+        n_files: files below it, hidden ones and linked folders aside: the sum of the next three.
+        n_with_blocks: of them, those in which structures were found.
+        n_without: structure files by their names in which none was found.
+        n_passed_over: those that are no structure files by their names.
+        n_blocks: structures found: blocks, rows of tables.
+        n_bad_blocks: of them, those that could not be read.
     """
 
     path: str
     n_files: int = 0
+    n_with_blocks: int = 0
+    n_without: int = 0
     n_passed_over: int = 0
     n_blocks: int = 0
-    n_bad: int = 0
     n_bad_blocks: int = 0
+
+    def count(self, n_blocks: int, n_bad: int) -> None:
+        """Count a structure file by the records in it; bad ones beside blocks are blocks, too."""
+        self.n_with_blocks += n_blocks > 0
+        self.n_without += n_blocks == 0
+        if n_blocks:
+            self.n_blocks += n_blocks + n_bad
+            self.n_bad_blocks += n_bad
 
     @property
     def summary(self) -> str:
         """One line."""
-        bad = f", {self.n_bad} could not be read" if self.n_bad else ""
+        n_files = "1 file" if self.n_files == 1 else f"{self.n_files} files"
+        n_blocks = "1 structure" if self.n_blocks == 1 else f"{self.n_blocks} structures"
         return (
-            f"{self.n_files} files, {self.n_passed_over} of them passed over; {self.n_blocks} blocks, "
-            f"{self.n_blocks - self.n_bad_blocks} read{bad}"
+            f"{n_files}: {self.n_with_blocks} with structures, {self.n_without} without, {self.n_passed_over} of other "
+            f"kinds passed over; {n_blocks}: {self.n_blocks - self.n_bad_blocks} read, {self.n_bad_blocks} unreadable"
         )

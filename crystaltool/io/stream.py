@@ -152,15 +152,17 @@ class _Reader:
             if not name.startswith(".")
         )
         found = [file for file in files if holds_structures(file)]
-        tally = FolderTally(str(folder), len(files), len(files) - len(found))
+        tally = FolderTally(str(folder), len(files), n_passed_over=len(files) - len(found))
         self._folders.append(tally)
         if not found:
             yield BadRecord(str(folder), 0, "", "the folder holds no structure files (.cif, .csv, .h5, .zip, .tar)")
-        for raw in self.inputs(found):
-            is_bad = isinstance(raw, BadRecord)
-            tally.n_bad += is_bad
-            tally.n_blocks += not is_bad
-            yield raw
+        for file in found:
+            n_blocks = n_bad = 0
+            for raw in self.inputs([file]):
+                n_bad += isinstance(raw, BadRecord)
+                n_blocks += not isinstance(raw, BadRecord)
+                yield raw
+            tally.count(n_blocks, n_bad)
 
     def content(self, handle: ByteReader, source: str, depth: int = 0) -> Iterator[Raw]:
         """Recognise an open stream and read it. `depth` counts compressions and archives around it."""
@@ -289,7 +291,7 @@ def asym_unit_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
 
     try:
         for name, text in asym_unit_texts(stream, source):
-            yield RawBlock(source, 0, clean_name(name), text)
+            yield RawBlock(source, 0, clean_name(name), text, has_id=True)
     except InputError as error:
         yield BadRecord(source, 0, "", str(error))
 

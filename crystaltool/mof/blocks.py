@@ -91,6 +91,23 @@ class Connections:
 
 
 @dataclass(frozen=True)
+class Edges:
+    """The net of a MOF whose blocks are not posed: which blocks are bound, once for every bond, not at which points.
+
+    Args:
+        blocks: positions of a metal block and of one of another kind in the MOF; shape (n, 2).
+        images: the cell, counted from that of the first block's copy at its centre as given, in which the second
+            block's copy lies; shape (n, 3).
+    """
+
+    blocks: Int[np.ndarray, "n 2"]
+    images: Int[np.ndarray, "n 3"]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+
+@dataclass(frozen=True)
 class CoarseMOF:
     """A MOF as building blocks in a cell, posed (rotations and connections known) or not.
 
@@ -100,6 +117,7 @@ class CoarseMOF:
         centres: fractional coordinates of the blocks' origins, any image; shape (n_blocks, 3).
         rotations: proper, `x = coords @ rotation + centre @ lattice`; shape (n_blocks, 3, 3), or None.
         connections: bonds between blocks, or None.
+        edges: the net where it is known before the bonds are, or None.
         nets: the net of each block, from 0 (catenated MOFs have several); shape (n_blocks,), or None.
         name: block name.
         identity: what the MOF is (`crystaltool.mof.framework`), empty where not known.
@@ -111,6 +129,7 @@ class CoarseMOF:
     centres: Float[np.ndarray, "n_blocks 3"]
     rotations: Float[np.ndarray, "n_blocks 3 3"] | None = None
     connections: Connections | None = None
+    edges: Edges | None = None
     nets: Int[np.ndarray, "n_blocks"] | None = None
     name: str = ""
     identity: str = ""
@@ -177,3 +196,20 @@ def assert_coarse(mof: CoarseMOF) -> None:
         sizes = np.array([block.n_connections for block in mof.blocks])
         if len(ends) and ((ends.points < 0) | (ends.points >= sizes[ends.blocks])).any():
             raise InputError("a connection to a connection point that its block does not have")
+    if mof.edges is not None:
+        _assert_edges(mof, mof.edges)
+
+
+def _assert_edges(mof: CoarseMOF, edges: Edges) -> None:
+    if len(edges.images) != len(edges.blocks):
+        raise InputError("edges whose blocks and images do not fit together")
+    if len(edges) and (edges.blocks.min() < 0 or edges.blocks.max() >= mof.n_blocks):
+        raise InputError(f"an edge to block {edges.blocks.max() + 1} of {mof.n_blocks}")
+    metal = np.array([block.kind == METAL for block in mof.blocks])
+    if not metal[edges.blocks[:, 0]].all() or metal[edges.blocks[:, 1]].any():
+        raise InputError("an edge that does not join a metal block to one of another kind")
+    ends = np.bincount(edges.blocks.ravel(), minlength=mof.n_blocks)
+    sizes = np.array([block.n_connections for block in mof.blocks])
+    if (ends != sizes).any():
+        place = int(np.flatnonzero(ends != sizes)[0])
+        raise InputError(f"block {place + 1} has {sizes[place]} connection points and {ends[place]} edges")

@@ -68,6 +68,41 @@ CYCLOPENTADIENYL_GAIN = 2.0
 _MAX_NODES = 2000
 
 
+@dataclass(frozen=True)
+class _Ligand:
+    """A ligand as the program sees it.
+
+    Args:
+        numbers: atomic numbers; shape (n_atoms,).
+        bonds: bonds between these atoms; shape (n_bonds, 2).
+        at_metal: atoms that are bound to metals besides; shape (n_atoms,).
+        sigma: neighbours of each atom; shape (n_atoms,).
+        valence: bonds of each atom when neutral; shape (n_atoms,).
+        spare: bonds that it may have beyond these; shape (n_atoms,).
+    """
+
+    numbers: Int[np.ndarray, "n_atoms"]
+    bonds: Int[np.ndarray, "n_bonds 2"]
+    at_metal: Bool[np.ndarray, "n_atoms"]
+    sigma: Int[np.ndarray, "n_atoms"]
+    valence: Int[np.ndarray, "n_atoms"]
+    spare: Int[np.ndarray, "n_atoms"]
+
+    @property
+    def lacking(self) -> Bool[np.ndarray, "n_atoms"]:
+        """Atoms that single bonds alone leave below their neutral valence."""
+        return self.valence > self.sigma
+
+    def multiple_bonds(self) -> Int[np.ndarray, "n_pi"]:
+        """Bonds that may be double or triple."""
+        if len(self.bonds) == 0:
+            return np.zeros(0, dtype=np.int64)
+        open_ = (self.valence + self.spare > self.sigma) & (self.numbers != 1)
+        pi = np.flatnonzero(open_[self.bonds].all(axis=1))
+        # only atoms that lack bonds drive the search; a saturated nitrogen or sulfur takes part beside one
+        return pi[self.lacking[self.bonds[pi]].any(axis=1)]
+
+
 def perceive_orders(
     numbers: Int[np.ndarray, "n_atoms"],
     bonds: Int[np.ndarray, "n_bonds 2"],
@@ -80,73 +115,69 @@ def perceive_orders(
         bonds: bonds between these atoms, none to a metal.
         at_metal: atoms that are bound to metals outside of `bonds`.
     """
-    orders = np.ones(len(bonds))
     sigma = np.bincount(bonds.ravel(), minlength=len(numbers))
     valence = np.array([NEUTRAL_VALENCE.get(z, int(s)) for z, s in zip(numbers.tolist(), sigma, strict=True)])
     spare = np.array([ABOVE.get(z, (0, 0.0))[0] for z in numbers.tolist()])
-    open_ = (valence + spare > sigma) & (numbers != 1)
-    pi = np.flatnonzero(open_[bonds].all(axis=1)) if len(bonds) else np.zeros(0, dtype=np.int64)
-    # only atoms that lack bonds drive the search; a saturated nitrogen or sulfur takes part beside one
-    lacking = valence > sigma
-    pi = pi[lacking[bonds[pi]].any(axis=1)]
-    if len(pi) == 0:
-        return orders
-    atoms = np.unique(bonds[pi])
-    place = {atom: k for k, atom in enumerate(atoms.tolist())}
-    n, m = len(atoms), len(pi)
-    equal = np.zeros((n, m + 4 * n))
-    for column, bond in enumerate(pi.tolist()):
-        equal[[place[atom] for atom in bonds[bond].tolist()], column] = 1
-    equal[:, m:] = np.hstack([np.eye(n), np.eye(n), -np.eye(n), -np.eye(n)])  # below by one, further, above, too many
-    elements = numbers[atoms].tolist()
-    below = [BELOW_COST.get(z, OTHER_BELOW_COST)[int(at_metal[atom])] for z, atom in zip(elements, atoms, strict=True)]
-    above = _above_costs(numbers, bonds, sigma, at_metal)[atoms]
-    gains = _ring_gains(numbers, bonds, sigma, lacking, at_metal)
-    conditions = np.zeros((len(gains), m + 4 * n + len(gains)))  # a gain counts as far as its atoms and bonds allow
-    column_of = {int(bond): column for column, bond in enumerate(pi)}
-    limits = np.zeros(len(gains))
-    for row, gain in enumerate(gains):
-        conditions[row, [column_of[bond] for bond in gain.double_bonds]] = -1
-        conditions[row, [m + place[atom] for atom in gain.anions]] = -1
-        conditions[row, m + 4 * n + row] = 1
-        limits[row] = -gain.already
-    equal = np.hstack([equal, np.zeros((n, len(gains)))])
-    costs = np.concatenate(
+    ligand = _Ligand(numbers, bonds, at_metal, sigma, valence, spare)
+    orders, pi = np.ones(len(bonds)), ligand.multiple_bonds()
+    if len(pi):
+        orders[pi] += _further_bonds(ligand, pi)
+    return orders
+
+
+def _further_bonds(ligand: _Ligand, pi: Int[np.ndarray, "n_pi"]) -> Float[np.ndarray, "n_pi"]:
+    """Bonds beyond the first of each of the bonds `pi`: the integer program, 0 where it finds no solution.
+
+    Its unknowns, in order: the bonds; of every atom one bond that is missing, further ones, those above the neutral
+    valence, and those that no valence allows; the gains of rings.
+    """
+    atoms = np.unique(ligand.bonds[pi])
+    gains = _ring_gains(ligand)
+    n, m, g = len(atoms), len(pi), len(gains)
+    below = np.array(
         [
-            np.zeros(m),
-            below,
-            FURTHER * np.array(below),
-            above,
-            np.full(n, TOO_MANY_COST),
-            [-gain.gain for gain in gains],
+            BELOW_COST.get(z, OTHER_BELOW_COST)[int(bound)]
+            for z, bound in zip(ligand.numbers[atoms].tolist(), ligand.at_metal[atoms], strict=True)
         ]
     )
-    most = np.concatenate(
-        [
-            np.full(m, 2.0),
-            np.ones(n),
-            np.full(n, np.inf),
-            spare[atoms],
-            np.full(n, np.inf),
-            [gain.most for gain in gains],
-        ]
-    )
-    wanted = (valence - sigma)[atoms].astype(float)
-    constraints = [LinearConstraint(equal, wanted, wanted)]
-    if gains:
-        constraints.append(LinearConstraint(conditions, -np.inf, limits))
+    above, too_many = _above_costs(ligand)[atoms], np.full(n, TOO_MANY_COST)
+    costs = np.concatenate([np.zeros(m), below, FURTHER * below, above, too_many, [-gain.gain for gain in gains]])
+    endless = np.full(n, np.inf)
+    most = [np.full(m, 2.0), np.ones(n), endless, ligand.spare[atoms], endless, [gain.most for gain in gains]]
     with warnings.catch_warnings():  # scipy hands "threads" on to HiGHS, which else starts one for every two cores
         warnings.filterwarnings("ignore", "Unrecognized options", RuntimeWarning)
         solved = milp(
             costs,
-            integrality=np.concatenate([np.ones(m), np.zeros(4 * n), np.ones(len(gains))]),
-            bounds=Bounds(0, most),
-            constraints=constraints,
+            integrality=np.concatenate([np.ones(m), np.zeros(4 * n), np.ones(g)]),
+            bounds=Bounds(0, np.concatenate(most)),
+            constraints=_constraints(ligand, pi, atoms, gains),
             options={"node_limit": _MAX_NODES, "threads": 1},
         )
-    if solved.x is not None:
-        orders[pi] += np.rint(solved.x[:m])
-    return orders
+    return np.zeros(m) if solved.x is None else np.rint(solved.x[:m])
+
+
+def _constraints(
+    ligand: _Ligand, pi: Int[np.ndarray, "n_pi"], atoms: Int[np.ndarray, "n"], gains: list[_Gain]
+) -> list[LinearConstraint]:
+    """The bonds of every atom add up to its valence; a gain counts as far as its atoms and bonds allow."""
+    n, m = len(atoms), len(pi)
+    place = {atom: k for k, atom in enumerate(atoms.tolist())}
+    column_of = {int(bond): column for column, bond in enumerate(pi)}
+    equal = np.zeros((n, m + 4 * n + len(gains)))
+    for bond, column in column_of.items():
+        equal[[place[atom] for atom in ligand.bonds[bond].tolist()], column] = 1
+    equal[:, m : m + 4 * n] = np.hstack([np.eye(n), np.eye(n), -np.eye(n), -np.eye(n)])
+    wanted = (ligand.valence - ligand.sigma)[atoms].astype(float)
+    constraints = [LinearConstraint(equal, wanted, wanted)]
+    if gains:
+        conditions, limits = np.zeros((len(gains), equal.shape[1])), np.zeros(len(gains))
+        for row, gain in enumerate(gains):
+            conditions[row, [column_of[bond] for bond in gain.double_bonds]] = -1
+            conditions[row, [m + place[atom] for atom in gain.anions]] = -1
+            conditions[row, m + 4 * n + row] = 1
+            limits[row] = -gain.already
+        constraints.append(LinearConstraint(conditions, -np.inf, limits))
+    return constraints
 
 
 @dataclass(frozen=True)
@@ -161,21 +192,16 @@ class _Gain:
     most: int = 1
 
 
-def _ring_gains(
-    numbers: Int[np.ndarray, "n_atoms"],
-    bonds: Int[np.ndarray, "n_bonds 2"],
-    sigma: Int[np.ndarray, "n_atoms"],
-    lacking: Bool[np.ndarray, "n_atoms"],
-    at_metal: Bool[np.ndarray, "n_atoms"],
-) -> list[_Gain]:
+def _ring_gains(ligand: _Ligand) -> list[_Gain]:
     """What aromatic anions in rings of atoms that all lack bonds are worth."""
+    numbers, sigma, at_metal = ligand.numbers, ligand.sigma, ligand.at_metal
     links: list[list[int]] = [[] for _ in numbers]
     bond_of: dict[tuple[int, int], int] = {}
-    for bond, (i, j) in enumerate(bonds.tolist()):
+    for bond, (i, j) in enumerate(ligand.bonds.tolist()):
         links[i].append(j)
         links[j].append(i)
         bond_of[i, j] = bond_of[j, i] = bond
-    inside = lacking & ((numbers == 6) | (numbers == 7))
+    inside = ligand.lacking & ((numbers == 6) | (numbers == 7))
     gains, pyrroles = [], []
     for ring in _rings(links, inside.tolist(), (4, 5, 6)):
         nitrogens = [atom for atom in ring if numbers[atom] == 7]
@@ -223,17 +249,13 @@ def _rings(links: list[list[int]], inside: list[bool], sizes: tuple[int, ...]) -
     return found
 
 
-def _above_costs(
-    numbers: Int[np.ndarray, "n_atoms"],
-    bonds: Int[np.ndarray, "n_bonds 2"],
-    sigma: Int[np.ndarray, "n_atoms"],
-    at_metal: Bool[np.ndarray, "n_atoms"],
-) -> Float[np.ndarray, "n_atoms"]:
+def _above_costs(ligand: _Ligand) -> Float[np.ndarray, "n_atoms"]:
     """Cost of each bond beyond the neutral valence, by element and place."""
+    numbers, sigma = ligand.numbers, ligand.sigma
     costs = np.array([ABOVE.get(z, (0, 0.0))[1] for z in numbers.tolist()])
     nitrogen, oxygen = numbers == 7, numbers == 8
-    costs[at_metal & (nitrogen | oxygen) | (nitrogen & (sigma == 2))] = UNLIKELY_CATION_COST
-    first, second = bonds.T
+    costs[ligand.at_metal & (nitrogen | oxygen) | (nitrogen & (sigma == 2))] = UNLIKELY_CATION_COST
+    first, second = ligand.bonds.T
     ending = nitrogen & (sigma == 1)
     beside = np.concatenate([first[ending[second]], second[ending[first]]])
     beside = beside[nitrogen[beside] & (sigma[beside] == 2)]

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
 from crystaltool.arrays import Bool, Float
+from crystaltool.units import ElementTable
 
+_TABLE = ElementTable(Path(__file__).with_name("elements.csv"))
 
-def _column(name: str) -> np.ndarray:
-    lines = files("crystaltool.mof").joinpath("elements.csv").read_text(encoding="utf-8").splitlines()
-    rows = [line.split(",") for line in lines if not line.startswith("#")]
-    index = rows[0].index(name)
-    return np.array([0.0, *(float(row[index] or "nan") for row in rows[1:])])
-
-
-COVALENT_RADIUS: Float[np.ndarray, "119"] = _column("covalent_radius")
+COVALENT_RADIUS: Float[np.ndarray, "119"] = _TABLE.numbers("covalent_radius", first=0.0)
 """Angstrom (Cordero et al., Dalton Trans. 2008, 2832); entry 0 is empty."""
 
-METAL: Bool[np.ndarray, "119"] = _column("metal") == 1
+METAL: Bool[np.ndarray, "119"] = _TABLE.flags("metal")
 """Elements that form nodes."""
 
-BOND_VALENCE_SIZE: Float[np.ndarray, "119"] = _column("size")
-BOND_VALENCE_ELECTRONEGATIVITY: Float[np.ndarray, "119"] = _column("electronegativity")
+BOND_VALENCE_SIZE: Float[np.ndarray, "119"] = _TABLE.numbers("size", first=0.0)
+BOND_VALENCE_ELECTRONEGATIVITY: Float[np.ndarray, "119"] = _TABLE.numbers("electronegativity", first=0.0)
 """Size r (A) and electronegativity c of O'Keeffe and Brese, from which R0 of a pair follows; NaN where not known."""

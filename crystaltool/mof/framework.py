@@ -22,8 +22,9 @@ import numpy as np
 from crystaltool.arrays import Bool, Int
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
+from crystaltool.mof.division import FragmentError
 from crystaltool.mof.elements import METAL
-from crystaltool.mof.fragment import FragmentError, framework_of
+from crystaltool.mof.fragment import framework_of
 from crystaltool.mof.linker_metals import linker_metals
 from crystaltool.mof.net import net_of_graph
 from crystaltool.mof.quotient import Pieces, find_pieces

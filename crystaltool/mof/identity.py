@@ -132,11 +132,6 @@ def _free_name(
     return text, int(charges.sum())
 
 
-def has_bit(bits: np.ndarray, position: int) -> bool:
-    """Whether a bit of a packed fingerprint is set."""
-    return bool(bits[position // 8] >> (7 - position % 8) & 1)
-
-
 _Graph = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]
 """Atomic numbers, bonds, connection points of each atom; atoms in canonical order."""
 

@@ -34,6 +34,10 @@ LEAST_SHARE = 0.04
 in 2,500 structures of QMOF 5 % have a best bond of less than 1 %, 2 % one of 1 to 4 %, 2 % one of 4 to 7 %, the others
 more; Zn, Cd, Al, Zr and the lanthanides leave this range nearly empty, Cu and Ag do not."""
 
+TRANS_SHARE, TRANS_ANGLE, MULTIPLE_VALENCE = 0.02, 155.0, 1.4
+"""Share, degrees, valence units: opposite to a multiple bond (an oxo or imido group, V=N 1.64, Mo=O 1.7 A) a bond is
+long and counts from this share on: V-Cl 2.78 A in chains of VCl3(NR), Mo-O 2.5 A in octamolybdates."""
+
 LEAST_VALENCE = 0.5
 """Valence units: a metal whose bonds sum to less is looked at as if they had this sum."""
 
@@ -97,7 +101,7 @@ def perceive_bonds(crystal: Crystal, overlaps: bool = False) -> BondGraph:
     first, second, images, distances = first[keep], second[keep], images[keep], distances[keep]
     keep = ~_spans_a_chelate(numbers, first, second, images, distances)
     first, second, images, distances = first[keep], second[keep], images[keep], distances[keep]
-    keep = _carries_enough(numbers, first, second, distances)
+    keep = _carries_enough(crystal, first, second, images, distances)
     pairs = np.column_stack([first, second])[keep]
     return BondGraph(pairs, images[keep], np.full(len(pairs), UNKNOWN_ORDER))
 
@@ -185,15 +189,28 @@ def _far_from_no_donor(
     return (metal[first] != metal[second]) & ~donor[other] & far & (numbers[other] != _HYDROGEN)
 
 
-def _carries_enough(numbers: np.ndarray, first: np.ndarray, second: np.ndarray, distances: np.ndarray) -> np.ndarray:
+def _carries_enough(
+    crystal: Crystal, first: np.ndarray, second: np.ndarray, images: np.ndarray, distances: np.ndarray
+) -> np.ndarray:
     """All pairs but those of a metal and a donor whose bond is too small a share of the metal's valence."""
+    numbers = crystal.numbers
     metal = METAL[numbers]
     mixed = metal[first] != metal[second]
     centre = np.where(metal[first], first, second)
     other = np.where(metal[first], second, first)
     valences = np.where(mixed, bond_valence(numbers[centre], numbers[other], distances), 0.0)
     totals = np.maximum(np.bincount(centre, weights=valences, minlength=len(numbers)), LEAST_VALENCE)
-    return ~(mixed & _DONOR[numbers[other]]) | (valences >= LEAST_SHARE * totals[centre])
+    shares = valences / totals[centre]
+    keep = ~(mixed & _DONOR[numbers[other]]) | (shares >= LEAST_SHARE)
+    multiple = np.flatnonzero(valences >= MULTIPLE_VALENCE)
+    weak = np.flatnonzero(~keep & (shares >= TRANS_SHARE) & np.isin(centre, centre[multiple]))
+    if len(weak):
+        outward = np.where(metal[first], 1.0, -1.0)[:, None]
+        vectors = outward * ((crystal.frac_coords[second] + images - crystal.frac_coords[first]) @ crystal.lattice)
+        units = vectors / distances[:, None]
+        opposite = units[weak] @ units[multiple].T < np.cos(np.radians(TRANS_ANGLE))
+        keep[weak] = (opposite & (centre[weak, None] == centre[multiple])).any(axis=1)
+    return keep
 
 
 def _nearest_of_hydrogens(numbers, first, second, distances) -> np.ndarray:

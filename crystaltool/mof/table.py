@@ -5,8 +5,9 @@ The same layout holds what `fragment` cuts (posed), what `sample mofdiff` draws 
 
 Groups: `blocks/` (kind, identity, n_atoms, n_bonds, n_connections; flat: numbers, cart_coords, bonds, bond_orders,
 connection_coords, connection_atoms), `identities/` (names, ecfp4 as packed bits), `mofs/` (names, lattice, n_blocks,
-n_connections), `places/` (block, centres, nets, rotations), `connections/` (blocks, points, images) and
-`properties/<name>`, NaN where not known; what `fragment` writes has the MOFs' identities in `mofs/identities_v2`.
+n_connections), `places/` (block, centres, nets, rotations), `connections/` (blocks, points, images) or, of unposed MOFs
+of known nets, `edges/` (blocks, images) and `mofs/n_edges`, and `properties/<name>`, NaN where not known; what
+`fragment` writes has the MOFs' identities in `mofs/identities_v2`.
 Lengths in Angstrom, centres fractional.
 """
 
@@ -23,8 +24,8 @@ import numpy as np
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import FORMAT, open_checked
-from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections, assert_block, assert_coarse
-from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, POSED, RAGGED, check_arrays
+from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections, Edges, assert_block, assert_coarse
+from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, NETS, POSED, RAGGED, check_arrays
 
 MOF_KIND = "mof-blocks"
 
@@ -47,6 +48,7 @@ class MOFTable:
         starts = {
             axis: np.concatenate([[0], np.cumsum(self.arrays[counts], dtype=np.int64)])
             for axis, counts in RAGGED.items()
+            if counts in self.arrays
         }
         object.__setattr__(self, "_starts", starts)
 
@@ -62,6 +64,11 @@ class MOFTable:
     def posed(self) -> bool:
         """Whether rotations and connections are known."""
         return "places/rotations" in self.arrays
+
+    @property
+    def has_nets(self) -> bool:
+        """Whether the nets of unposed MOFs are known."""
+        return NETS[0] in self.arrays
 
     def span(self, axis: str, index: int) -> slice:
         """Rows of a ragged axis ("block atom", "block bond", "block point", "place", "connection") of an owner."""
@@ -96,12 +103,17 @@ class MOFTable:
             connections = Connections(
                 *(a[f"connections/{key}"][ends].astype(np.int64) for key in ("blocks", "points", "images"))
             )
+        edges = None
+        if self.has_nets:
+            span = self.span("edge", index)
+            edges = Edges(*(a[f"edges/{key}"][span].astype(np.int64) for key in ("blocks", "images")))
         return CoarseMOF(
             lattice=a["mofs/lattice"][index],
             blocks=tuple(self.block(int(block)) for block in a["places/block"][places]),
             centres=a["places/centres"][places],
             rotations=a["places/rotations"][places] if self.posed else None,
             connections=connections,
+            edges=edges,
             nets=a["places/nets"][places].astype(np.int64),
             name=self.names[index],
             identity=self.identities[index] if self.identities else "",
@@ -112,7 +124,7 @@ class MOFTable:
 
 
 class TableBuilder:
-    """Collects MOFs and blocks into a `MOFTable`; all MOFs posed, or none."""
+    """Collects MOFs and blocks into a `MOFTable`; all MOFs posed, or none; the nets of all known, or of none."""
 
     def __init__(self) -> None:
         self._chunks: dict[str, list[np.ndarray]] = {name: [] for name in LAYOUT}
@@ -122,6 +134,7 @@ class TableBuilder:
         self._properties: list[Mapping[str, float]] = []
         self._n_blocks = 0
         self._posed: bool | None = None
+        self._has_nets: bool | None = None
 
     def add_block(self, block: BuildingBlock, ecfp4: np.ndarray | None = None) -> int:
         """Add a block and return its number.
@@ -161,12 +174,15 @@ class TableBuilder:
             numbers: those of its blocks if `add_block` took them already.
 
         Raises:
-            InputError: posed and unposed MOFs in one table.
+            InputError: posed and unposed MOFs in one table, or unposed ones of known and of unknown nets.
         """
         posed = mof.rotations is not None and mof.connections is not None
         if self._posed is not None and self._posed != posed:
             raise InputError("posed and unposed MOFs do not go into one file")
-        self._posed = posed
+        has_nets = mof.edges is not None and not posed
+        if self._has_nets is not None and self._has_nets != has_nets:
+            raise InputError("MOFs of known and of unknown nets do not go into one file")
+        self._posed, self._has_nets = posed, has_nets
         places = list(numbers) or [
             self.add_block(block, None if ecfp4 is None else ecfp4[k]) for k, block in enumerate(mof.blocks)
         ]
@@ -186,6 +202,12 @@ class TableBuilder:
                 "connections/points": ends.points,
                 "connections/images": ends.images,
             }
+        if has_nets and mof.edges is not None:
+            values |= {
+                "mofs/n_edges": [len(mof.edges)],
+                "edges/blocks": mof.edges.blocks,
+                "edges/images": mof.edges.images,
+            }
         for key, value in values.items():
             self._chunks[key].append(np.asarray(value))
         self._names.append(mof.name)
@@ -196,7 +218,7 @@ class TableBuilder:
         """Everything collected."""
         arrays = {}
         for name, (_, rest, dtype) in LAYOUT.items():
-            if name in POSED and not self._posed:
+            if (name in POSED and not self._posed) or (name in NETS and not self._has_nets):
                 continue
             chunks = [np.zeros((0, *rest), dtype=dtype), *(chunk.reshape(-1, *rest) for chunk in self._chunks[name])]
             arrays[name] = np.concatenate(chunks).astype(dtype)
@@ -250,8 +272,8 @@ def read_mofs(path: str | Path | SeekableReader, label: str = "") -> MOFTable:
     name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
     with open_checked(path, MOF_KIND, name) as file:
         try:
-            posed = all(key in file for key in POSED)
-            wanted = {key: item for key, item in LAYOUT.items() if posed or key not in POSED}
+            left_out = {key for keys in (POSED, NETS) if not all(key in file for key in keys) for key in keys}
+            wanted = {key: item for key, item in LAYOUT.items() if key not in left_out}
             arrays = {key: _read(file, key, rest, dtype, name) for key, (_, rest, dtype) in wanted.items()}
             listed = ("identities/names", "mofs/names", *((IDENTITIES,) if IDENTITIES in file else ()))
             texts = {key: _texts(file, key, name) for key in listed}

@@ -35,10 +35,16 @@ LAYOUT: dict[str, tuple[str, tuple[int, ...], str]] = {
     "connections/blocks": ("connection", (2,), "i2"),
     "connections/points": ("connection", (2,), "i2"),
     "connections/images": ("connection", (3,), "i2"),
+    "mofs/n_edges": ("mof", (), "i4"),
+    "edges/blocks": ("edge", (2,), "i2"),
+    "edges/images": ("edge", (3,), "i2"),
 }
 """Of each data set: the axis it runs along, the rest of its shape, its type."""
 
 POSED = ("places/rotations", "connections/blocks", "connections/points", "connections/images")
+NETS = ("mofs/n_edges", "edges/blocks", "edges/images")
+"""What a table has if its MOFs' nets are known and their poses are not."""
+
 IDENTITIES = "mofs/identities_v2"
 """Texts that a file may have; those of another version have another name and are found again."""
 
@@ -48,6 +54,7 @@ RAGGED = {
     "block point": "blocks/n_connections",
     "place": "mofs/n_blocks",
     "connection": "mofs/n_connections",
+    "edge": "mofs/n_edges",
 }
 """What counts the entries of an axis for each of its owners."""
 
@@ -75,6 +82,8 @@ def check_arrays(
     }
     posed = "places/rotations" in arrays
     for axis, counts in RAGGED.items():
+        if counts not in arrays:
+            continue
         refuse(arrays[counts] < 0, f"{counts} has a negative count")
         lengths[axis] = int(arrays[counts].sum(dtype=np.int64))
     for key, values in arrays.items():

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crystaltool.nn.layers import ElementEmbedding, NoiseEmbedding
+from crystaltool.nn.layers import CellHead, ElementEmbedding, NoiseEmbedding, Sites, strain_of, zero_linear
 from crystaltool.nn.periodic_pairs import OrbitPairs
 from crystaltool.nn.position_encoder import PositionEncoder
 
@@ -50,9 +51,7 @@ class AtomBlock(nn.Module):
         self.n_heads = n_heads
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.pair_norm = nn.LayerNorm(pair_width)
-        last = nn.Linear(MODULATION_RANK, 6 * width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        last = zero_linear(MODULATION_RANK, 6 * width)
         self.modulation = nn.Sequential(nn.Linear(width, MODULATION_RANK), last)
         self.left, self.right = nn.Linear(width, pair_width), nn.Linear(width, pair_width, bias=False)
         self.edge = nn.Sequential(nn.Linear(pair_width, pair_width), nn.SiLU(), nn.Linear(pair_width, pair_width))
@@ -85,6 +84,21 @@ class AtomBlock(nn.Module):
         return h + (1 + gate_2) * self.feed(y), pair
 
 
+@dataclass(frozen=True)
+class Atoms:
+    """The atoms of the primitive cells of a batch.
+
+    Args:
+        slot: orbit of each atom; shape (B, N).
+        mask: where an atom is; shape (B, N).
+        difference: fractional coordinates of b minus those of a on a primitive basis; shape (B, N, N, 3).
+    """
+
+    slot: Tensor
+    mask: Tensor
+    difference: Tensor
+
+
 class AtomDenoiser(nn.Module):
     """Displacements of atoms and the change of the cell.
 
@@ -111,14 +125,10 @@ class AtomDenoiser(nn.Module):
         self.same_orbit = nn.Embedding(3, pair_width)
         self.blocks = nn.ModuleList(AtomBlock(width, pair_width, n_heads) for _ in range(n_layers))
         self.last_norm, self.last_pair_norm = nn.LayerNorm(width), nn.LayerNorm(pair_width)
-        self.free_move = nn.Linear(width, 3)
-        self.force = nn.Linear(pair_width, n_functions)
-        self.stress = nn.Linear(pair_width, n_functions)
-        cell_last = nn.Linear(width, 6)
-        self.cell_out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), cell_last)
-        for last in (self.free_move, self.force, self.stress, cell_last):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        self.free_move = zero_linear(width, 3)
+        self.force = zero_linear(pair_width, n_functions)
+        self.stress = zero_linear(pair_width, n_functions)
+        self.cell_out = CellHead(width)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -126,37 +136,26 @@ class AtomDenoiser(nn.Module):
         return self.near_in.weight.dtype
 
     def forward(
-        self,
-        group: Tensor,
-        numbers: Tensor,
-        position: Tensor,
-        slot: Tensor,
-        mask: Tensor,
-        cell: Tensor,
-        sigma: Tensor,
-        difference: Tensor,
-        pairs: OrbitPairs,
+        self, sites: Sites, atoms: Atoms, cell: Tensor, sigma: Tensor, pairs: OrbitPairs
     ) -> tuple[Tensor, Tensor]:
         """Cartesian displacements (B, N, 3) and cell update (B, 6), both of order one.
 
         Args:
-            group: (B,).
-            numbers, position: of the orbits; (B, M).
-            slot: orbit of each atom; (B, N).
-            mask: where an atom is; (B, N).
+            sites: elements and positions of the orbits.
+            atoms: of the primitive cells.
             cell: what is known of the cell; (B, 15).
             sigma: noise level of the coordinates; (B,).
-            difference: fractional coordinates of b minus those of a on a primitive basis; (B, N, N, 3).
             pairs: sums over the images of each pair.
         """
-        g = self.encoder.groups(group) + self.cell_in(cell) + self.noise(sigma)
-        orbit = self.elements(numbers) + self.encoder.positions(position)
+        slot, mask = atoms.slot, atoms.mask
+        g = self.encoder.groups(sites.group) + self.cell_in(cell) + self.noise(sigma)
+        orbit = self.elements(sites.numbers) + self.encoder.positions(sites.position)
         h = orbit.gather(1, slot[..., None].expand(-1, -1, orbit.shape[-1])) + g[:, None]
         g = functional.silu(g)
         counts = pairs.counts
         directed = [pairs.vectors.flatten(-2) * 0.7, pairs.tensors.flatten(-2) * 0.7]
         near = torch.cat([counts * 0.5, (1.0 + counts).log(), *directed], dim=-1)
-        phase = 2 * math.pi * (difference @ self.waves.T)
+        phase = 2 * math.pi * (atoms.difference @ self.waves.T)
         far = torch.cat([phase.sin(), phase.cos()], dim=-1)
         alike = (slot[:, :, None] == slot[:, None, :]).long()
         alike = alike + torch.eye(slot.shape[1], device=slot.device, dtype=torch.long)
@@ -174,7 +173,5 @@ class AtomDenoiser(nn.Module):
         pull = (self.stress(pair) * there * mask[:, :, None, None]) / n_atoms[:, None, None, None]
         # One sum over i, j and n at once would round differently from place to place in a batch.
         stress = torch.einsum("bijn,bijnc->bic", pull, pairs.tensors.to(pair.dtype)).sum(1)
-        xx, yy, zz, xy, xz, yz = stress.unbind(-1)
-        strain = torch.stack([xy, xz, yz, (xx - yy) / 2, (xx + yy - 2 * zz) / 6, (xx + yy + zz) / 3], dim=-1)
         mean = (h * mask[..., None]).sum(1) / n_atoms[:, None]
-        return vectors + self.free_move(h), strain + self.cell_out(torch.cat([g, mean], dim=-1))
+        return vectors + self.free_move(h), strain_of(stress) + self.cell_out(torch.cat([g, mean], dim=-1))

@@ -6,11 +6,13 @@ Shapes: B MOFs, K block places padded to the largest MOF, E embedding dimensions
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from crystaltool.nn.geometry_denoiser import PairMessage
-from crystaltool.nn.layers import NoiseEmbedding, mlp
+from crystaltool.nn.layers import CellHead, NoiseEmbedding, mlp, strain_of, zero_linear
 from crystaltool.nn.periodic_pairs import OrbitPairs
 
 N_CELL_FEATURES = 13
@@ -27,40 +29,68 @@ def pair_waves(centres: Tensor, n_waves: int) -> Tensor:
     return torch.cat([phases.sin(), phases.cos()], dim=-1).flatten(-2)
 
 
-class CoarseTrunk(nn.Module):
-    """Message passing over the K places of a MOF with distances to all periodic images.
+@dataclass(frozen=True)
+class TrunkSize:
+    """Size of a `CoarseTrunk`.
 
     Args:
-        width, pair_width, n_layers: size.
+        width: of places and MOFs. pair_width: of what passes between places.
+        n_layers: rounds of messages.
         n_functions: radial functions of the pair sums.
         n_waves: harmonics along each axis of where one place lies from another; without them only distances are seen.
     """
 
-    def __init__(self, width: int, pair_width: int, n_layers: int, n_functions: int, n_waves: int = 0) -> None:
+    width: int
+    pair_width: int
+    n_layers: int
+    n_functions: int
+    n_waves: int = 0
+
+
+@dataclass(frozen=True)
+class PlacePairs:
+    """What is known of every two places.
+
+    Args:
+        sums: over the images of each within the cutoff.
+        waves: as `pair_waves` gives them, for a trunk that looks at them; shape (B, K, K, 6 n_waves).
+    """
+
+    sums: OrbitPairs
+    waves: Tensor | None = None
+
+
+class CoarseTrunk(nn.Module):
+    """Message passing over the K places of a MOF with distances to all periodic images.
+
+    Args:
+        size: of the network.
+    """
+
+    def __init__(self, size: TrunkSize) -> None:
         super().__init__()
-        self.pair_in = nn.Linear(2 * n_functions, pair_width)
-        self.wave_in = nn.Linear(6 * n_waves, pair_width, bias=False) if n_waves else None
+        width, pair_width, n_layers = size.width, size.pair_width, size.n_layers
+        self.pair_in = nn.Linear(2 * size.n_functions, pair_width)
+        self.wave_in = nn.Linear(6 * size.n_waves, pair_width, bias=False) if size.n_waves else None
         self.layers = nn.ModuleList(PairMessage(width, pair_width) for _ in range(n_layers))
         self.context = nn.ModuleList(mlp(2 * width, width, width) for _ in range(n_layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(
-        self, h: Tensor, g: Tensor, mask: Tensor, pairs: OrbitPairs, waves: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, h: Tensor, g: Tensor, mask: Tensor, pairs: PlacePairs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """States of places and of MOFs after all layers.
 
         Args:
             h: (B, K, width). g: (B, width). mask: (B, K).
-            pairs: sums over neighbours.
-            waves: as `pair_waves` gives them; (B, K, K, 6 n_waves).
+            pairs: of the places.
 
         Returns:
             h (B, K, width), g (B, width), edges (B, K, K, 2 pair_width) and the mask of the edges (B, K, K, 1).
         """
         weight = mask[..., None] / mask.sum(1).clamp(min=1)[:, None, None]
-        pair = self.pair_in(torch.cat([pairs.counts * 0.5, (1.0 + pairs.counts).log()], dim=-1))
-        if self.wave_in is not None and waves is not None:
-            pair = pair + self.wave_in(waves)
+        counts = pairs.sums.counts
+        pair = self.pair_in(torch.cat([counts * 0.5, (1.0 + counts).log()], dim=-1))
+        if self.wave_in is not None and pairs.waves is not None:
+            pair = pair + self.wave_in(pairs.waves)
         pair_mask = (mask[:, :, None] & mask[:, None, :])[..., None].to(h.dtype)
         n_places = mask.sum(1, keepdim=True).to(h.dtype)
         first = pair
@@ -78,29 +108,22 @@ class CoarseEncoder(nn.Module):
 
     Args:
         n_features: of a place: its embedding and what is known of its block.
-        n_latent: Z.
         n_globals: numbers known of the whole MOF.
+        n_latent: Z.
+        size: of the trunk.
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        n_globals: int,
-        n_latent: int,
-        width: int,
-        pair_width: int,
-        n_layers: int,
-        n_functions: int,
-    ) -> None:
+    def __init__(self, n_features: int, n_globals: int, n_latent: int, size: TrunkSize) -> None:
         super().__init__()
+        width = size.width
         self.place_in = mlp(n_features, width, width)
         self.global_in = nn.Linear(n_globals, width)
-        self.trunk = CoarseTrunk(width, pair_width, n_layers, n_functions)
+        self.trunk = CoarseTrunk(size)
         self.out = mlp(4 * width, 2 * width, 2 * n_latent)
 
     def forward(self, features: Tensor, known: Tensor, mask: Tensor, pairs: OrbitPairs) -> tuple[Tensor, Tensor]:
         """features (B, K, F), known (B, n_globals) -> mean and log variance, (B, Z) each, the latter within 5 of 0."""
-        h, g, _, _ = self.trunk(self.place_in(features), self.global_in(known), mask, pairs)
+        h, g, _, _ = self.trunk(self.place_in(features), self.global_in(known), mask, PlacePairs(pairs))
         count = mask.sum(1, keepdim=True).to(h.dtype)
         total = (h * mask[..., None]).sum(1)
         largest = h.masked_fill(~mask[..., None], -1e4).amax(1)
@@ -113,69 +136,47 @@ class CoarseDenoiser(nn.Module):
 
     Args:
         n_embedding: E. n_latent: Z. n_kinds, n_connections: classes of the two heads.
+        size: of the trunk.
     """
 
-    def __init__(
-        self,
-        n_embedding: int,
-        n_latent: int,
-        n_kinds: int,
-        n_connections: int,
-        width: int,
-        pair_width: int,
-        n_layers: int,
-        n_functions: int,
-        n_waves: int,
-    ) -> None:
+    def __init__(self, n_embedding: int, n_latent: int, n_kinds: int, n_connections: int, size: TrunkSize) -> None:
         super().__init__()
+        width, pair_width, n_functions = size.width, size.pair_width, size.n_functions
         self.embedding_in = nn.Linear(n_embedding, width)
         self.latent_in = mlp(n_latent, 2 * width, width)
         self.cell_in = nn.Linear(N_CELL_FEATURES, width)
         self.noise = NoiseEmbedding(width)
-        self.trunk = CoarseTrunk(width, pair_width, n_layers, n_functions, n_waves)
+        self.trunk = CoarseTrunk(size)
         self.force = nn.Linear(2 * pair_width, n_functions)
         self.stress = nn.Linear(2 * pair_width, n_functions)
         self.pair_shift, self.shift = nn.Linear(2 * pair_width, 3), mlp(width, width, 3)
         self.embedding_out = mlp(width, 2 * width, n_embedding)
         self.kind_out = mlp(width, width, n_kinds)
         self.connections_out = mlp(width, width, n_connections)
-        last = nn.Linear(width, 6)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.cell_out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), last)
+        self.cell_out = CellHead(width)
 
     def forward(
-        self,
-        embeddings: Tensor,
-        latent: Tensor,
-        cell: Tensor,
-        sigma: Tensor,
-        mask: Tensor,
-        pairs: OrbitPairs,
-        waves: Tensor,
+        self, embeddings: Tensor, latent: Tensor, cell: Tensor, sigma: Tensor, mask: Tensor, pairs: PlacePairs
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """All outputs of order one.
 
         Args:
             embeddings: noisy embeddings scaled to unit variance; (B, K, E).
             latent: (B, Z). cell: (B, 13). sigma: noise level; (B,). mask: (B, K).
-            pairs: sums over neighbours.
-            waves: as `pair_waves` gives them; (B, K, K, 6 n_waves).
+            pairs: of the places.
 
         Returns:
             Cartesian vectors (B, K, 3), fractional ones (B, K, 3) to be added to them, embeddings (B, K, E), k (B, 6),
             scores of kinds (B, K, n_kinds) and of connection counts (B, K, n_connections).
         """
         g = self.latent_in(latent) + self.cell_in(cell) + self.noise(sigma)
-        h, g, edge, pair_mask = self.trunk(self.embedding_in(embeddings), g, mask, pairs, waves)
+        h, g, edge, pair_mask = self.trunk(self.embedding_in(embeddings), g, mask, pairs)
         weight = mask / mask.sum(1, keepdim=True).clamp(min=1)
-        vectors = torch.einsum("bijn,bijnc->bic", self.force(edge) * pair_mask, pairs.vectors)
+        vectors = torch.einsum("bijn,bijnc->bic", self.force(edge) * pair_mask, pairs.sums.vectors)
         n_places = mask.sum(1).to(h.dtype)[:, None, None]
         shifts = self.shift(h) + (self.pair_shift(edge) * pair_mask).sum(2) / n_places.sqrt()
-        stress = torch.einsum("bi,bijn,bijnc->bc", weight, self.stress(edge) * pair_mask, pairs.tensors)
-        xx, yy, zz, xy, xz, yz = stress.unbind(-1)
-        strain = torch.stack([xy, xz, yz, (xx - yy) / 2, (xx + yy - 2 * zz) / 6, (xx + yy + zz) / 3], dim=-1)
-        k = strain + self.cell_out(torch.cat([g, (weight[..., None] * h).sum(1)], dim=-1))
+        stress = torch.einsum("bi,bijn,bijnc->bc", weight, self.stress(edge) * pair_mask, pairs.sums.tensors)
+        k = strain_of(stress) + self.cell_out(torch.cat([g, (weight[..., None] * h).sum(1)], dim=-1))
         return vectors, shifts, self.embedding_out(h), k, self.kind_out(h), self.connections_out(h)
 
 
@@ -190,9 +191,7 @@ class LatentVelocity(nn.Module):
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
             for _ in range(n_layers)
         )
-        self.last = nn.Linear(width, n_latent)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = zero_linear(width, n_latent)
 
     def forward(self, z_s: Tensor, s: Tensor) -> Tensor:
         """z_s (n, Z) at times s (n,) in [0, 1] -> velocity (n, Z)."""

@@ -1,11 +1,11 @@
-"""Denoiser of the continuous half: free coordinates and cell, given who sits where."""
+"""Denoiser of the continuous half: free coordinates and cell, given which element sits on which orbit."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from crystaltool.nn.layers import ElementEmbedding, NoiseEmbedding, mlp
+from crystaltool.nn.layers import CellHead, ElementEmbedding, NoiseEmbedding, Sites, mlp, strain_of
 from crystaltool.nn.periodic_pairs import OrbitPairs
 from crystaltool.nn.position_encoder import PositionEncoder
 
@@ -52,27 +52,16 @@ class GeometryDenoiser(nn.Module):
         self.context = nn.ModuleList(mlp(2 * width, width, width) for _ in range(n_layers))
         self.force = nn.Linear(2 * pair_width, n_functions)
         self.stress = nn.Linear(2 * pair_width, n_functions)
-        last = nn.Linear(width, 6)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.cell_out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), last)
+        self.cell_out = CellHead(width)
 
     def forward(
-        self,
-        group: Tensor,
-        numbers: Tensor,
-        position: Tensor,
-        atoms: Tensor,
-        mask: Tensor,
-        cell: Tensor,
-        sigma: Tensor,
-        pairs: OrbitPairs,
+        self, sites: Sites, atoms: Tensor, mask: Tensor, cell: Tensor, sigma: Tensor, pairs: OrbitPairs
     ) -> tuple[Tensor, Tensor]:
         """Displacements and cell update, both of order one.
 
         Args:
-            group: (B,). numbers, position, mask: (B, M).
-            atoms: atoms of each orbit in the primitive cell; (B, M).
+            sites: elements and positions of the orbits.
+            atoms: atoms of each orbit in the primitive cell; (B, M). mask: (B, M).
             cell: what is known of the cell; (B, 15).
             sigma: noise level of the coordinates; (B,).
             pairs: sums over neighbours.
@@ -81,8 +70,8 @@ class GeometryDenoiser(nn.Module):
             Cartesian vectors (B, M, 3) and k (B, 6).
         """
         weight = (atoms * mask)[..., None] / (atoms * mask).sum(1).clamp(min=1)[:, None, None]
-        g = self.encoder.groups(group) + self.cell_in(cell) + self.noise(sigma)
-        h = self.elements(numbers) + self.encoder.positions(position) + g[:, None]
+        g = self.encoder.groups(sites.group) + self.cell_in(cell) + self.noise(sigma)
+        h = self.elements(sites.numbers) + self.encoder.positions(sites.position) + g[:, None]
         binned = torch.cat([pairs.counts * 0.5, (1.0 + pairs.counts).log()], dim=-1)
         share = torch.stack([atoms.log() / 3, 1 / atoms.clamp(min=1)], dim=-1)
         pair = self.pair_in(binned) + self.pair_element(share)[:, None, :]
@@ -97,6 +86,4 @@ class GeometryDenoiser(nn.Module):
         edge = torch.cat([pair, nn.functional.silu(first)], dim=-1)
         vectors = torch.einsum("bijn,bijnc->bic", self.force(edge) * pair_mask, pairs.vectors)
         stress = torch.einsum("bi,bijn,bijnc->bc", weight[..., 0], self.stress(edge) * pair_mask, pairs.tensors)
-        xx, yy, zz, xy, xz, yz = stress.unbind(-1)
-        strain = torch.stack([xy, xz, yz, (xx - yy) / 2, (xx + yy - 2 * zz) / 6, (xx + yy + zz) / 3], dim=-1)
-        return vectors, strain + self.cell_out(torch.cat([g, (weight * h).sum(1)], dim=-1))
+        return vectors, strain_of(stress) + self.cell_out(torch.cat([g, (weight * h).sum(1)], dim=-1))

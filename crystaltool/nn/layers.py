@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,43 @@ N_ELEMENTS = 94
 def mlp(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
     """Two linear layers with SiLU between."""
     return nn.Sequential(nn.Linear(n_in, n_hidden), nn.SiLU(), nn.Linear(n_hidden, n_out))
+
+
+def zero_linear(n_in: int, n_out: int) -> nn.Linear:
+    """A linear layer that gives zeros until it is trained."""
+    layer = nn.Linear(n_in, n_out)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class CellHead(nn.Sequential):
+    """From the state of a crystal (B, 2 width) to the change of its k (B, 6), zero until it is trained."""
+
+    def __init__(self, width: int) -> None:
+        last = zero_linear(width, 6)
+        super().__init__(nn.Linear(2 * width, width), nn.SiLU(), last)
+
+
+def strain_of(stress: Tensor) -> Tensor:
+    """Components of k from (xx, yy, zz, xy, xz, yz) of a symmetric tensor; shape (B, 6)."""
+    xx, yy, zz, xy, xz, yz = stress.unbind(-1)
+    return torch.stack([xy, xz, yz, (xx - yy) / 2, (xx + yy - 2 * zz) / 6, (xx + yy + zz) / 3], dim=-1)
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Elements and Wyckoff positions of the orbits of a batch of crystals.
+
+    Args:
+        group: number of the space group minus one; shape (B,).
+        numbers: atomic numbers of the orbits; shape (B, M).
+        position: their Wyckoff positions; shape (B, M).
+    """
+
+    group: Tensor
+    numbers: Tensor
+    position: Tensor
 
 
 class ElementEmbedding(nn.Module):

@@ -30,6 +30,11 @@ class OrbitPairs:
     vectors: Tensor
     tensors: Tensor
 
+    @classmethod
+    def of(cls, sums: Tensor) -> OrbitPairs:
+        """From sums of `_angular` (B, M, M, N, 10)."""
+        return cls(sums[..., 0], sums[..., 1:4], sums[..., 4:])
+
 
 def radial_basis(distance: Tensor, cutoff: float | Tensor, n_functions: int, end: float | None = None) -> Tensor:
     """Gaussians on an even grid from 0 to `end` (the cutoff) times a cosine cutoff; shape (..., n_functions).
@@ -43,31 +48,37 @@ def radial_basis(distance: Tensor, cutoff: float | Tensor, n_functions: int, end
     return torch.exp(-0.5 * ((distance[..., None] - centres) / width) ** 2) * envelope[..., None]
 
 
-@torch.no_grad()
-def orbit_pairs(
-    lattice: Tensor,
-    representatives: Tensor,
-    mask: Tensor,
-    atoms: Tensor,
-    atom_slot: Tensor,
-    cutoff: float,
-    n_functions: int,
-) -> OrbitPairs:
-    """Pair sums of a batch.
+@dataclass(frozen=True)
+class Orbits:
+    """Orbits of a batch of crystals, as their atoms.
 
     Args:
-        lattice: rows in Angstrom; shape (B, 3, 3).
         representatives: fractional coordinates of the representatives; shape (B, M, 3).
         mask: shape (B, M).
         atoms: fractional coordinates of all atoms, orbit by orbit, each orbit's representative first; (A, 3).
         atom_slot: flat slot b M + m of each atom, ascending; shape (A,).
-        cutoff: Angstrom.
-        n_functions: number of radial functions.
     """
+
+    representatives: Tensor
+    mask: Tensor
+    atoms: Tensor
+    atom_slot: Tensor
+
+
+@torch.no_grad()
+def orbit_pairs(lattice: Tensor, orbits: Orbits, cutoff: float, n_functions: int) -> OrbitPairs:
+    """Pair sums of a batch.
+
+    Args:
+        lattice: rows in Angstrom; shape (B, 3, 3).
+        orbits: of each crystal.
+        cutoff: Angstrom. n_functions: number of radial functions.
+    """
+    mask, atom_slot = orbits.mask, orbits.atom_slot
     n, m = mask.shape
     left, right = _pairs_within_crystals(mask, atom_slot // m)
     crystal = left // m
-    difference = atoms[right] - representatives.reshape(-1, 3)[left]
+    difference = orbits.atoms[right] - orbits.representatives.reshape(-1, 3)[left]
     difference = difference - difference.round()
     first = torch.ones_like(atom_slot, dtype=torch.bool)
     first[1:] = atom_slot[1:] != atom_slot[:-1]
@@ -87,17 +98,13 @@ def orbit_pairs(
         rows.append(chosen[pair])
         vectors.append(moved[pair, image])
     row, vector = torch.cat(rows), torch.cat(vectors)
-    distance = vector.norm(dim=1)
-    unit = vector / (distance[:, None] + 1e-4)
-    angular = torch.cat(
-        [torch.ones_like(unit[:, :1]), unit, unit.square(), unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]], dim=1
-    )
+    distance, angular = _angular(vector)
     basis = radial_basis(distance, cutoff, n_functions)
     terms = (basis[:, :, None] * angular[:, None, :]).flatten(1)
     pair_id = left[row] * m + atom_slot[right[row]] % m
     sums = torch.zeros(n * m * m, terms.shape[1], device=terms.device, dtype=terms.dtype)
     sums = sums.index_add_(0, pair_id, terms).view(n, m, m, n_functions, 10)
-    return OrbitPairs(sums[..., 0], sums[..., 1:4], sums[..., 4:])
+    return OrbitPairs.of(sums)
 
 
 @torch.no_grad()
@@ -138,11 +145,7 @@ def point_pairs(
     count = torch.bincount(row, minlength=len(pairs))
     most = max(int(count.max()), 1)  # no neighbour within the cutoff at all is a batch too
     place = row * most + torch.arange(len(row), device=mask.device) - (count.cumsum(0) - count)[row]
-    distance = vector.norm(dim=1)
-    unit = vector / (distance[:, None] + 1e-4)
-    angular = torch.cat(
-        [torch.ones_like(unit[:, :1]), unit, unit.square(), unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]], dim=1
-    )
+    distance, angular = _angular(vector)
     basis = radial_basis(distance, cutoff[crystal[row]], n_functions, end)
     padded = [
         values.new_zeros(len(pairs) * most, values.shape[1]).index_copy_(0, place, values).view(len(pairs), most, -1)
@@ -151,7 +154,15 @@ def point_pairs(
     sums = basis.new_zeros(n * m * m, n_functions, 10)
     sums[pairs] = padded[0].transpose(1, 2) @ padded[1]
     sums = sums.view(n, m, m, n_functions, 10)
-    return OrbitPairs(sums[..., 0], sums[..., 1:4], sums[..., 4:])
+    return OrbitPairs.of(sums)
+
+
+def _angular(vector: Tensor) -> tuple[Tensor, Tensor]:
+    """Lengths (n,) and what is summed over neighbours: 1, the unit vector and its outer product; (n, 10)."""
+    distance = vector.norm(dim=1)
+    unit = vector / (distance[:, None] + 1e-4)
+    products = unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]
+    return distance, torch.cat([torch.ones_like(unit[:, :1]), unit, unit.square(), products], dim=1)
 
 
 def _pairs_within_crystals(mask: Tensor, atom_crystal: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,12 +213,8 @@ def atom_pairs(lattice: Tensor, difference: Tensor, mask: Tensor, cutoff: float,
     image, a, b = near.nonzero(as_tuple=True)
     pair = (crystal[image] * m + a) * m + b
     vector = moved[crystal[image], a, b] + shift[image]
-    distance = vector.norm(dim=1)
-    unit = vector / (distance[:, None] + 1e-4)
-    angular = torch.cat(
-        [torch.ones_like(unit[:, :1]), unit, unit.square(), unit[:, [0, 0, 1]] * unit[:, [1, 2, 2]]], dim=1
-    )
+    distance, angular = _angular(vector)
     basis = radial_basis(distance, cutoff, n_functions)
     terms = (basis[:, :, None] * angular[:, None, :]).flatten(1)
     sums = terms.new_zeros(n * m * m, terms.shape[1]).index_add_(0, pair, terms).view(n, m, m, n_functions, 10)
-    return OrbitPairs(sums[..., 0], sums[..., 1:4], sums[..., 4:])
+    return OrbitPairs.of(sums)

@@ -103,7 +103,7 @@ def _add_group(rows: dict[str, list[Any]], number: int) -> None:
         rows["degrees_of_freedom"].append(freedom)
         rows["site_code"].append(site_symmetry_code(rotations[stabiliser]))
         rows["site_symmetry"].append(
-            oriented_symbol(number, hall_number, rotations, translations, orbit_r, orbit_t, letter)
+            oriented_symbol(number, hall_number, (rotations, translations), (orbit_r, orbit_t), letter)
         )
         rows["orbit_rotation"].extend(orbit_r)
         rows["orbit_translation"].extend(orbit_t)
@@ -158,24 +158,29 @@ def orbit_of(
 def oriented_symbol(
     number: int,
     hall_number: int,
-    rotations: Int[np.ndarray, "n_ops 3 3"],
-    translations: Int[np.ndarray, "n_ops 3"],
-    orbit_r: Int[np.ndarray, "multiplicity 3 3"],
-    orbit_t: Int[np.ndarray, "multiplicity 3"],
+    operations: tuple[Int[np.ndarray, "n_ops 3 3"], Int[np.ndarray, "n_ops 3"]],
+    orbit: tuple[Int[np.ndarray, "multiplicity 3 3"], Int[np.ndarray, "multiplicity 3"]],
     letter: str,
 ) -> str:
-    """Oriented site-symmetry symbol: spglib's, on a crystal with this orbit and a general one that fixes the group."""
+    """Oriented site-symmetry symbol: spglib's, on a crystal with this orbit and a general one that fixes the group.
+
+    Args:
+        number: of the group. hall_number: of its setting.
+        operations: rotations and translations of the group.
+        orbit: rotations and translations of the position.
+        letter: of the position, which spglib must confirm.
+    """
     import spglib
 
     lattice = parameters_to_matrix(*GENERIC_CELLS[crystal_system_index(number)])
     rng = np.random.default_rng(7)
     for _ in range(20):
-        general = rotations @ rng.uniform(0.03, 0.47, 3) + translations / TRANSLATION_DENOMINATOR
-        orbit = orbit_r @ rng.uniform(0.05, 0.45, 3) + orbit_t / TRANSLATION_DENOMINATOR
-        points = np.concatenate([orbit, general]) % 1.0
-        cell = (lattice.tolist(), points.tolist(), [1] * len(orbit) + [2] * len(general))
+        general = operations[0] @ rng.uniform(0.03, 0.47, 3) + operations[1] / TRANSLATION_DENOMINATOR
+        special = orbit[0] @ rng.uniform(0.05, 0.45, 3) + orbit[1] / TRANSLATION_DENOMINATOR
+        points = np.concatenate([special, general]) % 1.0
+        cell = (lattice.tolist(), points.tolist(), [1] * len(special) + [2] * len(general))
         found = spglib.get_symmetry_dataset(cell, symprec=1e-4, hall_number=hall_number)
-        same_group = found is not None and found.hall_number == hall_number and len(found.rotations) == len(rotations)
+        same_group = found is not None and found.hall_number == hall_number and len(found.rotations) == len(general)
         if same_group and found.wyckoffs[0] == letter:
             return found.site_symmetry_symbols[0]
     raise AssertionError(f"group {number} position {letter}: spglib does not confirm the letter")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 _SILENT = logging.NullHandler()
+_NOTE = 25
+"""The level of `crystaltool.io.remarks.NOTE`, which stands above this package."""
 
 SAME_TOLERANCE = 1e-6
 """Relative difference of the tolerance in force from the one asked for that is none."""
@@ -38,6 +40,7 @@ class DetectedOrbits:
         points: refined fractional coordinates of one atom of each orbit in the conventional cell; shape (n_orbits, 3).
         numbers: atomic numbers; shape (n_orbits,).
         positions: indices of the Wyckoff positions, 0 = a; shape (n_orbits,).
+        atom_to_orbit: index of the orbit of each atom of the crystal that was given; shape (n_atoms,).
     """
 
     group: int
@@ -45,6 +48,7 @@ class DetectedOrbits:
     points: Float[np.ndarray, "n_orbits 3"]
     numbers: Int[np.ndarray, "n_orbits"]
     positions: Int[np.ndarray, "n_orbits"]
+    atom_to_orbit: Int[np.ndarray, "n_atoms"]
 
 
 def detect_orbits(crystal: Crystal, symprec: float = SYMPREC) -> DetectedOrbits:
@@ -89,8 +93,10 @@ def detect(crystal: Crystal, symprec: float = SYMPREC) -> moyopy.MoyoDataset:
     if abs(found.symprec / symprec - 1.0) > SAME_TOLERANCE:
         better = _ask_again(crystal, cell, symprec, found)
         if better is None or better is found:
-            level = logging.WARNING if better is None else logging.INFO
+            level = logging.WARNING if better is None else _NOTE
             text = f"space group {found.number} was found at a tolerance of {found.symprec:.2g} A, not {symprec:g} A"
+            if better is found:
+                text += f"; its operations hold within {deviation(crystal, found):.2g} A"
             _LOGGER.log(level, "%s: %s", crystal.name, text, extra={"remark": text, "block": crystal.name})
         found = better or found
     return found
@@ -155,4 +161,5 @@ def _orbits(crystal: Crystal, found: moyopy.MoyoDataset) -> DetectedOrbits:
         points=points % 1.0,
         numbers=crystal.numbers[representatives].astype(np.int64),
         positions=np.array([LETTERS.index(found.wyckoffs[atom]) for atom in representatives], dtype=np.int64),
+        atom_to_orbit=np.searchsorted(representatives, found.orbits),
     )

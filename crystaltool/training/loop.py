@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crystaltool.errors import CheckpointError, UsageError
-from crystaltool.training.checkpoint import STATE, load_state, replace_file, save_state
+from crystaltool.errors import UsageError
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
-from crystaltool.training.resuming import check_settings
+from crystaltool.training.metrics import Meter, append_row, drop_rows_after
 from crystaltool.training.signals import BrokenOff, SignalFlag
+from crystaltool.training.state import RunFolder, RunState
+
+Loss = Callable[[int, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
+"""From (step, generator of that step) to the loss and values to log; the data order is its business."""
 
 
 @dataclass(frozen=True)
@@ -91,131 +92,171 @@ class Stop:
     steps: int
 
 
+@dataclass(frozen=True)
+class Callbacks:
+    """What is called while a run goes on.
+
+    Args:
+        validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step.
+        on_best: called with averaged weights and a record where validation found a better score.
+        on_progress: called at each log interval on the first process.
+        on_stop: called on every process after SIGTERM or SIGINT to one of them, also at the last step.
+    """
+
+    validate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None
+    on_best: Callable[[dict[str, Tensor], dict[str, Any]], None] | None = None
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_stop: Callable[[Stop], None] = lambda stop: None
+
+
 def train(
     module: nn.Module,
-    loss: Callable[[int, torch.Generator], tuple[Tensor, dict[str, Tensor]]],
+    loss: Loss,
     config: LoopConfig,
-    directory: Path,
+    folder: RunFolder,
     world: World,
-    *,
-    resume: bool = False,
-    belongs_to: dict[str, Any] | None = None,
-    validate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None,
-    on_best: Callable[[dict[str, Tensor], dict[str, Any]], None] | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    on_stop: Callable[[Stop], None] = lambda stop: None,
+    callbacks: Callbacks | None = None,
 ) -> dict[str, Tensor]:
     """Train `module` and return its averaged weights.
 
     Args:
         module: whose parameters are trained.
-        loss: from (step, generator of that step) to the loss and values to log; the data order is its business.
+        loss: of each step.
         config: how.
-        directory: gets `state.h5` and `metrics.jsonl`.
+        folder: where state and metrics are kept, and whether to go on from them.
         world: this process among all.
-        resume: go on from `state.h5`; the run then equals an unbroken one, step by step.
-        belongs_to: what else must be the same to resume (model, data); plain JSON values. `run`, the settings as the
-            user gave them, is kept for `configuration.load_run` and not compared.
-        validate: from averaged weights to metrics, `score` among them (higher is better); called after the last step.
-        on_best: called with averaged weights and a record where validation found a better score.
-        on_progress: called at each log interval on the first process.
-        on_stop: called on every process after SIGTERM or SIGINT to one of them, also at the last step.
+        callbacks: what is called while it runs.
 
     Raises:
         CheckpointError: if the state to resume from belongs to another configuration, model or data set; it names
             the setting. More steps than before are taken.
         KeyboardInterrupt: on a second SIGINT, which does not wait for the end of a step.
     """
-    device = next(module.parameters()).device
-    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(
-        trained.values(),
-        lr=config.learning_rate,
-        betas=(0.9, 0.99),
-        weight_decay=config.weight_decay,
-        fused=device.type == "cuda",
-    )
-    ema = Ema(module, config.ema_decay)
-    state_path, log_path = directory / STATE, directory / "metrics.jsonl"
-    record: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf, "since_best": 0, "config": asdict(config)}
-    record |= {"belongs_to": json.loads(json.dumps(belongs_to)), "owed": False, "meter": {}}
-    if resume:
-        record |= _restore(state_path, config, belongs_to, trained, optimizer, ema)
-        if world.first:
-            _truncate_log(log_path, record["step"])
-    elif world.first:
-        log_path.unlink(missing_ok=True)
-    meter = _Meter(record["step"], record["meter"])
-    stopping = SignalFlag()
-    started, since, since_step = time.monotonic() - record["seconds"], time.monotonic(), record["step"]
-    step = record["step"]
-    finished = False
-    with stopping:
-        if record["owed"] and validate:
-            finished = _validate(ema, record, config, step, log_path, world, validate, on_best, stopping)
-            if world.first and not record["owed"]:
-                _save(state_path, record, trained, optimizer, ema)
-        stop = world.any(stopping.raised > 0)
-        while step < config.steps and not finished and not stop:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            torch.manual_seed(step_seed(config.seed, step, world.rank, 0))
-            generator = torch.Generator(device).manual_seed(step_seed(config.seed, step, world.rank, 1))
-            module.train()
-            value, extra = loss(step, generator)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            world.average_gradients(trained.values())
-            norm = nn.utils.clip_grad_norm_(trained.values(), config.gradient_norm)
-            # A step whose gradient overflowed is left out on every process alike: the averaged norm is the same.
-            if torch.isfinite(norm):
-                optimizer.step()
-            step += 1
-            ema.update(module, step)
-            meter.add({"loss": value.detach(), "gradient_norm": norm, **extra})
-            stop = world.any(stopping.raised > 0)
-            if step % config.log_every == 0 or step == config.steps:
-                metrics = meter.means(step)
-                _log(log_path, world, {"step": step, "lr": learning_rate(config, step - 1), **metrics})
-                if world.first:
-                    on_progress(Progress(step, config.steps, metrics, (step - since_step) / (time.monotonic() - since)))
-                since, since_step = time.monotonic(), step
-            due = bool(config.validate_every and validate) and (
-                step % config.validate_every == 0 or step == config.steps
-            )
-            record["owed"] = due and stop  # a signal wants an end soon: what is due is left to the resumed run
-            if due and not stop:
-                finished = _validate(ema, record, config, step, log_path, world, validate, on_best, stopping)
-                since = time.monotonic()
-                stop = world.any(stopping.raised > 0)
-            if world.first and (step % config.save_every == 0 or step == config.steps or stop or finished):
-                record |= {"step": step, "seconds": time.monotonic() - started}
-                record["meter"] = meter.state()
-                _save(state_path, record, trained, optimizer, ema)
-        if world.any(stopping.raised > 0):
-            on_stop(Stop(stopping.raised or signal.SIGTERM, step, config.steps))
-    return ema.values
+    return _Loop(module, loss, config, folder, world, callbacks or Callbacks()).run()
 
 
-class _Meter:
-    """Means of what is logged since the last line; part of the state, so that a resumed run writes the same lines."""
+class _Loop:
+    """One run: the step reached, and whether validation or a signal ends it."""
 
-    def __init__(self, step: int, state: dict[str, Any]) -> None:
-        self.since = int(state.get("since", step))
-        self.sums: dict[str, Any] = dict(state.get("sums", {}))
+    def __init__(
+        self, module: nn.Module, loss: Loss, config: LoopConfig, folder: RunFolder, world: World, callbacks: Callbacks
+    ) -> None:
+        self.module, self.loss, self.config = module, loss, config
+        self.world, self.callbacks = world, callbacks
+        self.device = next(module.parameters()).device
+        self.optimizer = torch.optim.AdamW(
+            [p for p in module.parameters() if p.requires_grad],
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
+            fused=self.device.type == "cuda",
+        )
+        self.ema = Ema(module, config.ema_decay)
+        self.log = folder.metrics
+        self.state = RunState(module, self.optimizer, self.ema, asdict(config), folder)
+        self.record = record = self.state.record
+        if folder.resume and world.first:
+            drop_rows_after(self.log, record["step"])
+        elif world.first:
+            self.log.unlink(missing_ok=True)
+        self.step, self.finished = record["step"], False
+        self.meter = Meter(self.step, record["meter"])
+        self.stopping = SignalFlag()
+        self.started = time.monotonic() - record["seconds"]
+        self.since, self.since_step = time.monotonic(), self.step
 
-    def add(self, values: dict[str, Tensor]) -> None:
-        for name, value in values.items():  # in float64, which JSON keeps to the last bit
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+    def run(self) -> dict[str, Tensor]:
+        """All steps that are left; the averaged weights."""
+        with self.stopping:
+            if self.record["owed"] and self.callbacks.validate:
+                self._validate()
+                if self.world.first and not self.record["owed"]:
+                    self.state.save()
+            stop = self._asked_to_stop()
+            while self.step < self.config.steps and not self.finished and not stop:
+                self._take_step()
+                stop = self._asked_to_stop()
+                if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+                    self._log_means()
+                due = self._validation_is_due()
+                self.record["owed"] = due and stop  # a signal wants an end soon: what is due is left to the resumed run
+                if due and not stop:
+                    self._validate()
+                    self.since = time.monotonic()
+                    stop = self._asked_to_stop()
+                self._save_if_due(stop)
+            if self._asked_to_stop():
+                number = self.stopping.raised or signal.SIGTERM
+                self.callbacks.on_stop(Stop(number, self.step, self.config.steps))
+        return self.ema.values
 
-    def means(self, step: int) -> dict[str, float]:
-        """Means up to this step, which begin anew after it."""
-        means = {name: float(total) / (step - self.since) for name, total in self.sums.items()}
-        self.since, self.sums = step, {}
-        return means
+    def _asked_to_stop(self) -> bool:
+        return self.world.any(self.stopping.raised > 0)
 
-    def state(self) -> dict[str, Any]:
-        return {"since": self.since, "sums": {name: float(total) for name, total in self.sums.items()}}
+    def _take_step(self) -> None:
+        config, step, trained = self.config, self.step, self.state.trained.values()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        torch.manual_seed(step_seed(config.seed, step, self.world.rank, 0))
+        generator = torch.Generator(self.device).manual_seed(step_seed(config.seed, step, self.world.rank, 1))
+        self.module.train()
+        value, extra = self.loss(step, generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        self.world.average_gradients(trained)
+        norm = nn.utils.clip_grad_norm_(trained, config.gradient_norm)
+        # A step whose gradient overflowed is left out on every process alike: the averaged norm is the same.
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.step += 1
+        self.ema.update(self.module, self.step)
+        self.meter.add({"loss": value.detach(), "gradient_norm": norm, **extra})
+
+    def _log_means(self) -> None:
+        step, metrics = self.step, self.meter.means(self.step)
+        self._log({"step": step, "lr": learning_rate(self.config, step - 1), **metrics})
+        if self.world.first:
+            speed = (step - self.since_step) / (time.monotonic() - self.since)
+            self.callbacks.on_progress(Progress(step, self.config.steps, metrics, speed))
+        self.since, self.since_step = time.monotonic(), step
+
+    def _log(self, row: dict[str, Any]) -> None:
+        if self.world.first:
+            append_row(self.log, row)
+
+    def _validation_is_due(self) -> bool:
+        every = self.config.validate_every
+        if not every or self.callbacks.validate is None:
+            return False
+        return self.step % every == 0 or self.step == self.config.steps
+
+    def _validate(self) -> None:
+        """Validate on the first process, tell all if patience ran out. A signal breaks it off: it is owed then."""
+        record, finished, metrics = self.record, False, None
+        if self.world.first and self.callbacks.validate:
+            try:
+                with self.stopping.breaks_off():
+                    metrics = self.callbacks.validate(self.ema.values)
+            except BrokenOff:
+                record["owed"] = True
+        if metrics is not None:
+            record["owed"] = False
+            self._log({"step": self.step, **{f"validation_{name}": value for name, value in metrics.items()}})
+            if metrics["score"] > record["best"]:
+                record |= {"best": metrics["score"], "since_best": 0}
+                if self.callbacks.on_best:
+                    self.callbacks.on_best(self.ema.values, {"step": self.step, "validation": metrics})
+            else:
+                record["since_best"] += 1
+            finished = bool(self.config.patience) and record["since_best"] >= self.config.patience
+        self.finished = self.world.any(finished)
+
+    def _save_if_due(self, stop: bool) -> None:
+        config, step = self.config, self.step
+        if self.world.first and (step % config.save_every == 0 or step == config.steps or stop or self.finished):
+            self.record |= {"step": step, "seconds": time.monotonic() - self.started}
+            self.record["meter"] = self.meter.state()
+            self.state.save()
 
 
 def step_seed(seed: int, step: int, rank: int, stream: int) -> int:
@@ -229,90 +270,3 @@ def learning_rate(config: LoopConfig, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup
     part = (step - config.warmup) / max(config.steps - config.warmup, 1)
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
-
-
-def _validate(ema, record, config, step, log_path, world, validate, on_best, stopping) -> bool:
-    """Validate on the first process, tell all; True if patience ran out. A signal breaks it off: it is owed then."""
-    finished, metrics = False, None
-    if world.first:
-        try:
-            with stopping.breaks_off():
-                metrics = validate(ema.values)
-        except BrokenOff:
-            record["owed"] = True
-    if metrics is not None:
-        record["owed"] = False
-        _log(log_path, world, {"step": step, **{f"validation_{name}": value for name, value in metrics.items()}})
-        if metrics["score"] > record["best"]:
-            record |= {"best": metrics["score"], "since_best": 0}
-            if on_best:
-                on_best(ema.values, {"step": step, "validation": metrics})
-        else:
-            record["since_best"] += 1
-        finished = bool(config.patience) and record["since_best"] >= config.patience
-    return world.any(finished)
-
-
-def _save(path: Path, record: dict[str, Any], trained: dict[str, nn.Parameter], optimizer, ema: Ema) -> None:
-    state = {name: optimizer.state.get(p, {}) for name, p in trained.items()}
-    groups = {"weights": trained, "average": ema.values}
-    for moment in ("exp_avg", "exp_avg_sq", "step"):
-        groups[moment] = {name: values[moment] for name, values in state.items() if values}
-    save_state(path, record, groups)
-
-
-def _restore(
-    path: Path,
-    config: LoopConfig,
-    belongs_to: dict[str, Any] | None,
-    trained: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    ema: Ema,
-) -> dict[str, Any]:
-    record, groups = load_state(path)
-    check_settings(path, record, asdict(config), belongs_to or {})
-    record |= {"config": asdict(config)}
-    if record.get("belongs_to") is not None:
-        record["belongs_to"] |= {"run": json.loads(json.dumps((belongs_to or {}).get("run")))}
-    shapes = {
-        part: {name: tuple(value.shape) for name, value in groups.get(part, {}).items()}
-        for part in ("weights", "average", "exp_avg", "exp_avg_sq")
-    }
-    for part, named in {"weights": trained, "average": ema.values}.items():
-        if shapes[part] != {name: tuple(value.shape) for name, value in named.items()}:
-            raise CheckpointError(f"{path}: its tensors are not those of this model")
-    if not shapes["exp_avg"].items() <= shapes["weights"].items() or shapes["exp_avg"] != shapes["exp_avg_sq"]:
-        raise CheckpointError(f"{path}: the optimiser's moments are not those of this model")
-    with torch.no_grad():
-        for name, p in trained.items():
-            p.copy_(groups["weights"][name])
-        for name, value in ema.values.items():
-            value.copy_(groups["average"][name])
-    for name, p in trained.items():
-        if name in groups.get("exp_avg", {}):
-            optimizer.state[p] = {
-                moment: groups[moment][name].to(p.device if moment != "step" else "cpu")
-                for moment in ("exp_avg", "exp_avg_sq", "step")
-            }
-    return record
-
-
-def _log(path: Path, world: World, row: dict[str, Any]) -> None:
-    if world.first:
-        plain = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
-        with open(path, "a") as handle:
-            handle.write(json.dumps(plain) + "\n")
-
-
-def _truncate_log(path: Path, step: int) -> None:
-    """Drop the lines of steps that the resumed run will take again, and a last line cut short."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            break
-    replace_file(path, lambda part: part.write_text("".join(kept)))

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypedDict, TypeVar
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from crystaltool.errors import CheckpointError, CrystaltoolError
 from crystaltool.training.checkpoint import STATE, WEIGHTS, load_attributes, save_model, sha256
 from crystaltool.training.distributed import World, choose_device, join_world
-from crystaltool.training.loop import LoopConfig, Progress, Stop, train
+from crystaltool.training.loop import Callbacks, LoopConfig, Loss, Progress, Stop, train
+from crystaltool.training.state import RunFolder
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,14 @@ class Task(Part, Generic[Config]):
 
 
 class RunOptions(TypedDict, total=False):
-    """Where and from what to train: the options of `run_task`."""
+    """Where and from what to train.
+
+    device: `auto`, `cpu` or `cuda:N`; `auto` if not given.
+    resume: go on from `state.h5` in the directory.
+    init: checkpoint whose weights to start from; a resumed run need not name it again.
+    threads: CPU threads of this process, 1 if not given; more than one help on idle cores only.
+    on_progress: called at each log interval.
+    """
 
     device: str
     resume: bool
@@ -129,26 +137,13 @@ class RunOptions(TypedDict, total=False):
     on_progress: Callable[[Progress], None]
 
 
-def run_task(
-    bring: Callable[[], Task],
-    directory: Path,
-    *,
-    device: str = "auto",
-    resume: bool = False,
-    init: Path | None = None,
-    threads: int = 1,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Stop | None:
+def run_task(bring: Callable[[], Task], directory: Path, **options: Unpack[RunOptions]) -> Stop | None:
     """Train and leave `model.safetensors`, `config.json`, `state.h5` and `metrics.jsonl` in the directory.
 
     Args:
         bring: makes the task; reads the data.
         directory: made if it does not exist.
-        device: `auto`, `cpu` or `cuda:N`.
-        resume: go on from `state.h5` in the directory.
-        init: checkpoint whose weights to start from; a resumed run need not name it again.
-        threads: CPU threads of this process; more than one help on idle cores only.
-        on_progress: called at each log interval.
+        options: see `RunOptions`.
 
     Returns:
         where the run stopped, if a signal asked it to; its state is saved then.
@@ -156,75 +151,103 @@ def run_task(
     Raises:
         InputError, CheckpointError: bad data; state or checkpoint of another configuration or kind.
     """
-    torch.set_num_threads(threads)
-    place = choose_device(device)
+    torch.set_num_threads(options.get("threads", 1))
+    place = choose_device(options.get("device", "auto"))
     world = join_world(place)
-    stops: list[Stop] = []
     try:
-        task = bring()
-        config = replace(task.config, loop=replace(task.config.loop, steps=task.config.epochs * task.n_batches))
-        loop = config.loop
-        torch.manual_seed(loop.seed)
-        model = task.build()
-        started_from = {}
-        if init is not None:
-            brought = task.load(init)
-            if brought.config != config.model:
-                raise CheckpointError(f"{init}: its networks have other sizes or settings than the configuration")
-            model.load_state_dict(brought.state_dict())
-            started_from["init"] = sha256(init / WEIGHTS)
-        elif resume and (directory / STATE).is_file():  # its weights are in the state
-            known = load_attributes(directory / STATE).get("belongs_to")
-            started_from = {key: value for key, value in (known or {}).items() if key == "init"}
-        model.mixed_precision = loop.bfloat16
-        model.to(place)
-        directory.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
-        belongs_to = {"model": asdict(config.model), "fit": task.settings, "data": task.digest, **started_from}
-        belongs_to["run"] = asdict(task.config)
-        if world.first and not resume:
-            (directory / STATE).unlink(missing_ok=True)
-        if task.first is not None:
-            if not _train_first(task.first, model, directory, world, resume, belongs_to, on_progress, stops):
-                return stops[0]
-            resume = resume and (directory / STATE).exists()
-
-        def averaged(values: dict[str, Tensor]) -> nn.Module:
-            average = copy.deepcopy(model).eval()
-            average.mixed_precision = False
-            average.load_state_dict({**model.state_dict(), **values})
-            return task.complete(average)
-
-        def save(values: dict[str, Tensor], extra: dict[str, Any]) -> None:
-            best = averaged(values)
-            measured = {} if "validation" in extra else task.measure(best)
-            record = {"model": task.kind, "config": asdict(config), "data": task.data.name, **task.record}
-            tensors = {name: value.float() for name, value in best.state_dict().items()}
-            save_model(directory, {**record, **extra, **measured}, tensors)
-
-        validates = bool(loop.validate_every and task.validates)
-        values = train(
-            model,
-            _loss_of(task, model, loop, world),
-            loop,
-            directory,
-            world,
-            resume=resume,
-            belongs_to=belongs_to,
-            validate=(lambda values: task.validate(averaged(values))) if validates else None,
-            on_best=save if task.keeps_best else None,
-            on_progress=on_progress,
-            on_stop=stops.append,
-        )
-        if world.first and not (validates and task.keeps_best):
-            seconds = round(time.monotonic() - started, 1)
-            save(values, {"seconds": seconds, "device": place.type, "processes": world.size})
-        return stops[0] if stops else None
+        return _Run(bring(), directory, world, place, options).train()
     finally:
         world.close()
 
 
-def _loss_of(part: Part, model: Any, loop: LoopConfig, world: World) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+class _Run:
+    """A task, its model on its device, and the directory that both leave their files in."""
+
+    def __init__(self, task: Task, directory: Path, world: World, place: torch.device, options: RunOptions) -> None:
+        self.task, self.directory, self.world, self.place = task, directory, world, place
+        self.resume, init = options.get("resume", False), options.get("init")
+        self.on_progress = options.get("on_progress", lambda progress: None)
+        self.stops: list[Stop] = []
+        steps = task.config.epochs * task.n_batches
+        self.config = replace(task.config, loop=replace(task.config.loop, steps=steps))
+        torch.manual_seed(self.config.loop.seed)
+        self.model = task.build()
+        started_from = self._take_weights(init)
+        self.model.mixed_precision = self.config.loop.bfloat16
+        self.model.to(place)
+        self.belongs_to = {"model": asdict(self.config.model), "fit": task.settings, "data": task.digest}
+        self.belongs_to |= {**started_from, "run": asdict(task.config)}
+
+    def _take_weights(self, init: Path | None) -> dict[str, str]:
+        """Start from a checkpoint, if one is named; what the state says of where the weights came from."""
+        if init is not None:
+            brought = self.task.load(init)
+            if brought.config != self.config.model:
+                raise CheckpointError(f"{init}: its networks have other sizes or settings than the configuration")
+            self.model.load_state_dict(brought.state_dict())
+            return {"init": sha256(init / WEIGHTS)}
+        if self.resume and (self.directory / STATE).is_file():  # its weights are in the state
+            known = load_attributes(self.directory / STATE).get("belongs_to")
+            return {key: value for key, value in (known or {}).items() if key == "init"}
+        return {}
+
+    def train(self) -> Stop | None:
+        """The first part, the rest, and the checkpoint; where a signal stopped it, if one did."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        if self.world.first and not self.resume:
+            (self.directory / STATE).unlink(missing_ok=True)
+        if self.task.first is not None:
+            self._train_first(self.task.first)
+            if self.stops:
+                return self.stops[0]
+            self.resume = self.resume and (self.directory / STATE).exists()
+        task, loop = self.task, self.config.loop
+        validates = bool(loop.validate_every and task.validates)
+        callbacks = Callbacks(
+            validate=(lambda values: task.validate(self._averaged(values))) if validates else None,
+            on_best=self._save if task.keeps_best else None,
+            on_progress=self.on_progress,
+            on_stop=self.stops.append,
+        )
+        values = self._train_part(task, self.model, loop, self.directory, callbacks)
+        if self.world.first and not (validates and task.keeps_best):
+            seconds = round(time.monotonic() - started, 1)
+            self._save(values, {"seconds": seconds, "device": self.place.type, "processes": self.world.size})
+        return self.stops[0] if self.stops else None
+
+    def _train_first(self, part: FirstPart) -> None:
+        """Train a first part, in a folder of its own, and freeze it."""
+        folder, module = self.directory / part.folder, part.module(self.model)
+        folder.mkdir(parents=True, exist_ok=True)
+        callbacks = Callbacks(on_progress=self.on_progress, on_stop=self.stops.append)
+        values = self._train_part(part, module, part.loop, folder, callbacks)
+        module.load_state_dict({**module.state_dict(), **values})
+        module.requires_grad_(False)
+
+    def _train_part(
+        self, part: Part, module: nn.Module, loop: LoopConfig, folder: Path, callbacks: Callbacks
+    ) -> dict[str, Tensor]:
+        kept = RunFolder(folder, self.resume, self.belongs_to)
+        return train(module, _loss_of(part, self.model, loop, self.world), loop, kept, self.world, callbacks)
+
+    def _averaged(self, values: dict[str, Tensor]) -> nn.Module:
+        """The model with averaged weights."""
+        average = copy.deepcopy(self.model).eval()
+        average.mixed_precision = False
+        average.load_state_dict({**self.model.state_dict(), **values})
+        return self.task.complete(average)
+
+    def _save(self, values: dict[str, Tensor], extra: dict[str, Any]) -> None:
+        """Write the checkpoint."""
+        best, task = self._averaged(values), self.task
+        measured = {} if "validation" in extra else task.measure(best)
+        record = {"model": task.kind, "config": asdict(self.config), "data": task.data.name, **task.record}
+        tensors = {name: value.float() for name, value in best.state_dict().items()}
+        save_model(self.directory, {**record, **extra, **measured}, tensors)
+
+
+def _loss_of(part: Part, model: Any, loop: LoopConfig, world: World) -> Loss:
     """Loss of each step over this process's share of its batch, weighted so that the mean over processes is right."""
     batches = functools.lru_cache(maxsize=1)(part.batches)
 
@@ -237,35 +260,6 @@ def _loss_of(part: Part, model: Any, loop: LoopConfig, world: World) -> Callable
         return value * world.weight(len(rows), len(whole)), extra
 
     return loss
-
-
-def _train_first(
-    part: FirstPart,
-    model: Any,
-    directory: Path,
-    world: World,
-    resume: bool,
-    belongs_to: dict[str, Any],
-    on_progress: Callable[[Progress], None],
-    stops: list[Stop],
-) -> bool:
-    """Train a first part and freeze it; False after a signal."""
-    folder, module = directory / part.folder, part.module(model)
-    folder.mkdir(parents=True, exist_ok=True)
-    values = train(
-        module,
-        _loss_of(part, model, part.loop, world),
-        part.loop,
-        folder,
-        world,
-        resume=resume,
-        belongs_to=belongs_to,
-        on_progress=on_progress,
-        on_stop=stops.append,
-    )
-    module.load_state_dict({**module.state_dict(), **values})
-    module.requires_grad_(False)
-    return not stops
 
 
 def stored_settings(directory: Path) -> tuple[Path, dict[str, Any] | None]:

@@ -25,7 +25,7 @@ class SignalFlag:
             before = signal.getsignal(number)
             if before in (None, signal.SIG_IGN):  # as nohup and background jobs of scripts have it
                 continue
-            with contextlib.suppress(ValueError):  # not the main thread: nobody else's handler is touched
+            with contextlib.suppress(ValueError):  # not the main thread, where no handler can be set
                 signal.signal(number, self._raise)
                 self._before[number] = before
         return self

@@ -112,7 +112,10 @@ def assembled(settings: AssembleSettings, sample: MOFSample) -> Assembly:
     thorough = AssemblyConfig(starts=settings.starts, max_closure=settings.max_closure)
     # Of several decodings one will do: a short search on each finds as many good ones as a long one, 7 times as fast.
     short = replace(thorough, rounds=1, generations=2, solved=0.2)
-    config = short if len(sample.decodings) > 1 else thorough
+    # A known net leaves little to search, and rigid blocks of other MOFs never close to the last hundredth.
+    known = replace(thorough, solved=0.1, patience=2)
+    free = short if len(sample.decodings) > 1 else thorough
+    config = free if sample.decodings[0].edges is None else known
     return assemble_best(sample.decodings, config, settings.seed, sample.item, settings.device)
 
 

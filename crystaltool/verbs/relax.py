@@ -12,7 +12,7 @@ import numpy as np
 
 from crystaltool.arrays import Float
 from crystaltool.asymunit import AsymUnit, expand, reduce
-from crystaltool.bonds import AROMATIC_ORDER, UNKNOWN_ORDER, BondGraph
+from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.defaults import FORCE_FIELD, MAX_FORCE, MAX_STEPS, MOF_FORCE_FIELD, SYMPREC
 from crystaltool.errors import UsageError
@@ -21,6 +21,7 @@ from crystaltool.io.remarks import publish
 from crystaltool.lattice import matrix_to_parameters
 from crystaltool.mof.elements import METAL
 from crystaltool.structure import Structure, declared_unit_of
+from crystaltool.verbs.framework_bonds import Bonds, chosen_bonds
 from crystaltool.verbs.stream import call_text, each
 
 if TYPE_CHECKING:
@@ -44,12 +45,15 @@ class RelaxSettings:
     fixed_cell: bool = False
     symprec: float = SYMPREC
     charges: bool = False
+    bonds: str = Bonds.auto
 
     def __post_init__(self) -> None:
         if not self.max_force > 0:
             raise UsageError(f"largest force is {self.max_force:g} eV/A, expected a positive number")
         if self.max_steps < 0:
             raise UsageError(f"number of steps is {self.max_steps}, expected 0 or more")
+        if self.bonds not in list(Bonds):
+            raise UsageError(f"bonds is {self.bonds!r}, expected {', '.join(Bonds)}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def relax(
     fixed_cell: bool = False,
     symprec: float = SYMPREC,
     charges: bool = False,
+    bonds: str = Bonds.auto,
     jobs: int = 1,
 ) -> Any:
     """Relax a structure with a force field; as `crystaltool relax`.
@@ -89,6 +94,7 @@ def relax(
         fixed_cell: move atoms only; the stress is ignored.
         symprec: tolerance of the symmetry search where no group is declared, Angstrom.
         charges: give the result EQeq partial charges.
+        bonds: for uff: `auto`, stated ones that the geometry bears out, else perceived ones; `stated`; `perceived`.
         jobs: worker processes for an iterable.
 
     Returns:
@@ -104,7 +110,7 @@ def relax(
 
     if not (force_field is None or isinstance(force_field, str)):
         force_field = as_force_field(force_field)
-    settings = RelaxSettings(force_field, max_force, max_steps, keep_symmetry, fixed_cell, symprec, charges)
+    settings = RelaxSettings(force_field, max_force, max_steps, keep_symmetry, fixed_cell, symprec, charges, bonds)
     if force_field is not None:
         require_force_field(force_field)
     call = call_text("relax", settings, skip=("force_field",))
@@ -163,22 +169,28 @@ def _relaxed_by_potential(
     properties = _properties(block, end, force_field.name, start.lattice, end.unit.lattice)
     history = _history(structure, call, force_field.version)
     made = _structure(structure, form, block.bonds, charges, properties, history)
-    return Relaxed(made, warning_of(end.reason, start.lattice, end.unit.lattice))
+    lost = ""
+    if block.bonds is None and block.site_charges is not None and not settings.charges:
+        lost = "charges of the input are left out (--charges writes those of EQeq)"
+    said = warning_of(end.reason, start.lattice, end.unit.lattice)
+    return Relaxed(made, "; ".join(filter(None, (lost, said))))
 
 
 def _relaxed_on_bonds(settings: RelaxSettings, call: str | None, structure: Structure) -> Relaxed:
-    from crystaltool.forcefield.uff.relaxation import VERSION, relax_mof
+    from crystaltool.forcefield.minimise import Criteria
+    from crystaltool.forcefield.uff.relaxation import MAX_STRESS, VERSION, relax_mof
     from crystaltool.forcefield.uff.topology import build_topology
 
     block = structure.block
-    bonds = block.bonds if block.bonds is not None else perceived_bonds(block.crystal)
+    bonds, fault = chosen_bonds(Bonds(settings.bonds), block)
     topology = build_topology(block.crystal, bonds)
-    end = relax_mof(block.crystal, topology, settings.max_force, settings.max_steps, settings.fixed_cell)
+    criteria = Criteria(settings.max_force, settings.max_steps, settings.fixed_cell, MAX_STRESS)
+    end = relax_mof(block.crystal, topology, criteria)
     before, after = block.crystal.lattice, end.crystal.lattice
     properties = _properties(block, end, MOF_FORCE_FIELD, before, after)
     charges = _charges(settings, block, end.crystal)
     made = _structure(structure, end.crystal, bonds, charges, properties, _history(structure, call, VERSION))
-    return Relaxed(made, warning_of(end.reason, before, after))
+    return Relaxed(made, "; ".join(filter(None, (fault, warning_of(end.reason, before, after)))))
 
 
 def _structure(
@@ -235,17 +247,6 @@ def _orbit_charges(unit: AsymUnit) -> Float[np.ndarray, "n_orbits"]:
     return eqeq_charges(expand(unit))[first]
 
 
-def perceived_bonds(crystal: Crystal) -> BondGraph:
-    """Bonds from the geometry, with orders between nonmetals."""
-    from crystaltool.forcefield.uff.resonance import organic_orders
-    from crystaltool.mof.perception import perceive_bonds
-
-    bonds = perceive_bonds(crystal)
-    orders = organic_orders(crystal.numbers, bonds)
-    plain = np.isin(orders, [1.0, AROMATIC_ORDER, 2.0, 3.0])
-    return BondGraph(bonds.pairs, bonds.images, np.where(plain, orders, UNKNOWN_ORDER))
-
-
 def in_images_of(unit: AsymUnit, start: Crystal) -> Crystal:
     """The relaxed atoms of a unit in P 1, each in the image nearest to where it started, for which bonds are stated."""
     coords = unit.free_coords
@@ -279,9 +280,9 @@ def _properties(
     before: Float[np.ndarray, "3 3"],
     after: Float[np.ndarray, "3 3"],
 ) -> dict[str, str]:
-    from crystaltool.measure.stability import HULL_PROPERTIES
+    from crystaltool.measure.keys import is_measured
 
-    kept = {key: value for key, value in block.properties.items() if key not in HULL_PROPERTIES}  # atoms have moved
+    kept = {key: value for key, value in block.properties.items() if not is_measured(key)}  # atoms have moved
     return {
         **kept,
         **relaxation_properties(end),

@@ -11,7 +11,7 @@ from crystaltool.checks.registry import CHECKS, check_names, run_checks, select
 from crystaltool.checks.symmetry import detected_operations
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
-from crystaltool.errors import UsageError
+from crystaltool.errors import InputError, UsageError
 from crystaltool.io.cif import CifBlock, parse_block
 from crystaltool.symmetry import space_group
 from tests.checks.blocks import P1_SITES, halite, textbook_text
@@ -144,11 +144,13 @@ def test_diatomic_gases_as_pymatgen_counts_them(units, passes):
 def test_wrong_multiplicity():
     block = halite(sites="Na1 Na 4 0 0 0\nCl1 Cl 8 0.5 0.5 0.5")
     assert failing(block) == {"multiplicities"}
-    assert verdict(block, "multiplicities").message == "site 2 declares 8, its operations make 4 atoms"
+    assert verdict(block, "multiplicities").message == "site Cl1 declares multiplicity 8, its operations make 4 atoms"
 
 
 def test_declared_group_that_the_cell_does_not_have():
-    block = halite(cell="5.6402 5.6402 5.9 90 90 90")
+    with pytest.raises(InputError, match=r"operations do not keep the cell: off by 4\.7%"):
+        halite(cell="5.6402 5.6402 5.9 90 90 90")
+    block = halite(cell="5.6402 5.6402 5.68 90 90 90")
     assert failing(block) == {"operations", "symmetry", "exact-group"}
     assert "does not keep the cell" in verdict(block, "operations").message
     assert "found 139" in verdict(block, "symmetry").message

@@ -50,6 +50,13 @@ def same_atoms(one: CifBlock, other: CifBlock) -> bool:
     return bool(np.abs(spectra[0] - spectra[1]).max() < 1e-5)
 
 
+@pytest.mark.parametrize(("symprec", "fits"), [("5", False), ("1.1", False), ("0", False), ("nan", False), ("1", True)])
+def test_a_tolerance_beyond_bonds_is_a_usage_error(child: Child, tmp_path: Path, symprec: str, fits: bool) -> None:
+    (tmp_path / "in.cif").write_text(LISTED[0])
+    ended = child.run(tmp_path, "asym-unit", "--symprec", symprec, "in.cif")
+    assert ended.code == (0 if fits else 2) and ("--symprec" in ended.err) != fits
+
+
 def test_reduce_and_expand_give_the_crystals_back(child: Child, tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text("".join(LISTED))
     assert child.run(tmp_path, "asym-unit", "-o", tmp_path / "units.cif", tmp_path / "in.cif").code == 0

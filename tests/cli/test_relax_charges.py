@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from crystaltool.asymunit import expand
 from crystaltool.checks.mof.eqeq import eqeq_charges
 from crystaltool.cli import asym_unit
 from crystaltool.cli.relax import relax_block
 from crystaltool.cli.session import Record
+from crystaltool.crystal import Crystal
 from crystaltool.io.cif import format_crystal, parse_block
 from crystaltool.io.stream import RawBlock
+from crystaltool.mof.perception import perceive_bonds
 from crystaltool.verbs.relax import RelaxSettings
+from tests.forcefield.units import RUTILE
 from tests.mof.structures import curated
 
 NOTHING = Record(None, None)
@@ -46,3 +51,37 @@ def test_without_provenance_no_history_is_left() -> None:
     assert parse_block(text).history
     block = relaxed(text, False)
     assert block.history == () and ";" not in block.text
+
+
+def reduced(text: str) -> str:
+    return asym_unit.rewrite(0.01, NOTHING, RawBlock("in.cif", 1, "x", text)).text
+
+
+def test_charges_go_along_where_equivalent_atoms_have_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """Rutile, every atom listed in an order of its own: two charges are left, one a site."""
+    crystal = expand(RUTILE)
+    order = np.random.default_rng(3).permutation(crystal.n_atoms)
+    listed = Crystal(crystal.lattice, crystal.frac_coords[order] + 0.1, crystal.numbers[order])
+    charges = np.where(listed.numbers == 22, 2.2, -1.1)
+    block = parse_block(reduced(format_crystal(listed, "x", charges=charges)))
+    assert block.declared_group == 136 and block.site_charges is not None
+    assert dict(zip(block.site_numbers.tolist(), block.site_charges.tolist(), strict=True)) == {22: 2.2, 8: -1.1}
+    assert not caplog.records
+    charges[0] += 0.2
+    block = parse_block(reduced(format_crystal(listed, "x", charges=charges)))
+    assert block.site_charges is None
+    assert "charges are left out: equivalent atoms differ by 0." in caplog.text
+
+
+def test_stated_bonds_that_are_lost_are_said_and_expand_keeps_them(caplog: pytest.LogCaptureFixture) -> None:
+    crystal = curated()["MIL-47"]
+    bonds = perceive_bonds(crystal)
+    text = format_crystal(crystal, "x", bonds=bonds)
+    assert parse_block(reduced(text)).bonds is None
+    assert f"{len(bonds)} stated bonds are left out" in caplog.text
+    kept = parse_block(asym_unit.rewrite(None, NOTHING, RawBlock("-", 1, "x", text)).text).bonds
+    assert kept is not None and len(kept) == len(bonds)
+    caplog.clear()
+    charged = format_crystal(crystal, "x", bonds=bonds, charges=np.zeros(crystal.n_atoms))
+    asym_unit.reduce_chunk(0.01, (RawBlock("-", 1, "x", charged),))
+    assert "stated bonds are left out" in caplog.text and "charges are left out" in caplog.text

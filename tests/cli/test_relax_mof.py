@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_stated_bonds_are_kept_and_missing_ones_perceived(child: Child, tmp_path
     kept[[int(np.argmax(graph.lengths(crystal)))]] = False  # a graph that perception would not find
     stated = BondGraph(graph.pairs[kept], graph.images[kept], graph.orders[kept])
     shifted = Crystal(crystal.lattice, crystal.frac_coords + np.array([0.4, -0.3, 2.2]), crystal.numbers)
-    text = format_crystal(shifted, "stated", properties={"target": "7"}, bonds=stated) + format_crystal(crystal, "bare")
+    own = {"target": "7", "closure_max": "0.1"}  # as of assemble, whose bonds are believed
+    text = format_crystal(shifted, "stated", properties=own, bonds=stated) + format_crystal(crystal, "bare")
     (tmp_path / "in.cif").write_text(text)
     ended = child.run(tmp_path, "relax", "-o", "out.cif", "in.cif")
     assert ended.code == 0
@@ -76,6 +78,34 @@ def test_stated_bonds_are_kept_and_missing_ones_perceived(child: Child, tmp_path
     assert len(bonds_of(blocks["bare"])) == len(graph)
     orders = bonds_of(blocks["bare"]).orders
     assert set(orders.tolist()) == {0.0, 1.0, 1.5}
+
+
+def test_stated_bonds_that_cannot_be_all_are_not_taken(child: Child, tmp_path: Path) -> None:
+    """Without one bond of a linker, with one across a ring, and whole; a refusal where one asks for the stated ones."""
+    crystal = curated()["MIL-47"]
+    graph = perceive_bonds(crystal)
+    lengths, carbon = graph.lengths(crystal), (crystal.numbers[graph.pairs] == 6).all(axis=1)
+    lacking = np.flatnonzero(np.arange(len(graph)) != np.flatnonzero(carbon)[0])
+    fewer = BondGraph(graph.pairs[lacking], graph.images[lacking], graph.orders[lacking])
+    far = next([i, j] for i, j in combinations(np.flatnonzero(crystal.numbers == 6).tolist(), 2)
+               if 2.4 < np.linalg.norm(crystal.cart_coords[i] - crystal.cart_coords[j]) < 3.0)  # fmt: skip
+    more = BondGraph(
+        np.concatenate([graph.pairs, [far]]), np.concatenate([graph.images, [[0, 0, 0]]]), np.append(graph.orders, 1.0)
+    )
+    made = {"lacking": fewer, "false": more, "whole": graph}
+    text = "".join(format_crystal(crystal, name, bonds=bonds) for name, bonds in made.items())
+    (tmp_path / "in.cif").write_text(text)
+    ended = child.run(tmp_path, "relax", "--max-steps", "1", "-o", "out.cif", "in.cif")
+    assert ended.code == 0
+    assert f"1 of {len(graph)} bonds that the geometry shows are not stated (C" in ended.err
+    assert f"1 of {len(graph) + 1} stated bonds are none (C" in ended.err
+    assert ended.err.count("bonds are perceived instead") == 2
+    for block in read(tmp_path / "out.cif").values():
+        assert len(bonds_of(block)) == len(graph)
+    refused = child.run(tmp_path, "relax", "--max-steps", "1", "--bonds", "stated", "-o", "two.cif", "in.cif")
+    assert refused.code == 2 and refused.err.count("ERROR") == 2
+    assert list(read(tmp_path / "two.cif")) == ["whole"]
+    assert lengths.max() < 2.6
 
 
 def test_a_great_change_of_volume_is_warned_of_and_every_change_written(child: Child, tmp_path: Path) -> None:

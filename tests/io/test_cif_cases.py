@@ -245,9 +245,24 @@ def test_a_list_of_the_whole_cell_shows_its_origin() -> None:
     assert detect_orbits(block.crystal).group == 227
 
 
-def test_operations_that_do_not_keep_the_cell_are_said() -> None:
-    text = named("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,y,-z\n", _cell_angle_gamma="80")
-    assert "do not keep the cell: off by 17.6%" in said(parse_block(text), WARNING)
+@pytest.mark.parametrize(
+    ("gamma", "words"),
+    [
+        ("80", "do not keep the cell: off by 17.6%"),
+        ("91.2", "do not keep the cell: off by 2.1%"),
+        ("90.3", "the cell misses its symmetry operations by 0.52%"),
+        ("90.01", ""),
+        ("90.00", ""),
+    ],
+)
+def test_operations_must_keep_the_cell(gamma: str, words: str) -> None:
+    """Within what rounding makes of angles; a cell that is off by 1 % is none of its group."""
+    text = named("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,y,-z\n", _cell_angle_gamma=gamma)
+    if words.startswith("do not"):
+        with pytest.raises(InputError, match=words):
+            parse_block(text)
+    else:
+        assert said(parse_block(text), WARNING) == words
 
 
 def test_magnetic_centrings_and_primed_operations_move_atoms() -> None:

@@ -128,10 +128,10 @@ def test_bfloat16_leaves_cells_distances_and_losses_alone(monkeypatch: pytest.Mo
     seen: dict[str, set] = {"pairs": set(), "network": set()}
     original = model_module.orbit_pairs
 
-    def watched(lattice, representatives, mask, atoms, *rest):
+    def watched(lattice, orbits, *rest):
         assert not torch.is_autocast_enabled("cpu")
-        seen["pairs"] |= {lattice.dtype, representatives.dtype, atoms.dtype}
-        return original(lattice, representatives, mask, atoms, *rest)
+        seen["pairs"] |= {lattice.dtype, orbits.representatives.dtype, orbits.atoms.dtype}
+        return original(lattice, orbits, *rest)
 
     monkeypatch.setattr(model_module, "orbit_pairs", watched)
     for linear in (model.geometry.layers[0].left, model.sites.layers[0].qkv):

@@ -139,6 +139,22 @@ def test_the_far_oxygen_of_a_carboxylate_is_no_bond() -> None:
         assert ((bonds.pairs == 0).any(axis=1)).sum() == expected + 2
 
 
+@pytest.mark.parametrize(
+    ("oxo", "angle", "length", "bound"),
+    [(1.68, 180.0, 2.50, True), (1.68, 90.0, 2.50, False), (1.90, 180.0, 2.60, False), (1.68, 180.0, 2.85, False)],
+)
+def test_a_bond_opposite_to_an_oxo_group_is_long(oxo: float, angle: float, length: float, bound: bool) -> None:
+    """Mo-O 2.4 to 2.5 A closes octahedra in beta-octamolybdate (Lindqvist, Ark. Kemi 1950, 2, 349); elsewhere it is
+    no bond."""
+    turn = np.radians(angle)
+    ends = [[0, 0, oxo], [1.75, 0, -0.4], [-1.75, 0, -0.4], [0, 1.75, -0.4], [0, -1.95, -0.4]]
+    ends.append([length * np.sin(turn) / np.sqrt(2), length * np.sin(turn) / np.sqrt(2), length * np.cos(turn)])
+    cart = np.array([[0.0, 0, 0], *ends]) + 8.0
+    bonds = perceive_bonds(Crystal(16.0 * np.eye(3), cart / 16.0, np.array([42] + [8] * 6)))
+    assert ([0, 6] in bonds.pairs.tolist()) is bound
+    assert len(bonds) == 5 + bound
+
+
 def test_a_nitrogen_without_a_lone_pair_makes_no_weak_bond() -> None:
     angles = np.radians([90, 210, 330])
     flat = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(3)]) * 1.4

@@ -14,7 +14,7 @@ from torch import Tensor
 from crystaltool.lattice import LOG_BASIS
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseBatch
-from crystaltool.nn.coarse_network import N_CELL_FEATURES, CoarseDenoiser, pair_waves
+from crystaltool.nn.coarse_network import N_CELL_FEATURES, CoarseDenoiser, PlacePairs, TrunkSize, pair_waves
 from crystaltool.nn.periodic_pairs import point_pairs
 from tests.models.mofdiff.tiny import batch_of, random_model, small_data
 
@@ -161,8 +161,8 @@ def answers(lattice: Tensor, centres: Tensor, mask: Tensor, seed: int = 0) -> tu
     cutoff = torch.full((n,), config.cutoff[0], dtype=torch.float64)
     pairs = point_pairs(lattice, centres, mask, cutoff, config.n_functions, config.cutoff[1])
     sigma = torch.linspace(0.02, 0.4, n, dtype=torch.float64)
-    inputs = normal(n, m, 32), normal(n, config.z_size), normal(n, N_CELL_FEATURES), sigma, mask, pairs
-    return network(*inputs, pair_waves(centres, config.n_waves))
+    inputs = normal(n, m, 32), normal(n, config.z_size), normal(n, N_CELL_FEATURES), sigma, mask
+    return network(*inputs, PlacePairs(pairs, pair_waves(centres, config.n_waves)))
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_gradients_are_finite_and_reach_every_weight() -> None:
 def test_an_untrained_denoiser_leaves_the_cell_to_the_pairs() -> None:
     """Its last layer starts from zero, so that the first steps do not shear cells at random."""
     torch.manual_seed(0)
-    network = CoarseDenoiser(4, 3, 3, 21, 8, 8, 1, 4, 2)
+    network = CoarseDenoiser(4, 3, 3, 21, TrunkSize(8, 8, 1, 4, 2))
     assert not network.cell_out[-1].weight.any() and not network.cell_out[-1].bias.any()
 
 

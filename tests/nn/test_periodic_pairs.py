@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crystaltool.lattice import parameters_to_matrix
-from crystaltool.nn.periodic_pairs import MAX_IMAGES, OrbitPairs, orbit_pairs, radial_basis
+from crystaltool.nn.periodic_pairs import MAX_IMAGES, OrbitPairs, Orbits, orbit_pairs, radial_basis
 
 CUTOFF, N = 5.0, 6
 CELLS = (
@@ -35,7 +35,7 @@ def pairs_of(crystals: list[tuple[np.ndarray, np.ndarray, np.ndarray]], n_slots:
         representatives[b, : len(first)] = torch.from_numpy(atoms[first])
     atoms = torch.from_numpy(np.concatenate([atoms for _, atoms, _ in crystals]))
     slots = np.concatenate([b * n_slots + orbit for b, (_, _, orbit) in enumerate(crystals)])
-    return orbit_pairs(lattice, representatives, mask, atoms, torch.from_numpy(slots), CUTOFF, N)
+    return orbit_pairs(lattice, Orbits(representatives, mask, atoms, torch.from_numpy(slots)), CUTOFF, N)
 
 
 def by_hand(cell: np.ndarray, atoms: np.ndarray, orbit: np.ndarray, n_images: int = 5) -> tuple[np.ndarray, ...]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from crystaltool.lattice import parameters_to_matrix
-from crystaltool.nn.periodic_pairs import OrbitPairs, orbit_pairs, point_pairs, radial_basis
+from crystaltool.nn.periodic_pairs import OrbitPairs, Orbits, orbit_pairs, point_pairs, radial_basis
 
 CUTOFF, N = 9.0, 7
 CUTOFFS = torch.full((4,), CUTOFF, dtype=torch.float64)
@@ -34,7 +34,7 @@ def a_batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def by_orbits(lattice: torch.Tensor, centres: torch.Tensor, mask: torch.Tensor) -> OrbitPairs:
     slots = mask.reshape(-1).nonzero()[:, 0]
-    return orbit_pairs(lattice, centres, mask, centres.reshape(-1, 3)[slots], slots, CUTOFF, N)
+    return orbit_pairs(lattice, Orbits(centres, mask, centres.reshape(-1, 3)[slots], slots), CUTOFF, N)
 
 
 def assert_same(first: OrbitPairs, second: OrbitPairs, tolerance: float = ROUNDING) -> None:

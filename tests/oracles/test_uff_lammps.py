@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from crystaltool.crystal import Crystal
+from crystaltool.forcefield.minimise import Criteria
 from crystaltool.forcefield.uff.parameters import KCAL_PER_MOL
-from crystaltool.forcefield.uff.relaxation import relax_mof
+from crystaltool.forcefield.uff.relaxation import MAX_STRESS, relax_mof
 from crystaltool.forcefield.uff.system import System, VanDerWaals
 from crystaltool.forcefield.uff.topology import build_topology
 from crystaltool.forcefield.uff.typing import assign_types
@@ -68,7 +69,7 @@ def test_relaxed_cells(name: str) -> None:
     entry = entries()[name]
     crystal = crystal_of(entry)
     topology = build_topology(crystal, perceive_bonds(crystal))
-    relaxed = relax_mof(crystal, topology, max_force=0.02, van_der_waals=SMOOTH_LAMMPS_RULE)
+    relaxed = relax_mof(crystal, topology, Criteria(0.02, max_stress=MAX_STRESS), SMOOTH_LAMMPS_RULE)
     assert relaxed.converged
     ratios = np.linalg.norm(relaxed.crystal.lattice, axis=1) / np.linalg.norm(crystal.lattice, axis=1)
     mine = [*ratios, (relaxed.crystal.volume / crystal.volume) ** (1 / 3)]

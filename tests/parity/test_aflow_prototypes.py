@@ -1,4 +1,4 @@
-"""The 288 AFLOW prototypes that pymatgen ships: orbits from site-symmetry code and noisy representative (trap 1)."""
+"""The 288 AFLOW prototypes that pymatgen ships: orbits from site-symmetry code and noisy representative."""
 
 from __future__ import annotations
 

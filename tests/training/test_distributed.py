@@ -62,6 +62,7 @@ def test_the_first_process_alone_writes_and_validates(run: Path, found: list[dic
     assert (found[0]["validations"], found[1]["validations"]) == (2, 0)
     assert sorted(path.name for path in run.iterdir() if not path.name.startswith("rank")) == [
         "config.json",
+        "known_sites.npz",
         "metrics.jsonl",
         "model.safetensors",
         "state.h5",

@@ -18,7 +18,8 @@ from crystaltool.errors import CheckpointError, UsageError
 from crystaltool.training.checkpoint import load_state, save_state
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
-from crystaltool.training.loop import LoopConfig, Progress, Stop, learning_rate, train
+from crystaltool.training.loop import Callbacks, LoopConfig, Progress, Stop, learning_rate, train
+from crystaltool.training.state import RunFolder
 
 CONFIG = LoopConfig(steps=20, learning_rate=0.05, warmup=4, log_every=3, save_every=5)
 
@@ -47,11 +48,18 @@ def loss_of(module: nn.Module, break_at: int | None = None, seen: list[int] | No
     return loss
 
 
+def start(
+    module: nn.Module, loss, config: LoopConfig, directory: Path, resume=False, belongs_to=None, **callbacks
+) -> dict[str, Tensor]:
+    """Train in one process."""
+    return train(module, loss, config, RunFolder(directory, resume, belongs_to), World(), Callbacks(**callbacks))
+
+
 def run(directory: Path, config: LoopConfig = CONFIG, break_at: int | None = None, **options) -> dict[str, Tensor]:
     directory.mkdir(exist_ok=True)
     module = a_module()
     try:
-        return train(module, loss_of(module, break_at), config, directory, World(), **options)
+        return start(module, loss_of(module, break_at), config, directory, **options)
     except Broken:
         return {}
 
@@ -96,7 +104,7 @@ def test_a_run_broken_twice_repeats_no_step(tmp_path: Path) -> None:
 def test_resuming_takes_only_the_steps_that_are_left(tmp_path: Path) -> None:
     run(tmp_path / "a", break_at=12)
     module, seen = a_module(), []
-    train(module, loss_of(module, seen=seen), CONFIG, tmp_path / "a", World(), resume=True)
+    start(module, loss_of(module, seen=seen), CONFIG, tmp_path / "a", resume=True)
     assert seen == list(range(10, 20))
 
 
@@ -129,7 +137,7 @@ def test_a_signal_saves_and_ends_and_leaves_no_trace_in_the_resumed_run(tmp_path
             os.kill(os.getpid(), sent)
         return plain(step, generator)
 
-    train(module, loss, CONFIG, folder, World(), on_stop=stops.append)
+    start(module, loss, CONFIG, folder, on_stop=stops.append)
     assert stops == [Stop(sent, stop_at + 1, 20)]
     assert seen[-1] == stop_at and load_state(folder / "state.h5")[0]["step"] == stop_at + 1
     assert signal.getsignal(sent) is before
@@ -165,7 +173,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
         return plain(step, generator)
 
     with pytest.raises(KeyboardInterrupt):
-        train(module, loss, CONFIG, tmp_path, World())
+        start(module, loss, CONFIG, tmp_path)
     assert load_state(tmp_path / "state.h5")[0]["step"] == 5
 
 
@@ -174,7 +182,7 @@ def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
     run(tmp_path / "a")
     longer = replace(CONFIG, steps=30)
     module, seen = a_module(), []
-    train(module, loss_of(module, seen=seen), longer, tmp_path / "a", World(), resume=True)
+    start(module, loss_of(module, seen=seen), longer, tmp_path / "a", resume=True)
     assert seen == list(range(20, 30))
     lines = log_lines(tmp_path / "a")
     assert [line["step"] for line in lines] == [3, 6, 9, 12, 15, 18, 20, 21, 24, 27, 30]
@@ -196,7 +204,7 @@ def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
         run(folder, replace(CONFIG, steps=19), resume=True, belongs_to={"data": "one", "sizes": (1, 2)})
     other = a_module(1)  # (4, 3) cannot hold (1, 3), yet (1, 3) would broadcast to (4, 3)
     with pytest.raises(CheckpointError, match="tensors are not those"):
-        train(other, loss_of(other), CONFIG, folder, World(), resume=True, belongs_to={"data": "one", "sizes": (1, 2)})
+        start(other, loss_of(other), CONFIG, folder, resume=True, belongs_to={"data": "one", "sizes": (1, 2)})
 
 
 def test_a_state_from_before_it_recorded_its_data_is_taken(tmp_path: Path) -> None:
@@ -238,12 +246,11 @@ def validated(directory: Path, scores: list[float], config: LoopConfig, **option
         assert values.keys() == dict(module.named_parameters()).keys()
         return {"score": next(left), "other": 0.5}
 
-    train(
+    start(
         module,
         options.pop("loss", loss_of(module)),
         config,
         directory,
-        World(),
         validate=validate,
         on_best=lambda values, record: better.append(record["step"]),
         **options,
@@ -282,7 +289,7 @@ def test_validation_that_sigterm_put_off_is_made_up_for(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return plain(step, generator)
 
-    train(module, loss, config, folder, World(), validate=lambda values: pytest.fail("no time for this"))
+    start(module, loss, config, folder, validate=lambda values: pytest.fail("no time for this"))
     assert load_state(folder / "state.h5")[0]["owed"]
     steps, better = validated(folder, [0.3, 0.1, 0.4], config, resume=True)
     assert (steps, better) == whole
@@ -307,12 +314,11 @@ def test_validation_that_a_signal_breaks_off_is_made_up_for(tmp_path: Path, when
 
     for resume in (False, True):
         stops = []
-        train(
+        start(
             a_module() if resume else module,
             loss_of(module),
             config,
             folder,
-            World(),
             resume=resume,
             validate=interrupted,
             on_best=lambda values, record: None,
@@ -335,7 +341,7 @@ def test_a_step_whose_gradient_overflows_is_left_out(tmp_path: Path) -> None:
         value, extra = plain(step, generator)
         return (value * math.inf if step == 4 else value), extra
 
-    train(module, loss, replace(CONFIG, steps=7, log_every=1), tmp_path, World())
+    start(module, loss, replace(CONFIG, steps=7, log_every=1), tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(weights[4], weights[5], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(weights[5], weights[6], strict=True))
     lines = log_lines(tmp_path)

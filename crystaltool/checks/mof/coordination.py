@@ -1,4 +1,4 @@
-"""The bonds of a structure as the rules of MOFs look at them: who is bound to whom, how far, in which direction.
+"""The bonds of a structure as the rules of MOFs look at them: which atoms are bound, how far, in which direction.
 
 Bonds are always perceived from the geometry. They are found once a structure; the rules share them.
 """

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.mof.elements import METAL
-from crystaltool.units import SYMBOLS
-
-
-def _read() -> list[dict[str, str]]:
-    with Path(__file__).with_name("elements.csv").open(encoding="ascii", newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    if tuple(row["symbol"] for row in rows) != SYMBOLS[1:]:
-        raise RuntimeError("elements.csv does not list the elements; run build_elements.py")
-    return rows
-
-
-def _numbers(rows: list[dict[str, str]], column: str) -> np.ndarray:
-    return np.array([np.nan] + [float(row[column] or "nan") for row in rows])
+from crystaltool.units import SYMBOLS, ElementTable
 
 
 def _mask(symbols: str) -> np.ndarray:
     return np.isin(np.array(SYMBOLS), symbols.split())
 
 
-_ROWS = _read()
+_TABLE = ElementTable(Path(__file__).with_name("elements.csv"))
 
-VDW_RADIUS: Float[np.ndarray, "119"] = np.nan_to_num(_numbers(_ROWS, "vdw_radius"), nan=2.0)
+VDW_RADIUS: Float[np.ndarray, "119"] = np.nan_to_num(_TABLE.numbers("vdw_radius"), nan=2.0)
 """Van der Waals radii in Angstrom (CRC Handbook, as pymatgen has them); 2.0 where there is none."""
 
-CHARGE_CENTRE: Int[np.ndarray, "119"] = np.nan_to_num(_numbers(_ROWS, "charge_centre")).astype(np.int64)
+CHARGE_CENTRE: Int[np.ndarray, "119"] = np.nan_to_num(_TABLE.numbers("charge_centre")).astype(np.int64)
 """Oxidation state about which EQeq expands an atom's energy."""
 
 HIGHEST_CHARGE: Int[np.ndarray, "119"] = np.select(
@@ -41,8 +28,8 @@ HIGHEST_CHARGE: Int[np.ndarray, "119"] = np.select(
 )
 """Oxidation state of nonmetals among oxygen and fluorine: the number of their valence electrons."""
 
-LOWER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "lower_energy")
-UPPER_ENERGY: Float[np.ndarray, "119"] = _numbers(_ROWS, "upper_energy")
+LOWER_ENERGY: Float[np.ndarray, "119"] = _TABLE.numbers("lower_energy")
+UPPER_ENERGY: Float[np.ndarray, "119"] = _TABLE.numbers("upper_energy")
 """Ionisation energies in eV to the charge centre and beyond it; NaN where not known."""
 
 ALKALI: Bool[np.ndarray, "119"] = _mask("Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra")

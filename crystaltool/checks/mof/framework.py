@@ -31,6 +31,16 @@ def no_hydrogen(coordination: Coordination) -> Findings:
     return {} if (coordination.numbers == HYDROGEN).any() else {WHOLE: "no hydrogen"}
 
 
+def metals(coordination: Coordination) -> str:
+    """The metals of the cell: `Zn8`."""
+    return _formula(coordination.numbers[CENTRE[coordination.numbers]])
+
+
+def count(coordination: Coordination, number: int) -> str:
+    """How many atoms of an element the cell has: `C24`."""
+    return _formula(coordination.numbers[coordination.numbers == number])
+
+
 def lone_molecule(coordination: Coordination) -> Findings:
     """Atoms or molecules bound to nothing that repeats: solvent, ions, debris. The key is the first atom of each."""
     pieces = coordination.pieces

@@ -1,20 +1,22 @@
-"""The rule on the charge of the whole: what the ligands' charges sum to, some states of the metals make up for.
+"""The rule on the charge of the whole: what the ligands' charges sum to, usual states of the metals make up for.
 
 A framework that has lost a proton of a bridging hydroxide or a counter-ion has sound bonds everywhere; only the sum
-tells. Where the sum cannot be told (a ligand whose valences are not understood, carbonyls and nitrosyls, which hold
-metals in any state) there is no verdict.
+tells. A ligand has the charge of its likeliest Lewis structure; another that the graph allows, too, if the metals'
+bond valences speak for it. Where the sum cannot be told (a ligand whose valences are not understood, carbonyls and
+nitrosyls, which hold metals in any state, a crystal without carbon) there is no verdict.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from crystaltool.checks.mof.coordination import Coordination
 from crystaltool.checks.mof.elements import CENTRE
-from crystaltool.checks.mof.ligand_charge import Ligand, as_ligand, cheapest_charge, possible_charges
+from crystaltool.checks.mof.ligand_charge import MARGIN, Ligand, as_ligand, charge_costs, cheapest_charge
+from crystaltool.checks.mof.metal_charge import MetalCharges
 from crystaltool.checks.mof.oxidation import OXIDATION_STATES
 from crystaltool.checks.mof_rules import RULE_LIMITS
 from crystaltool.checks.verdict import Verdict, not_judged
@@ -23,27 +25,29 @@ from crystaltool.units import SYMBOLS
 
 NAME = "framework-charge"
 
+AS_LIKELY = 0.7
+"""Charges of a ligand that differ by less in cost are equally likely."""
+
+_CARBON = 6
+
 _NON_INNOCENT = ({6, 8}, {7, 8})
 """Elements of carbonyl and nitrosyl."""
 
 
 def check_framework_charge(coordination: Coordination, label: Callable[[int], str]) -> Verdict:
-    """The value is the charge of the cell in e that is nearest to zero."""
+    """The value is the charge of the cell in e, ligands in their likeliest state, metals nearest to what balances."""
     found = ligands_of(coordination)
     centres = Counter(coordination.numbers[CENTRE[coordination.numbers]].tolist())
     reason = _reason_against(coordination, found, centres, label)
     name, limit = NAME, RULE_LIMITS[NAME]
     if reason is not None:
         return not_judged(name, limit, reason)
-    kinds = Counter(ligand for ligand, _ in found)
-    charge, total = _balance({ligand: [cheapest_charge(ligand) or 0] for ligand in kinds}, kinds, centres)
-    if charge:
-        other = _balance({ligand: sorted(possible_charges(ligand)) for ligand in kinds}, kinds, centres)
-        charge, total = other if abs(other[0]) < abs(charge) else (charge, total)
-    if charge == 0:
-        return Verdict(name, True, 0.0, limit, "neutral")
-    missing = "cations or hydrogens" if charge < 0 else "anions"
+    kinds, metals = Counter(ligand for ligand, _ in found), MetalCharges(coordination)
+    charge, total = _balance(kinds, metals)
     parts = f"ligands {total:+d} e, metals {charge - total:+d} e ({_count(centres)})"
+    if charge == 0:
+        return Verdict(name, True, 0.0, limit, f"neutral: {parts}")
+    missing = "cations or hydrogens" if charge < 0 else "anions"
     return Verdict(name, False, float(charge), limit, f"{parts}: {charge:+d} e a cell, {missing} missing")
 
 
@@ -83,6 +87,8 @@ def _reason_against(
         return f"no oxidation states of {unknown[0]}"
     if not centres:
         return "no metal"
+    if not (coordination.numbers == _CARBON).any():
+        return "no carbon, so no ligands that a framework would have"
     for ligand, atom in ligands:
         numbers, at_metal, _ = ligand
         if len(numbers) == 2 and set(numbers) in _NON_INNOCENT and any(at_metal):
@@ -96,18 +102,35 @@ def _reason_against(
     return None
 
 
-def _balance(choices: Mapping[Ligand, Sequence[int]], kinds: Counter[Ligand], centres: Counter[int]) -> tuple[int, int]:
-    """The charge of the cell nearest to zero, and that of its ligands.
+def _balance(kinds: Counter[Ligand], metals: MetalCharges) -> tuple[int, int]:
+    """The charge of the cell, and that of its ligands.
 
-    Equal ligands have equal charges, and metals any mean of their states: what a cell says, a supercell says too.
+    Ligands have their likeliest charge, or another if the cell is neutral then: one that is as likely, or one that the
+    metals' bonds speak for. Equal ligands have equal charges: what a cell says, a supercell says too.
     """
-    totals = {0}
-    for ligand, n in kinds.items():
-        totals = {total + n * charge for total in totals for charge in choices[ligand]}
-    lowest = sum(n * min(OXIDATION_STATES[number]) for number, n in centres.items())
-    highest = sum(n * max(OXIDATION_STATES[number]) for number, n in centres.items())
-    charges = [(total + min(max(-total, lowest), highest), total) for total in totals]
-    return min(charges, key=lambda pair: (abs(pair[0]), abs(pair[1])))
+    first = sum(n * (cheapest_charge(ligand) or 0) for ligand, n in kinds.items())
+    best = first + metals.nearest(-first), first
+    for most in (AS_LIKELY, MARGIN):
+        if best[0] == 0:
+            break
+        totals = {0}
+        for ligand, n in kinds.items():
+            charges = {charge for charge, cost in charge_costs(ligand).items() if cost <= most}
+            if _takes_electrons_singly(ligand):
+                charges |= {charge + 1 for charge in charges if charge + 2 in charges}
+            totals = {total + n * charge for total in totals for charge in charges}
+        for total in sorted(totals, key=abs):
+            charge = total + metals.nearest(-total)
+            if abs(charge) < abs(best[0]) and (most == AS_LIKELY or metals.supports(-total)):
+                best = charge, total
+    return best
+
+
+def _takes_electrons_singly(ligand: Ligand) -> bool:
+    """Whether a ligand bound by O and S alone may be a radical between two of its charges, as a semiquinone is."""
+    numbers, at_metal, _ = ligand
+    donors = {number for number, bound in zip(numbers, at_metal, strict=True) if bound}
+    return bool(donors) and donors <= {8, 16}
 
 
 def _count(centres: Counter[int]) -> str:

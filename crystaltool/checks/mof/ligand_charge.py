@@ -62,7 +62,10 @@ STATES: dict[int, tuple[State, ...]] = {
 BOUND_CUMULENE_COST = 2.5
 """Of four bonds of a carbon with two neighbours that is bound to a metal (an alkyne's, by its pi bond)."""
 
-MARGIN = 3.0
+EXOCYCLIC_COST = 2.2
+"""Of a double bond between a ring and the next carbon: bitetrazolate and the like are dianions, no quinones."""
+
+MARGIN = 2.6
 """A charge that costs so much more than the cheapest is possible, too."""
 
 DEAREST = 9.0
@@ -104,23 +107,29 @@ def cheapest_charge(ligand: Ligand) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def possible_charges(ligand: Ligand) -> frozenset[int]:
-    """All charges in e that a ligand can have; none where its valences are not understood.
+def charge_costs(ligand: Ligand) -> dict[int, float]:
+    """All charges in e that a ligand can have, and what each costs more than the cheapest one; none where its valences
+    are not understood.
 
     States of equal parity alone exist: the bonds of all atoms sum to twice the orders.
     """
     start, program = cheapest_charge(ligand), _program_of(ligand)
-    if start is None or program is None:
-        return frozenset()
-    best = program.solve()
-    found = {start}
+    best = None if program is None else program.solve()
+    if start is None or program is None or best is None:
+        return {}
+    found = {start: 0.0}
     for step in (-2, 2):
         for charge in range(start + step, start + (REACH + 1) * step, step):
             other = program.solve(charge)
-            if best is None or other is None or other[0] > best[0] + MARGIN:
+            if other is None or other[0] > best[0] + MARGIN:
                 break
-            found.add(charge)
-    return frozenset(found)
+            found[charge] = other[0] - best[0]
+    return found
+
+
+def possible_charges(ligand: Ligand) -> frozenset[int]:
+    """The charges of `charge_costs`."""
+    return frozenset(charge_costs(ligand))
 
 
 def _refined_colours(numbers: np.ndarray, bonds: np.ndarray, at_metal: np.ndarray) -> np.ndarray:
@@ -155,13 +164,77 @@ def _program_of(ligand: Ligand) -> _Program | None:
         if not states:
             return None
         choices.append(states)
-    return _Program(choices, bonds)
+    return _Program(choices, bonds, _carboxyl_bonds(numbers, sigma, bonds), _exocyclic_bonds(numbers, bonds))
+
+
+def _exocyclic_bonds(numbers: tuple[int, ...], bonds: tuple[tuple[int, int], ...]) -> frozenset[tuple[int, int]]:
+    """Bonds between carbons that no ring holds and that begin at a ring: single where the ring is aromatic."""
+    graph = {atom: set() for atom in range(len(numbers))}
+    for i, j in bonds:
+        graph[i].add(j)
+        graph[j].add(i)
+    twice = {pair for pair in bonds if bonds.count(pair) > 1} if len(set(bonds)) < len(bonds) else set()
+    bridges = _bridges(graph) - twice
+    in_ring = {atom for pair in set(bonds) - bridges for atom in pair}
+    carbons = [pair for pair in bridges if numbers[pair[0]] == numbers[pair[1]] == 6]
+    return frozenset(pair for pair in carbons if pair[0] in in_ring or pair[1] in in_ring)
+
+
+def _bridges(graph: dict[int, set[int]]) -> set[tuple[int, int]]:
+    """Bonds without which a molecule falls apart (Tarjan, Inf. Process. Lett. 1974, 2, 160), without recursion."""
+    depth: dict[int, int] = {}
+    low: dict[int, int] = {}
+    found = set()
+    for root in graph:
+        if root in depth:
+            continue
+        depth[root] = low[root] = 0
+        stack = [(root, -1, iter(graph[root]))]
+        while stack:
+            atom, parent, rest = stack[-1]
+            other = next(rest, None)
+            if other is None:
+                stack.pop()
+                if parent >= 0:
+                    low[parent] = min(low[parent], low[atom])
+                    if low[atom] > depth[parent]:
+                        found.add((min(atom, parent), max(atom, parent)))
+            elif other not in depth:
+                depth[other] = low[other] = depth[atom] + 1
+                stack.append((other, atom, iter(graph[other])))
+            elif other != parent:
+                low[atom] = min(low[atom], depth[other])
+    return found
+
+
+def _carboxyl_bonds(
+    numbers: tuple[int, ...], sigma: list[int], bonds: tuple[tuple[int, int], ...]
+) -> list[list[tuple[int, int]]]:
+    """Of every flat carbon with two or three oxygens that have no other nonmetal, its bonds to them: one is double.
+
+    Without this a terephthalate would be one of charge -4, too, quinoid with four O-.
+    """
+    found: dict[int, list[tuple[int, int]]] = {}
+    for pair in bonds:
+        for carbon, oxygen in (pair, pair[::-1]):
+            if (numbers[carbon], sigma[carbon], numbers[oxygen], sigma[oxygen]) == (6, 3, 8, 1):
+                found.setdefault(carbon, []).append(pair)
+    return [pairs for pairs in found.values() if len(pairs) > 1]
 
 
 class _Program:
-    """Variables: the pi bonds of every bond, then one choice for every state of every atom."""
+    """Variables: the pi bonds of every bond, then one choice for every state of every atom.
 
-    def __init__(self, choices: list[list[tuple[int, int, float]]], bonds: tuple[tuple[int, int], ...]) -> None:
+    In each of the groups of bonds in `one_double` there is a pi bond at least; those in `exocyclic` cost something.
+    """
+
+    def __init__(
+        self,
+        choices: list[list[tuple[int, int, float]]],
+        bonds: tuple[tuple[int, int], ...],
+        one_double: list[list[tuple[int, int]]],
+        exocyclic: frozenset[tuple[int, int]],
+    ) -> None:
         most = [max(pi for pi, _, _ in states) for states in choices]
         pi_bonds = [(i, j) for i, j in bonds if i != j and most[i] > 0 and most[j] > 0]
         n, m = len(choices), len(pi_bonds)
@@ -178,14 +251,19 @@ class _Program:
         width = m + len(flat)
         matrix = csr_array((values, (rows, columns)), shape=(2 * n, width))
         wanted = np.concatenate([np.zeros(n), np.ones(n)])
-        self._balance = LinearConstraint(matrix, wanted, wanted)
-        self._costs = np.concatenate([np.zeros(m), [cost for _, _, _, cost in flat]])
+        self._constraints = [LinearConstraint(matrix, wanted, wanted)]
+        for group in one_double:
+            row = np.zeros((1, width))
+            row[0, [pi_bonds.index(pair) for pair in group if pair in pi_bonds]] = 1.0
+            self._constraints.append(LinearConstraint(row, 1.0, np.inf))
+        pi_costs = [EXOCYCLIC_COST if pair in exocyclic else 0.0 for pair in pi_bonds]
+        self._costs = np.concatenate([pi_costs, [cost for _, _, _, cost in flat]])
         self._charges = np.concatenate([np.zeros(m), [float(charge) for _, _, charge, _ in flat]])
         self._bounds = Bounds(0, np.concatenate([np.full(m, 2.0), np.ones(len(flat))]))
 
     def solve(self, charge: int | None = None) -> tuple[float, int] | None:
         """Cost and charge of the cheapest states, of those with a certain charge where one is asked for."""
-        constraints = [self._balance]
+        constraints = list(self._constraints)
         if charge is not None:
             constraints.append(LinearConstraint(self._charges[None], charge, charge))
         solved = milp(

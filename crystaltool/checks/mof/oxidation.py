@@ -47,6 +47,27 @@ OXIDATION_STATES: dict[int, tuple[int, ...]] = {
 """States in which metals (and germanium) stand in frameworks of oxygen, nitrogen, sulfur and halogen donors (Greenwood
 and Earnshaw, Chemistry of the Elements, 2nd ed.)."""
 
+_RARE = {
+    "Cu": (3,),
+    "Ni": (3, 4),
+    "Pd Pt": (3,),
+    "Ti V": (2,),
+    "Cr": (4, 5),
+    "Nb Ta": (3,),
+    "In": (1,),
+    "Nd Pm Tm": (2,),
+    "Pr Tb": (4,),
+    "Ru": (5, 6, 7, 8),
+    "Am Cm Bk Cf Es": (4,),
+}
+
+RARE_STATES: dict[int, tuple[int, ...]] = {
+    SYMBOLS.index(symbol): states for symbols, states in _RARE.items() for symbol in symbols.split()
+}
+"""Of these the states that few compounds have, with ligands chosen for it or without any (same source: Cu(III) in
+periodates and tellurates, Nd(II) in halides, Pr(IV) and Tb(IV) in oxides and fluorides, Ru(V) to Ru(VIII) in
+oxides)."""
+
 
 HIGHEST_STATE: Int[np.ndarray, "119"] = np.array([max(OXIDATION_STATES.get(z, (0,))) for z in range(len(SYMBOLS))])
 LOWEST_STATE: Int[np.ndarray, "119"] = np.array([min(OXIDATION_STATES.get(z, (0,))) for z in range(len(SYMBOLS))])

@@ -44,14 +44,19 @@ class Rule:
     judge: Callable[[Coordination, Callable[[int], str]], Verdict]
 
 
-def _rule(name: str, find: Callable[[Coordination], rules.Findings]) -> Rule:
-    return Rule(name, RULE_LIMITS[name], partial(_judge, name, RULE_LIMITS[name], find))
+def _rule(
+    name: str,
+    find: Callable[[Coordination], rules.Findings],
+    passing: Callable[[Coordination], str] = lambda coordination: "none",
+) -> Rule:
+    return Rule(name, RULE_LIMITS[name], partial(_judge, name, RULE_LIMITS[name], find, passing))
 
 
 def _judge(
     name: str,
     limit: str,
     find: Callable[[Coordination], rules.Findings],
+    passing: Callable[[Coordination], str],
     coordination: Coordination,
     label: Callable[[int], str],
 ) -> Verdict:
@@ -60,13 +65,13 @@ def _judge(
     texts = [text if atom == framework.WHOLE else f"{label(atom)}: {text}" for atom, text in found.items()]
     more = len(texts) - MAX_NAMED
     message = "; ".join(texts[:MAX_NAMED]) + (f"; {more} more" if more > 0 else "")
-    return Verdict(name, not found, float(len(found)), limit, message or "none")
+    return Verdict(name, not found, float(len(found)), limit, message or passing(coordination))
 
 
 RULES: tuple[Rule, ...] = (
-    _rule("has-metal", framework.no_metal),
-    _rule("has-carbon", framework.no_carbon),
-    _rule("has-hydrogen", framework.no_hydrogen),
+    _rule("has-metal", framework.no_metal, framework.metals),
+    _rule("has-carbon", framework.no_carbon, partial(framework.count, number=rules.CARBON)),
+    _rule("has-hydrogen", framework.no_hydrogen, partial(framework.count, number=rules.HYDROGEN)),
     _rule("overlap", rules.atomic_overlap),
     _rule("overcoordinated-c", rules.overcoordinated_carbon),
     _rule("overcoordinated-n", rules.overcoordinated_nitrogen),
@@ -76,7 +81,7 @@ RULES: tuple[Rule, ...] = (
     _rule("undercoordinated-rare-earth", rules.undercoordinated_rare_earth),
     _rule("undercoordinated-alkali", rules.undercoordinated_alkali),
     _rule("lone-molecule", framework.lone_molecule),
-    _rule("connected-3d", framework.not_three_dimensional),
+    _rule("connected-3d", framework.not_three_dimensional, lambda _: "bonds reach in 3 directions"),
     _rule("terminal-oxo", rules.terminal_oxo),
     _rule("exposed-metal", exposed_metal),
     Rule("high-charge", RULE_LIMITS["high-charge"], check_high_charge),

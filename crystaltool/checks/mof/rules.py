@@ -53,6 +53,10 @@ OXO_VALENCE, OXO_EXCESS = 1.1, 1.3
 A: 1.5 and more; a hydroxide or water whose hydrogens are missing: under 1.05), and if it lets the metal's valences sum
 to no more than this share of its highest oxidation state."""
 
+TERMINAL, SULFIDO_VALENCE = (OXYGEN, 15, 16, 33, 34, 52), 1.0
+"""Atoms that lack hydrogen or carbon if their only bond, to a metal, is no multiple one; the valence that the bond of
+the heavier ones has at least (Mo=S 2.10 A: 2.0, Sn-S of a thiostannate 2.35 A: 1.1, Zn-S 2.30 A: 0.6)."""
+
 IMINE_LENGTHS, SINGLE_BOND_LENGTH = {16: 1.60, 15: 1.64}, 1.43
 IMINE_LENGTH = 1.30
 """A: a nitrogen with two neighbours and no metal misses one if it has a hydrogen and a bond longer than this (to sulfur
@@ -186,16 +190,21 @@ def _few_neighbours(coordination: Coordination, elements: np.ndarray) -> Finding
 
 
 def terminal_oxo(coordination: Coordination) -> Findings:
-    """An oxygen bound to nothing but one metal, too far away for a double bond: its hydrogens are missing."""
+    """An oxygen bound to nothing but one metal, too far away for a double bond: its hydrogens are missing.
+
+    Sulfur, selenium and tellurium alike (Mo=S 2.1 A is a double bond, Zn-S 2.3 A a thiolate's that lost its carbon),
+    and phosphorus and arsenic. Not MOFChecker's, which looks at oxygen alone.
+    """
     found: Findings = {}
-    single = (coordination.numbers == OXYGEN) & (coordination.n_bonds == 1)
+    single = np.isin(coordination.numbers, TERMINAL) & (coordination.n_bonds == 1)
     for atom in np.flatnonzero(single).tolist():
         near = coordination.neighbours(atom)
         metal = int(near.atoms[0])
         if not coordination.is_metal[metal]:
             continue
         valence, most = _valence_of(coordination, atom, near), OXO_EXCESS * HIGHEST_STATE[coordination.numbers[metal]]
-        if valence < OXO_VALENCE or coordination.valence_sums[metal] > most:
+        asked = OXO_VALENCE if coordination.numbers[atom] == OXYGEN else SULFIDO_VALENCE
+        if valence < asked or coordination.valence_sums[metal] > most:
             found[atom] = f"bound to {_name(coordination, metal)} alone, at {near.distances[0]:.2f} A"
     return found
 

@@ -6,6 +6,9 @@ cell with the positions it carries along, are then all scaled alike. Dense and i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 
 from crystaltool.arrays import Float
@@ -76,15 +79,45 @@ class Layout:
         return by_atom, rows[:, -N_STRAINS:]
 
 
+@dataclass(frozen=True)
+class _Squares:
+    """Terms of the model, each weight (dq/du)(dq/du)^T with u the coordinates of its atoms and the strain.
+
+    Args:
+        atoms: from and to of each vector; shape (n, m, 2).
+        vectors: A; shape (n, m, 3).
+        gradient: of q by the vectors; shape (n, m, 3).
+        weight: shape (n,).
+        crystals: shape (n,).
+    """
+
+    atoms: torch.Tensor
+    vectors: torch.Tensor
+    gradient: torch.Tensor
+    weight: torch.Tensor
+    crystals: torch.Tensor
+
+
 def model_factor(
     layout: Layout, cart_coords: torch.Tensor, lattices: torch.Tensor, pairs: Pairs, free_cell: bool
 ) -> Float[torch.Tensor, "b width width"]:
     """Cholesky factor of the model Hessian, float32; with a fixed cell strains and positions are not coupled."""
     system = layout.system
-    vectors = system.bond_vectors(cart_coords, lattices)
-    bond, angle, torsion, inversion = system.bonded_values(vectors)
     hessian = torch.zeros(system.n_crystals * layout.width**2, dtype=torch.float32, device=system.device)
-    turned = system._turned(vectors, system.angle_bonds, system.angle_signs)
+    for squares in _bonded(system, system.bond_vectors(cart_coords, lattices)):
+        _add(hessian, layout, squares, free_cell)
+    _add(hessian, layout, _contacts(system, cart_coords, lattices, pairs), free_cell)
+    hessian = hessian.view(system.n_crystals, layout.width, layout.width)
+    floor = torch.full((system.n_crystals, layout.width), POSITION_FLOOR, device=system.device)
+    floor[:, -N_STRAINS:] = (STRAIN_FLOOR * torch.linalg.det(lattices).abs())[:, None].float()
+    hessian.diagonal(dim1=1, dim2=2).add_(floor)
+    return torch.linalg.cholesky(hessian)
+
+
+def _bonded(system: System, vectors: torch.Tensor) -> Iterator[_Squares]:
+    """Bonds, angles, torsions, inversions, and what straightens angles near 180 degrees."""
+    bond, angle, torsion, inversion = system.bonded_values(vectors)
+    turned = system.turned(vectors, system.angle_bonds, system.angle_signs)
     straight = terms.straightening(turned) * system.angle_signs[:, :, None, None]
     every = torch.arange(len(vectors), device=system.device)[:, None]
     rows = [
@@ -97,27 +130,12 @@ def model_factor(
     for bonds, gradient, weight in rows:
         keep = weight > 1e-4
         chosen = bonds[keep]
-        _add_squares(
-            hessian,
-            layout,
-            system.bond_atoms[chosen],
-            vectors[chosen],
-            gradient[keep],
-            weight[keep],
-            system.bond_to_crystal[chosen[:, 0]],
-            free_cell,
-        )
-    _add_contacts(hessian, layout, cart_coords, lattices, pairs, free_cell)
-    hessian = hessian.view(system.n_crystals, layout.width, layout.width)
-    floor = torch.full((system.n_crystals, layout.width), POSITION_FLOOR, device=system.device)
-    floor[:, -N_STRAINS:] = (STRAIN_FLOOR * torch.linalg.det(lattices).abs())[:, None].float()
-    hessian.diagonal(dim1=1, dim2=2).add_(floor)
-    return torch.linalg.cholesky(hessian)
+        crystals = system.bond_to_crystal[chosen[:, 0]]
+        yield _Squares(system.bond_atoms[chosen], vectors[chosen], gradient[keep], weight[keep], crystals)
 
 
-def _add_contacts(hessian, layout: Layout, cart_coords, lattices, pairs: Pairs, free_cell: bool) -> None:
+def _contacts(system: System, cart_coords: torch.Tensor, lattices: torch.Tensor, pairs: Pairs) -> _Squares:
     """Van der Waals pairs near enough to resist."""
-    system = layout.system
     components, square = system.pair_components(cart_coords, lattices, pairs)
     near = (square < (1.1 * pairs.distances) ** 2).nonzero()[:, 0]
     vectors, square = components[:, near].T, square[near]
@@ -129,34 +147,22 @@ def _add_contacts(hessian, layout: Layout, cart_coords, lattices, pairs: Pairs, 
     near, vectors, curvature, square = near[keep], vectors[keep], curvature[keep], square[keep]
     gradient = vectors / square.sqrt().clamp_min(terms.TINY)[:, None]
     atoms = torch.stack([pairs.first[near], pairs.second[near]], dim=1)[:, None]
-    _add_squares(
-        hessian, layout, atoms, vectors[:, None], gradient[:, None], curvature, pairs.crystals[near], free_cell
-    )
+    return _Squares(atoms, vectors[:, None], gradient[:, None], curvature, pairs.crystals[near])
 
 
-def _add_squares(hessian, layout: Layout, atoms, vectors, gradient, weight, crystals, free_cell: bool) -> None:
-    """Add weight (dq/du)(dq/du)^T for each term, u its atoms' coordinates and the strain.
-
-    Args:
-        hessian: flat, of all structures.
-        layout: of the rows.
-        atoms: from and to of each vector; shape (n, m, 2).
-        vectors: A; shape (n, m, 3).
-        gradient: of q by the vectors; shape (n, m, 3).
-        weight: shape (n,).
-        crystals: shape (n,).
-        free_cell: whether the strain takes part.
-    """
-    if len(weight) == 0:
+def _add(hessian: torch.Tensor, layout: Layout, squares: _Squares, free_cell: bool) -> None:
+    """Add the squares to the Hessians of all structures, flat; the strain takes part if the cell is free."""
+    n, device = len(squares.weight), hessian.device
+    if n == 0:
         return
-    n, device = len(weight), hessian.device
-    places = layout.places[atoms] * 3
+    gradient = squares.gradient
+    places = layout.places[squares.atoms] * 3
     index = (places[..., None] + torch.arange(3, device=device)).reshape(n, -1)
     factor = (gradient[:, :, None, :] * torch.tensor([-1.0, 1.0], device=device).to(gradient)[:, None]).reshape(n, -1)
     if free_cell:
-        by_strain = torch.einsum("kxy,nmx,nmy->nk", _STRAINS.to(device), vectors, gradient)
+        by_strain = torch.einsum("kxy,nmx,nmy->nk", _STRAINS.to(device), squares.vectors, gradient)
         strains = torch.arange(layout.width - N_STRAINS, layout.width, device=device).expand(n, -1)
         index, factor = torch.cat([index, strains], dim=1), torch.cat([factor, by_strain], dim=1)
-    factor = (factor * weight.sqrt()[:, None]).float()
-    flat = (crystals * layout.width**2)[:, None, None] + index[:, :, None] * layout.width + index[:, None, :]
+    factor = (factor * squares.weight.sqrt()[:, None]).float()
+    flat = (squares.crystals * layout.width**2)[:, None, None] + index[:, :, None] * layout.width + index[:, None, :]
     hessian.index_add_(0, flat.reshape(-1), (factor[:, :, None] * factor[:, None, :]).reshape(-1))

@@ -8,12 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from crystaltool.arrays import Float
-from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
-from crystaltool.defaults import MAX_FORCE, MAX_STEPS
-from crystaltool.errors import InputError, UsageError
-from crystaltool.forcefield.minimise import EV_PER_CUBIC_ANGSTROM_IN_GPA, collapsed
+from crystaltool.errors import InputError
+from crystaltool.forcefield.minimise import EV_PER_CUBIC_ANGSTROM_IN_GPA, Criteria, RelaxationEnd, collapsed
 from crystaltool.forcefield.uff.descent import State, descend
 from crystaltool.forcefield.uff.system import System, VanDerWaals
 from crystaltool.forcefield.uff.topology import Topology
@@ -36,55 +33,41 @@ PUSH_OFF_SHARE, POSITIONS_SHARE = 0.2, 0.2
 """Of all steps, at most this part goes to each of the first two stages."""
 
 ROUND = 60
-"""Steps of a batch between looks at who has come to rest and leaves it."""
+"""Steps of a batch after which structures that have come to rest leave it."""
 
 COINCIDENCE = 0.1
 """A: atoms nearer than this have no direction to be pushed in; the batch moves them apart by that at random first."""
 
 
-@dataclass(frozen=True)
-class MOFRelaxation:
-    """The end of a relaxation.
+@dataclass(frozen=True, kw_only=True)
+class MOFRelaxation(RelaxationEnd):
+    """The end of a relaxation with UFF; energies are without charges, and every evaluation is counted.
 
     Args:
         crystal: the relaxed structure; atoms stay in the images in which they were given, so the bonds still fit.
-        energy_per_atom: UFF energy without charges, eV/atom.
-        max_force: largest force on an atom, eV/A.
-        max_stress: largest component of the stress, eV/A^3.
-        steps: evaluations of the force field.
-        converged: forces, and stress unless the cell was fixed, are below their limits.
-        reason: why not, empty when converged.
     """
 
     crystal: Crystal
-    energy_per_atom: float
-    max_force: float
-    max_stress: float
-    steps: int
-    converged: bool
-    reason: str = ""
+
+
+DEFAULT_CRITERIA = Criteria(max_stress=MAX_STRESS)
+"""Steps are evaluations for each structure, in all stages together."""
 
 
 def relax_mof(
     crystal: Crystal,
     topology: Topology,
-    max_force: float = MAX_FORCE,
-    max_steps: int = MAX_STEPS,
-    fixed_cell: bool = False,
-    max_stress: float = MAX_STRESS,
+    criteria: Criteria = DEFAULT_CRITERIA,
     van_der_waals: VanDerWaals | None = None,
 ) -> MOFRelaxation:
     """Relax one structure on the CPU; see `relax_mofs`."""
-    return relax_mofs([crystal], [topology], max_force, max_steps, fixed_cell, max_stress, van_der_waals)[0]
+    return relax_mofs([crystal], [topology], criteria, van_der_waals)[0]
 
 
 def relax_mofs(
     crystals: Sequence[Crystal],
     topologies: Sequence[Topology],
-    max_force: float = MAX_FORCE,
-    max_steps: int = MAX_STEPS,
-    fixed_cell: bool = False,
-    max_stress: float = MAX_STRESS,
+    criteria: Criteria = DEFAULT_CRITERIA,
     van_der_waals: VanDerWaals | None = None,
     device: torch.device | str = "cpu",
 ) -> list[MOFRelaxation]:
@@ -93,42 +76,32 @@ def relax_mofs(
     Args:
         crystals: where they start.
         topologies: their terms.
-        max_force: largest force at the end, eV/A.
-        max_steps: evaluations of the force field for each structure, in all stages together.
-        fixed_cell: move atoms only.
-        max_stress: largest component of the stress at the end, eV/A^3.
+        criteria: when a structure is relaxed.
         van_der_waals: how that sum is cut; its core is set by the stages.
         device: where to compute.
 
     Raises:
-        UsageError: if a limit is out of range.
         InputError: if a topology has other atoms than its crystal.
     """
-    if not max_force > 0:
-        raise UsageError(f"largest force is {max_force:g} eV/A, expected a positive number")
-    if max_steps < 0:
-        raise UsageError(f"number of steps is {max_steps}, expected 0 or more")
     for crystal, topology in zip(crystals, topologies, strict=True):
         if crystal.n_atoms != topology.n_atoms:
             raise InputError(f"terms for {topology.n_atoms} atoms, but the structure has {crystal.n_atoms}")
-    rule = van_der_waals or VanDerWaals()
+    rule, max_steps = van_der_waals or VanDerWaals(), criteria.max_steps
     system = System(topologies, replace(rule, core=SOFT_CORE), device)
     system.guarded = True
     cart_coords, lattices = system.start([_apart(crystal) for crystal in crystals])
     spent = np.zeros(len(crystals), dtype=np.int64)
     stages = (
-        (SOFT_CORE, max(PUSH_OFF_FORCE, max_force), int(PUSH_OFF_SHARE * max_steps)),
-        (FIRM_CORE, max(POSITIONS_FORCE, max_force), int(POSITIONS_SHARE * max_steps)),
+        (SOFT_CORE, max(PUSH_OFF_FORCE, criteria.max_force), int(PUSH_OFF_SHARE * max_steps)),
+        (FIRM_CORE, max(POSITIONS_FORCE, criteria.max_force), int(POSITIONS_SHARE * max_steps)),
     )
     for core, force, steps in stages:
         system.van_der_waals = replace(rule, core=core)
         state = descend(system, cart_coords, lattices, force, float("inf"), steps)
         cart_coords, lattices = state.cart_coords, state.lattices
         spent += state.steps.cpu().numpy()
-    ends = _last_stage(
-        topologies, cart_coords, lattices, replace(rule, core=LAST_CORE), device,
-        max_force, float("inf") if fixed_cell else max_stress, max_steps, spent,
-    )  # fmt: skip
+    last = System(topologies, replace(rule, core=LAST_CORE), device)
+    ends = _last_stage(last, cart_coords, lattices, criteria, spent)
     return [_report(crystal, end, max_steps) for crystal, end in zip(crystals, ends, strict=True)]
 
 
@@ -148,43 +121,32 @@ class _End:
 
 
 def _last_stage(
-    topologies: Sequence[Topology],
-    cart_coords: torch.Tensor,
-    lattices: torch.Tensor,
-    rule: VanDerWaals,
-    device: torch.device | str,
-    max_force: float,
-    max_stress: float,
-    max_steps: int,
-    spent: np.ndarray,
+    system: System, cart_coords: torch.Tensor, lattices: torch.Tensor, criteria: Criteria, spent: np.ndarray
 ) -> list[_End]:
-    """Atoms and cell to the end. A batch goes in rounds, and who is at rest leaves it."""
+    """Atoms and cell to the end. A batch goes in rounds; a structure that has come to rest leaves it after a round."""
     ends: dict[int, _End] = {}
-    left = list(range(len(topologies)))
-    while left:
-        system = System([topologies[index] for index in left], rule, device)
-        budget = max(0, max_steps - int(spent[left].max()))
+    left = list(range(system.n_crystals))
+    while True:
+        budget = max(0, criteria.max_steps - int(spent[left].max()))
         steps = budget if len(left) == 1 else min(ROUND, budget)
-        state = descend(system, cart_coords, lattices, max_force, max_stress, steps)
+        state = descend(system, cart_coords, lattices, criteria.max_force, criteria.stress, steps)
         spent[left] += state.steps.cpu().numpy()
-        found = _ends(system, state, max_force, max_stress, spent[left])
+        found = _ends(system, state, criteria, spent[left])
         over = [
-            end.at_rest or end.stuck or end.lost or steps < ROUND or int(spent[index]) >= max_steps
+            end.at_rest or end.stuck or end.lost or steps < ROUND or int(spent[index]) >= criteria.max_steps
             for index, end in zip(left, found, strict=True)
         ]
         ends.update({index: end for index, end, done in zip(left, found, over, strict=True) if done})
         stay = [place for place, done in enumerate(over) if not done]
         if not stay:
-            break
-        atoms = torch.cat([torch.arange(system.starts[k], system.starts[k + 1]) for k in stay]).to(
-            state.lattices.device
-        )
+            return [ends[index] for index in range(len(ends))]
+        atoms = torch.cat([torch.arange(system.starts[k], system.starts[k + 1]) for k in stay]).to(system.device)
         cart_coords, lattices = state.cart_coords[atoms], state.lattices[stay]
         left = [left[place] for place in stay]
-    return [ends[index] for index in range(len(topologies))]
+        system = System([system.topologies[place] for place in stay], system.van_der_waals, system.device)
 
 
-def _ends(system: System, state: State, max_force: float, max_stress: float, spent: np.ndarray) -> list[_End]:
+def _ends(system: System, state: State, criteria: Criteria, spent: np.ndarray) -> list[_End]:
     forces, stresses = state.max_forces(system).tolist(), state.max_stresses().tolist()
     coords, lattices = state.cart_coords.cpu().numpy(), state.lattices.cpu().numpy()
     energies, stuck, lost = state.found.energies.tolist(), state.stuck.tolist(), state.lost.tolist()
@@ -196,7 +158,7 @@ def _ends(system: System, state: State, max_force: float, max_stress: float, spe
             forces[k],
             stresses[k],
             int(spent[k]),
-            forces[k] < max_force and stresses[k] < max_stress,
+            forces[k] < criteria.max_force and stresses[k] < criteria.stress,
             stuck[k],
             lost[k],
         )
@@ -215,15 +177,8 @@ def _report(start: Crystal, end: _End, max_steps: int) -> MOFRelaxation:
         reason = "no step lowers the energy"
     elif not end.at_rest:
         reason = f"not converged in {max_steps} steps"
-    return MOFRelaxation(
-        crystal,
-        end.energy / crystal.n_atoms,
-        end.max_force,
-        end.max_stress,
-        end.steps,
-        not reason,
-        reason,
-    )
+    energy = end.energy / crystal.n_atoms
+    return MOFRelaxation(energy, end.max_force, end.max_stress, end.steps, not reason, reason, crystal=crystal)
 
 
 def _apart(crystal: Crystal) -> Crystal:
@@ -236,9 +191,3 @@ def _apart(crystal: Crystal) -> Crystal:
         return crystal
     moves = np.random.default_rng(0).normal(size=frac.shape) * COINCIDENCE * near[:, None]
     return Crystal(crystal.lattice, frac + moves @ np.linalg.inv(crystal.lattice), crystal.numbers, crystal.name)
-
-
-def worst_bond(crystal: Crystal, bonds: BondGraph, topology: Topology) -> tuple[int, Float[np.ndarray, "n_bonds"]]:
-    """The bond stretched most beyond its natural length, and all ratios of length to natural length."""
-    ratios = bonds.lengths(crystal) / topology.bond_lengths
-    return int(np.argmax(ratios)), ratios

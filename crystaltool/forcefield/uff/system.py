@@ -178,15 +178,15 @@ class System:
     def bonded_values(self, vectors: torch.Tensor) -> list[terms.TermValues]:
         """Bonds, angles, torsions, inversions for given bond vectors; gradients by the graph's own vectors."""
         angles = terms.angle_values(
-            self._turned(vectors, self.angle_bonds, self.angle_signs),
+            self.turned(vectors, self.angle_bonds, self.angle_signs),
             self.angle_series,
             self.angle_guards if self.guarded else None,
         )
         torsions = terms.torsion_values(
-            self._turned(vectors, self.torsion_bonds, self.torsion_signs), self.torsion_terms
+            self.turned(vectors, self.torsion_bonds, self.torsion_signs), self.torsion_terms
         )
         inversions = terms.inversion_values(
-            self._turned(vectors, self.inversion_bonds, self.inversion_signs), self.inversion_terms
+            self.turned(vectors, self.inversion_bonds, self.inversion_signs), self.inversion_terms
         )
         return [
             terms.bond_values(vectors, self.bond_lengths, self.bond_constants),
@@ -195,7 +195,8 @@ class System:
             _turned_back(inversions, self.inversion_signs),
         ]
 
-    def _turned(self, vectors: torch.Tensor, bonds: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
+    def turned(self, vectors: torch.Tensor, bonds: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
+        """Bond vectors of terms, turned by their signs; shape (n_terms, n_vectors, 3)."""
         return vectors.index_select(0, bonds.flatten()).view(*bonds.shape, 3) * signs[:, :, None]
 
     def evaluate(self, cart_coords: torch.Tensor, lattices: torch.Tensor, pairs: Pairs) -> BatchEvaluation:

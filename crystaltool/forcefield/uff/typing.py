@@ -89,36 +89,53 @@ def assign_types(crystal: Crystal, bonds: BondGraph) -> Typing:
     orders = organic_orders(numbers, bonds)
     vectors = bonds.vectors(crystal)
     lengths = np.linalg.norm(vectors, axis=1)
-    units = vectors / np.maximum(lengths, 1e-9)[:, None]
-    shells = [
-        _Shell(atom, numbers, some, orders, units, bonds, lengths)
-        for atom, some in enumerate(links_of(crystal.n_atoms, bonds))
-    ]
+    framework = _Framework(numbers, bonds, orders, lengths, vectors / np.maximum(lengths, 1e-9)[:, None])
+    shells = [_Shell(framework, atom, some) for atom, some in enumerate(links_of(crystal.n_atoms, bonds))]
     conjugated = np.array([max((orders[bond] for bond in shell.bonds), default=0.0) > 1.0 for shell in shells])
     labels, geometry = [], np.zeros(crystal.n_atoms, dtype=np.int64)
     for atom, shell in enumerate(shells):
         label, geometry[atom] = _type_metal(shell) if METAL[numbers[atom]] else _type_nonmetal(shell, conjugated)
         labels.append(label)
-    _set_metal_orders(numbers, bonds, lengths, shells, orders)
+    _set_metal_orders(framework, shells)
     return Typing(np.array([atom_types().row(label) for label in labels]), geometry, orders)
+
+
+@dataclass(frozen=True)
+class _Framework:
+    """All atoms and bonds.
+
+    Args:
+        numbers: atomic numbers; shape (n_atoms,).
+        bonds: the graph.
+        orders: of its bonds; shape (n_bonds,).
+        lengths: A; shape (n_bonds,).
+        units: unit vectors along the bonds; shape (n_bonds, 3).
+    """
+
+    numbers: Int[np.ndarray, "n_atoms"]
+    bonds: BondGraph
+    orders: Float[np.ndarray, "n_bonds"]
+    lengths: Float[np.ndarray, "n_bonds"]
+    units: Float[np.ndarray, "n_bonds 3"]
 
 
 class _Shell:
     """An atom and what is bound to it."""
 
-    def __init__(self, atom: int, numbers, links: list[Link], orders, units, bonds: BondGraph, lengths) -> None:
+    def __init__(self, framework: _Framework, atom: int, links: list[Link]) -> None:
+        numbers, graph = framework.numbers, framework.bonds
         self.number = int(numbers[atom])
         self.bonds = [bond for bond, _, _ in links]
         self.others = [other for _, other, _ in links]
         self.elements = [int(numbers[other]) for other in self.others]
-        self.orders = [float(orders[bond]) for bond in self.bonds]
-        self.lengths = [float(lengths[bond]) for bond in self.bonds]
+        self.orders = [float(framework.orders[bond]) for bond in self.bonds]
+        self.lengths = [float(framework.lengths[bond]) for bond in self.bonds]
         seen: set[int] = set()
         signs = []
         for bond in self.bonds:  # a bond to the atom's own copy is listed twice, once each way
-            signs.append(1.0 if bonds.pairs[bond, 0] == atom and bond not in seen else -1.0)
+            signs.append(1.0 if graph.pairs[bond, 0] == atom and bond not in seen else -1.0)
             seen.add(bond)
-        self.units = units[self.bonds] * np.array(signs)[:, None] if signs else np.zeros((0, 3))
+        self.units = framework.units[self.bonds] * np.array(signs)[:, None] if signs else np.zeros((0, 3))
 
     @property
     def degree(self) -> int:
@@ -287,7 +304,9 @@ def _metal_geometry(shell: _Shell) -> int:
     return EIGHTFOLD if n == 8 else UNDIRECTED
 
 
-def _set_metal_orders(numbers, bonds: BondGraph, lengths, shells: list[_Shell], orders) -> None:
+def _set_metal_orders(framework: _Framework, shells: list[_Shell]) -> None:
+    """Set the orders of bonds to metals, in place."""
+    numbers, bonds, orders = framework.numbers, framework.bonds, framework.orders
     metals = METAL[numbers[bonds.pairs]]
     elements = numbers[bonds.pairs]
     both, one = metals.all(axis=1), metals.any(axis=1) & ~metals.all(axis=1)
@@ -295,7 +314,7 @@ def _set_metal_orders(numbers, bonds: BondGraph, lengths, shells: list[_Shell], 
     orders[one] = 1.0
     orders[to_oxygen] = METAL_OXYGEN_ORDER
     orders[both] = METAL_METAL_ORDER
-    for bond in np.flatnonzero(to_oxygen & (lengths < OXO_LENGTH)).tolist():
+    for bond in np.flatnonzero(to_oxygen & (framework.lengths < OXO_LENGTH)).tolist():
         oxygen = int(bonds.pairs[bond][np.flatnonzero(elements[bond] == 8)[0]])
         if shells[oxygen].degree == 1:  # a terminal oxo
             orders[bond] = 2.0

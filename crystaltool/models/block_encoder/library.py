@@ -1,7 +1,8 @@
 """`Library`: the distinct building blocks that embeddings are decoded to.
 
 An HDF5 file of kind "mof-blocks" without MOFs, so that every reader of blocks reads it, with a group `library/`:
-`embedding` (n_blocks, 32), `occurrences` (n_blocks,), and the encoder's `weights_sha256` among the root attributes.
+`embedding` (n_blocks, 32), `occurrences` (n_blocks,), and the encoder's `weights_sha256` among the root attributes;
+`charges` (n_blocks, 2) where they were worked out: the lowest and the highest of each block.
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ class Library:
         embeddings: whitened; shape (n_blocks, 32).
         occurrences: places in the source's MOFs that each block stands for; shape (n_blocks,).
         weights_sha256: of the encoder whose embeddings these are.
+        charges: the lowest and the highest that each block can have, e, NaN where not known; shape (n_blocks, 2), or
+            None where nobody has worked them out.
     """
 
     blocks: MOFTable
     embeddings: Float[np.ndarray, "n_blocks 32"]
     occurrences: Int[np.ndarray, "n_blocks"]
     weights_sha256: str
+    charges: Float[np.ndarray, "n_blocks 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -190,6 +194,8 @@ def write_library(target: str | Path | BytesIO, library: Library, history: Seque
         packing = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
         file.create_dataset("library/embedding", data=library.embeddings.astype(np.float32), **packing)
         file.create_dataset("library/occurrences", data=library.occurrences.astype(np.int32), **packing)
+        if library.charges is not None:
+            file.create_dataset("library/charges", data=library.charges.astype(np.float32), **packing)
 
 
 def read_library(path: str | Path | SeekableReader, weights_sha256: str | None = None, label: str = "") -> Library:
@@ -201,12 +207,17 @@ def read_library(path: str | Path | SeekableReader, weights_sha256: str | None =
             raise InputError(f"{name}: building blocks, but no decoding library (no group 'library')")
         embedding = read_array(file, "library/embedding", (EMBEDDING_SIZE,), "f", name)
         occurrences = read_array(file, "library/occurrences", (), "i", name)
+        charges = read_array(file, "library/charges", (2,), "f", name) if "library/charges" in file else None
         found = read_sum(file, "weights_sha256", name)
+    if charges is not None and len(charges) != blocks.n_blocks:
+        raise InputError(f"{name}: {len(charges)} charges, {blocks.n_blocks} blocks")
     if not len(embedding) == len(occurrences) == blocks.n_blocks or not len(embedding):
         raise InputError(f"{name}: {len(embedding)} embeddings, {blocks.n_blocks} blocks")
     if not np.isfinite(embedding).all():
         raise InputError(f"{name}: an embedding that is not finite")
-    library = Library(blocks, embedding.astype(np.float32), occurrences.astype(np.int64), found)
+    if charges is not None:
+        charges = charges.astype(np.float64)
+    library = Library(blocks, embedding.astype(np.float32), occurrences.astype(np.int64), found, charges)
     if weights_sha256 is not None:
         library.check_weights(weights_sha256, name)
     return library

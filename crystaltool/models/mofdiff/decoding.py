@@ -1,7 +1,7 @@
 """From denoised embeddings to blocks of the library, so that metal and other connection points balance.
 
-The nearest neighbour of each place alone leaves four of ten MOFs with connection points that cannot all be paired
-(guide figures of MOFDiff). Here the whole MOF is decoded at once: the best sum of scores over all choices in which the
+The nearest neighbour of each place alone leaves about four of ten MOFs with connection points that cannot all be paired
+(measured on samples). Here the whole MOF is decoded at once: the best sum of scores over all choices in which the
 connection points on metal blocks number as many as those on the others, found by dynamic programming over the running
 difference. Each further distinct block costs a penalty, so that places that look alike share one.
 """

@@ -32,7 +32,14 @@ from crystaltool.models.mofdiff.representation import (
 )
 from crystaltool.mof.blocks import MAX_BLOCKS
 from crystaltool.nn.cells import symmetric_lattice
-from crystaltool.nn.coarse_network import CoarseDenoiser, CoarseEncoder, LatentVelocity, pair_waves
+from crystaltool.nn.coarse_network import (
+    CoarseDenoiser,
+    CoarseEncoder,
+    LatentVelocity,
+    PlacePairs,
+    TrunkSize,
+    pair_waves,
+)
 from crystaltool.nn.layers import mlp
 from crystaltool.nn.periodic_pairs import OrbitPairs, point_pairs
 from crystaltool.nn.property_encoder import PropertyEncoder
@@ -90,14 +97,12 @@ class MOFDiff(nn.Module):
         self.config = config
         self.mixed_precision = False
         n_properties, width = len(config.properties), config.width
-        sizes = (width, config.pair_width)
+        size = TrunkSize(width, config.pair_width, config.n_layers, config.n_functions, config.n_waves)
         self.encoder = CoarseEncoder(
             config.n_embedding + N_BLOCK_FEATURES,
             N_GLOBALS,
             config.n_latent,
-            *sizes,
-            config.encoder_layers,
-            config.n_functions,
+            replace(size, n_layers=config.encoder_layers, n_waves=0),
         )
         self.property_encoder = PropertyEncoder(
             config.property_members,
@@ -106,16 +111,7 @@ class MOFDiff(nn.Module):
             N_GLOBALS,
             config.property_width,
         )
-        self.denoiser = CoarseDenoiser(
-            config.n_embedding,
-            config.z_size,
-            N_KINDS,
-            N_CONNECTION_CLASSES,
-            *sizes,
-            config.n_layers,
-            config.n_functions,
-            config.n_waves,
-        )
+        self.denoiser = CoarseDenoiser(config.n_embedding, config.z_size, N_KINDS, N_CONNECTION_CLASSES, size)
         self.prior = LatentVelocity(config.z_size, config.prior_width, config.prior_layers)
         self.k_head = mlp(config.z_size, 256, 6)
         self.n_blocks_head = mlp(config.z_size, 256, MAX_BLOCKS + 1)
@@ -257,10 +253,8 @@ class MOFDiff(nn.Module):
         )
         e_in = gaussian.scaled_input(e_t, sigma_e[:, None, None])
         with self.networks():
-            waves = pair_waves(u_t, self.config.n_waves)
-            vectors, shifts, e_out, k_out, kinds, connections = self.denoiser(
-                e_in, z, cell, sigma_u, mask, pairs, waves
-            )
+            known = PlacePairs(pairs, pair_waves(u_t, self.config.n_waves))
+            vectors, shifts, e_out, k_out, kinds, connections = self.denoiser(e_in, z, cell, sigma_u, mask, known)
         volume = torch.linalg.det(lattice)
         move = torch.linalg.solve(lattice, vectors.to(self.dtype), left=False) * volume[:, None, None] ** (1 / 3)
         move = _centred(move + shifts.to(self.dtype), mask)
@@ -395,7 +389,7 @@ def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _centred(moves: Tensor, mask: Tensor) -> Tensor:
-    """Moves (B, K, 3) without their mean: where the origin is nobody knows, and no place outside the mask moves."""
+    """Moves (B, K, 3) without their mean: the origin is arbitrary, and no place outside the mask moves."""
     inside = mask[..., None]
     moves = moves * inside
     return (moves - moves.sum(1, keepdim=True) / mask.sum(1)[:, None, None]) * inside

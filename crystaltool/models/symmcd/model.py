@@ -21,11 +21,11 @@ from crystaltool.models.symmcd.blocks import in_blocks
 from crystaltool.models.symmcd.config import SymmCDConfig
 from crystaltool.models.symmcd.primitive import primitive_cells
 from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
-from crystaltool.nn.atom_denoiser import AtomDenoiser
+from crystaltool.nn.atom_denoiser import AtomDenoiser, Atoms
 from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.geometry_denoiser import GeometryDenoiser
-from crystaltool.nn.layers import N_ELEMENTS
-from crystaltool.nn.periodic_pairs import atom_pairs, orbit_pairs
+from crystaltool.nn.layers import N_ELEMENTS, Sites
+from crystaltool.nn.periodic_pairs import Orbits, atom_pairs, orbit_pairs
 from crystaltool.nn.position_encoder import PositionEncoder, position_features
 from crystaltool.nn.site_denoiser import SiteDenoiser
 from crystaltool.nn.stability_network import StabilityNetwork, stability_loss
@@ -236,9 +236,9 @@ class SymmCD(nn.Module):
         difference = (frac[:, None] - frac[:, :, None]).to(network.dtype)
         primitive = (cells.basis @ lattice).to(difference.dtype)
         pairs = atom_pairs(primitive, difference, cells.mask, self.config.cutoff, self.config.n_functions)
-        known = (cell.to(difference.dtype), sigma_u.to(difference.dtype), difference, pairs)
+        sites, atoms = Sites(batch.group, batch.numbers, batch.position), Atoms(cells.slot, cells.mask, difference)
         with self.networks():
-            vectors, k_output = network(batch.group, batch.numbers, batch.position, cells.slot, cells.mask, *known)
+            vectors, k_output = network(sites, atoms, cell.to(difference.dtype), sigma_u.to(difference.dtype), pairs)
         jacobian = lattice.transpose(1, 2)[:, None] @ cells.rotation
         pulled = (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0] * cells.mask[..., None]
         sums = torch.zeros_like(batch.free_coords).scatter_add_(1, cells.slot[..., None].expand(-1, -1, 3), pulled)
@@ -251,14 +251,12 @@ class SymmCD(nn.Module):
         )
         representatives = (rotation @ batch.free_coords[..., None])[..., 0] + translation
         atoms, atom_slot = self._expand(batch)
-        pairs = orbit_pairs(
-            lattice, representatives, batch.mask, atoms, atom_slot, self.config.cutoff, self.config.n_functions
-        )
+        orbits = Orbits(representatives, batch.mask, atoms, atom_slot)
+        pairs = orbit_pairs(lattice, orbits, self.config.cutoff, self.config.n_functions)
         primitive = self.atoms(batch.position, batch.mask)
         with self.networks():
-            vectors, k_output = self.geometry(
-                batch.group, batch.numbers, batch.position, primitive, batch.mask, cell, sigma_u, pairs
-            )
+            sites = Sites(batch.group, batch.numbers, batch.position)
+            vectors, k_output = self.geometry(sites, primitive, batch.mask, cell, sigma_u, pairs)
         jacobian = lattice.transpose(1, 2)[:, None] @ rotation
         return (jacobian.transpose(-1, -2) @ vectors.to(self.dtype)[..., None])[..., 0], k_output.to(self.dtype)
 

@@ -11,6 +11,7 @@ import torch
 from crystaltool.mof.assemble.contacts import Atoms, Pairs, atoms_of, stack_contacts, watched_pairs
 from crystaltool.mof.assemble.gate import gate
 from crystaltool.mof.assemble.judge import judge
+from crystaltool.mof.assemble.known_net import search_known
 from crystaltool.mof.assemble.matching import Matching, match
 from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig, best, merit
 from crystaltool.mof.assemble.polish import gaps_and_directions, polish
@@ -25,6 +26,9 @@ _BRIEF_GENERATIONS, _SECOND_LOOKS = 2, 6
 _DIMENSIONS = 3
 _SAME = 1e-3
 """A^2: polished matchings whose sums of squares agree this well are taken for the same structure."""
+
+_SOUND = 0.1
+"""A^2: a decoding of a known net that costs no more is taken without looking at those behind it."""
 
 _MOST_AT_ONCE = 4_000_000
 """Pairs of connection points in one batch of the annealing, over all starts and MOFs."""
@@ -62,17 +66,18 @@ def assemble_many(
     items = [(index,) for index in range(len(mofs))] if items is None else items
     on_gpu = torch.device(device).type != "cpu"  # on a CPU one MOF fills the batch, and stays the same to the last bit
     results: dict[int, Assembly] = {}
-    groups: dict[tuple[int, int, int], list[int]] = {}
+    groups: dict[tuple[int, ...], list[int]] = {}
     for index, mof in enumerate(mofs):
         refusal = gate(mof)
         if refusal is not None:
             results[index] = refusal
         else:
-            groups.setdefault(padded_size(mof), []).append(index)
+            # a MOF whose net is known is a batch by itself
+            groups.setdefault(padded_size(mof) if mof.edges is None else (index,), []).append(index)
     for size, members in groups.items():
         todo = members
         for round_ in range(config.rounds):
-            at_once = max(1, _MOST_AT_ONCE // (size[2] ** 2 * config.starts)) if on_gpu else 1
+            at_once = max(1, _MOST_AT_ONCE // (size[-1] ** 2 * config.starts)) if on_gpu and len(size) > 1 else 1
             for begin in range(0, len(todo), at_once):
                 chunk = todo[begin : begin + at_once]
                 draws = [np.random.default_rng([seed, *items[index], round_]) for index in chunk]
@@ -112,6 +117,8 @@ def assemble_best(
     items = [(item, number) for number in range(len(decodings))]
     if len(decodings) == 1:
         return assemble_many(decodings, config, seed, items, device)[0]
+    if all(decoding.edges is not None for decoding in decodings):
+        return _first_sound(decodings, config, seed, items, device)
     brief = replace(config, rounds=1, generations=min(_BRIEF_GENERATIONS, config.generations))
     found = assemble_many(decodings, brief, seed, items, device)
     if all(one.reason == "parity" for one in found):
@@ -128,6 +135,16 @@ def assemble_best(
     return best([*found, *again])
 
 
+def _first_sound(decodings, config: AssemblyConfig, seed: int, items, device) -> Assembly:
+    """The first decoding of a known net that assembles at little cost, or the best: they come best first."""
+    found: list[Assembly] = []
+    for decoding, item in zip(decodings, items, strict=True):
+        found += assemble_many([decoding], config, seed, [item], device)
+        if found[-1].good and found[-1].cost <= _SOUND:
+            break
+    return best(found)
+
+
 def _rank(one: Assembly) -> tuple[bool, float]:
     return not one.good, one.cost
 
@@ -137,6 +154,10 @@ def _solve(
 ) -> list[Assembly]:
     """One round of starts for MOFs of one padded size."""
     problem = build_problem(mofs, device)
+    if mofs[0].edges is not None:
+        poses, matching, costs = search_known(mofs[0], problem, draws[0], config)
+        owner = torch.zeros(len(costs), dtype=torch.int64, device=problem.lattice.device)
+        return _finish(mofs, problem, owner, poses, matching, costs, config)
     pool = search(problem, draws, config)
     owner = torch.as_tensor(pool.owner, device=problem.lattice.device)
     wide = problem.select(owner)

@@ -9,8 +9,12 @@ from rdkit import Chem
 from crystaltool.checks.mof.coordination import Coordination
 from crystaltool.checks.mof.framework_charge import check_framework_charge
 from crystaltool.checks.mof.ligand_charge import as_ligand, cheapest_charge, possible_charges
+from crystaltool.checks.mof.metal_charge import consecutive, states_of
+from crystaltool.checks.mof.oxidation import OXIDATION_STATES, RARE_STATES
 from crystaltool.checks.verdict import Verdict, not_judged
 from crystaltool.crystal import Crystal
+from crystaltool.mof.elements import METAL
+from crystaltool.units import SYMBOLS
 from tests.checks.mof.defects import with_atoms, without
 from tests.mof.structures import curated, shuffled, supercell
 
@@ -21,6 +25,8 @@ LIGANDS = {  # SMILES, atoms at a metal marked :1; charge
     "c1c[n:1]ccc1-c1cc[n:1]cc1": 0,
     "c1c[n-:1]c[n:1]1": -1,
     "c1nn[n-:1]n1": -1,
+    "c1(-c2n[n-:1][n:1]n2)n[n-:1][n:1]n1": -2,
+    "c1c(-c2ccc(-c3c[n-:1][n:1]c3)cc2)c[n-:1][n:1]1": -2,
     "[N:1]#CC": 0,
     "[C-:1]#[N:1]": -1,
     "[C-:1]#[O+]": 0,
@@ -94,6 +100,50 @@ def test_what_is_missing_is_counted_alike_in_any_cell() -> None:
     assert verdict.message.endswith("cations or hydrogens missing")
     double = judged(shuffled(supercell(bare, (1, 1, 2)), 1))
     assert double.value == -2.0 * len(hydroxide)
+
+
+def with_metal(name: str, symbol: str) -> Crystal:
+    """A curated framework with every metal replaced."""
+    crystal = curated()[name]
+    numbers = np.where(METAL[crystal.numbers], SYMBOLS.index(symbol), crystal.numbers)
+    return Crystal(crystal.lattice, crystal.frac_coords, numbers)
+
+
+@pytest.mark.parametrize("symbol", ["Cd", "Mn", "Fe", "Co", "Ni", "Cu", "Pd", "Hg", "Pb", "Eu"])
+def test_elements_that_have_the_state_balance(symbol: str) -> None:
+    assert judged(with_metal("MOF-5", symbol)).passed
+
+
+@pytest.mark.parametrize("symbol", ["Li", "Ag", "Al", "In", "Tl", "Bi", "Sb", "Ti", "Zr", "Nd", "Nb", "Au", "La"])
+def test_a_state_that_an_element_does_not_have_balances_nothing(symbol: str) -> None:
+    """MOF-5 asks for +2 of every metal: no mean of Tl(I) and Tl(III) is, nor Ti(II) or Nd(II), which few compounds
+    have (Greenwood and Earnshaw)."""
+    verdict = judged(with_metal("MOF-5", symbol))
+    assert verdict.judged and not verdict.passed
+    double = judged(supercell(with_metal("MOF-5", symbol), (1, 1, 2)))
+    assert double.value == 2 * (verdict.value or 0)
+
+
+@pytest.mark.parametrize(("symbol", "passes"), [("Cr", True), ("Tl", True), ("Bi", True), ("Cu", False), ("Pb", False)])
+def test_three_in_mil_53(symbol: str, passes: bool) -> None:
+    assert judged(with_metal("MIL-53", symbol)).passed is passes
+
+
+def test_states_of_elements() -> None:
+    assert consecutive((2, 3, 6)) == [(2, 3), (6, 6)]
+    assert states_of(SYMBOLS.index("Cr"), False) == (2, 3, 6)
+    assert states_of(SYMBOLS.index("Hg"), True) == (1, 2) and states_of(SYMBOLS.index("Hg"), False) == (2,)
+    for number, rare in RARE_STATES.items():
+        assert set(rare) < set(OXIDATION_STATES[number])
+
+
+def test_a_crystal_without_carbon_is_no_framework() -> None:
+    coords = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    salt = Crystal(
+        5.64 * np.eye(3), np.concatenate([coords, coords + np.array([0.5, 0, 0])]), np.array([11] * 4 + [17] * 4)
+    )
+    verdict = judged(salt)
+    assert not verdict.judged and "no carbon" in verdict.message
 
 
 def test_what_cannot_be_told_is_no_failure() -> None:

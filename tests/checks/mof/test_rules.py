@@ -10,10 +10,11 @@ from crystaltool.checks.mof.contacts import check_bonds
 from crystaltool.checks.mof.coordination import Coordination, coordination_of
 from crystaltool.checks.mof.exposure import cone_angle
 from crystaltool.checks.mof.registry import RULES, judge_crystal
-from crystaltool.checks.mof.rules import undercoordinated_nitrogen
+from crystaltool.checks.mof.rules import terminal_oxo, undercoordinated_nitrogen
 from crystaltool.checks.registry import MOF_CHECKS
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import METAL
+from crystaltool.units import SYMBOLS
 from tests.checks.mof.defects import MAKERS, exchanged, with_atoms, without
 from tests.mof.structures import curated, cyanides, shuffled, supercell
 
@@ -181,3 +182,35 @@ def test_nitrogen_on_a_metal_alone_is_a_nitride_or_lacks_its_hydrogens(
 ) -> None:
     crystal = Crystal(np.eye(3) * 12, np.array([[0, 0, 0], [0, 0, length / 12]]), np.array([metal, 7]), "")
     assert bool(undercoordinated_nitrogen(coordination_of(crystal))) == flagged
+
+
+@pytest.mark.parametrize(
+    ("metal", "atom", "length", "sound"),
+    [
+        ("Mo", "S", 2.10, True),
+        ("W", "S", 2.15, True),
+        ("V", "S", 2.08, True),
+        ("Sn", "S", 2.33, True),
+        ("Mo", "Se", 2.30, True),
+        ("Zn", "S", 2.30, False),
+        ("Cu", "S", 2.25, False),
+        ("Cd", "S", 2.50, False),
+        ("Zn", "Se", 2.40, False),
+        ("Pd", "P", 2.25, False),
+    ],
+)
+def test_sulfur_on_a_metal_alone_is_doubly_bound_or_lacks_something(
+    metal: str, atom: str, length: float, sound: bool
+) -> None:
+    """Bonds of tetrathiomolybdate, thiostannate and the like against thiolates and phosphanes that lost the rest."""
+    cart = np.array([[5.0, 5, 5], [5, 5, 5 + length], [5, 5, 5 - 2.0], [5, 5, 5 - 3.2]])
+    numbers = np.array([SYMBOLS.index(symbol) for symbol in (metal, atom, "N", "C")])
+    found = terminal_oxo(Coordination(Crystal(20.0 * np.eye(3), cart / 20.0, numbers)))
+    assert (found == {}) is sound and set(found) <= {1}
+
+
+def test_what_passes_says_what_is_there() -> None:
+    said = {verdict.check: verdict.message for verdict in judge_crystal(curated()["MOF-5"])}
+    assert (said["has-metal"], said["has-carbon"], said["has-hydrogen"]) == ("Zn8", "C48", "H24")
+    assert said["connected-3d"] == "bonds reach in 3 directions" and said["overlap"] == "none"
+    assert said["framework-charge"] == "neutral: ligands -16 e, metals +16 e (Zn8)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.defaults import MAX_FORCE
 from crystaltool.errors import InputError, UsageError
-from crystaltool.forcefield.uff.relaxation import MAX_STRESS, MOFRelaxation, relax_mof, relax_mofs
+from crystaltool.forcefield.minimise import Criteria
+from crystaltool.forcefield.uff.relaxation import DEFAULT_CRITERIA, MAX_STRESS, MOFRelaxation, relax_mof, relax_mofs
 from crystaltool.forcefield.uff.system import System
 from crystaltool.forcefield.uff.topology import Topology, build_topology
 from crystaltool.mof.perception import perceive_bonds
@@ -84,7 +87,7 @@ def test_atoms_on_top_of_each_other_are_parted() -> None:
 
 def test_a_fixed_cell_stays() -> None:
     crystal, _, topology = prepared("MIL-47")
-    relaxed = relax_mof(crystal, topology, fixed_cell=True)
+    relaxed = relax_mof(crystal, topology, Criteria(fixed_cell=True))
     assert relaxed.converged and relaxed.max_force < MAX_FORCE
     np.testing.assert_allclose(relaxed.crystal.lattice, crystal.lattice, atol=1e-12)
 
@@ -112,7 +115,7 @@ def test_steps_are_counted_and_bounded() -> None:
     crystal, _, topology = prepared("MIL-47")
     shaken = rattled(crystal, 0.3)
     for steps in (0, 3, 12):
-        relaxed = relax_mof(shaken, topology, max_steps=steps)
+        relaxed = relax_mof(shaken, topology, replace(DEFAULT_CRITERIA, max_steps=steps))
         assert not relaxed.converged and relaxed.steps <= steps
         assert relaxed.reason == f"not converged in {steps} steps"
 
@@ -121,17 +124,17 @@ def test_a_cell_that_runs_away_is_stopped() -> None:
     """Every length half as large again: on its way back the cell halves its volume."""
     crystal, bonds, topology = prepared("MOF-5")
     swollen = Crystal(crystal.lattice * 1.5, crystal.frac_coords, crystal.numbers)
-    relaxed = relax_mof(swollen, topology, max_steps=2000)
+    relaxed = relax_mof(swollen, topology, replace(DEFAULT_CRITERIA, max_steps=2000))
     assert not relaxed.converged
     assert "the cell runs away: volume 0.4" in relaxed.reason or "0.5" in relaxed.reason
     assert len(bonds) == len(topology.bonds)
 
 
 def test_wrong_limits_are_refused() -> None:
-    crystal, _, topology = prepared("MIL-47")
+    _, _, topology = prepared("MIL-47")
     with pytest.raises(UsageError, match="largest force is 0 eV/A"):
-        relax_mof(crystal, topology, max_force=0.0)
+        Criteria(max_force=0.0)
     with pytest.raises(UsageError, match="number of steps is -1"):
-        relax_mof(crystal, topology, max_steps=-1)
+        Criteria(max_steps=-1)
     with pytest.raises(InputError, match="terms for 36 atoms, but the structure has 106"):
         relax_mof(curated()["MOF-5"], topology)

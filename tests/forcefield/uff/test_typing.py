@@ -11,9 +11,10 @@ from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.forcefield.uff import typing as kinds
+from crystaltool.forcefield.uff.paddlewheels import with_paddlewheels
 from crystaltool.forcefield.uff.parameters import atom_types
 from crystaltool.forcefield.uff.resonance import organic_orders
-from crystaltool.forcefield.uff.topology import build_topology, with_paddlewheels
+from crystaltool.forcefield.uff.topology import build_topology
 from crystaltool.forcefield.uff.typing import Typing, assign_types
 from crystaltool.mof.perception import perceive_bonds
 from crystaltool.units import SYMBOLS

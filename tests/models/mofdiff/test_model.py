@@ -28,7 +28,7 @@ def model() -> MOFDiff:
     return random_model()
 
 
-# ---- what the encoder sees (guide, trap 3)
+# ---- what the encoder sees
 
 
 def a_net_of_long_edges() -> CoarseBatch:
@@ -51,7 +51,7 @@ def test_z_sees_where_blocks_are_however_long_the_edges(model: MOFDiff) -> None:
         for cutoff in (SIZES.cutoff, (4.0, 4.1))
     )
     assert far.abs().max() > 1e-4
-    assert not near.any()  # the trap: nothing is within 4 A, so z would know the composition alone
+    assert not near.any()  # nothing is within 4 A, so z would know the composition alone
 
 
 def test_the_shipped_cutoff_reaches_beyond_any_bond_between_blocks() -> None:
@@ -70,7 +70,7 @@ def test_the_cutoff_grows_with_the_room_of_a_block() -> None:
         assert bool(pairs.counts[0, 0, 0].any()) is seen, edge
 
 
-# ---- noise of the centres (trap 5)
+# ---- noise of the centres
 
 
 def test_noise_ends_at_half_a_cell_and_levels_rise_with_time() -> None:
@@ -197,7 +197,7 @@ def test_displacements_are_fractional_with_the_length_of_the_cell_taken_out(mode
         torch.testing.assert_close(cartesian[b, used], expected, atol=1e-9, rtol=1e-9)
 
 
-# ---- cells (trap 6)
+# ---- cells
 
 
 def test_relative_and_absolute_k_are_inverses(model: MOFDiff) -> None:

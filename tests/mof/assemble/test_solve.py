@@ -1,4 +1,4 @@
-"""Assembly of hand-made nets and of well known frameworks: the traps, invariances, refusals."""
+"""Assembly of hand-made nets and of well known frameworks: shapes, closing, invariances, refusals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bond_lengths_between_blocks(mof: CoarseMOF) -> np.ndarray:
 
 
 @pytest.mark.parametrize("lattice", [CUBIC, FCC, LONG, TRICLINIC], ids=["cubic", "fcc", "long", "triclinic"])
-def test_trap_1_blocks_keep_their_shape_in_every_cell(lattice: np.ndarray) -> None:
+def test_blocks_keep_their_shape_in_every_cell(lattice: np.ndarray) -> None:
     """Rotating fractional vectors of another cell leaves connection points up to 4.4 A off in such cells."""
     result = assemble(cubic_net(lattice), QUICK)
     assert result.good, result.message
@@ -49,7 +49,7 @@ def test_trap_1_blocks_keep_their_shape_in_every_cell(lattice: np.ndarray) -> No
         assert np.allclose(ours, theirs, atol=1e-6)
 
 
-def test_trap_2_errors_of_the_centres_close_only_if_centres_may_move() -> None:
+def test_errors_of_the_centres_close_only_if_centres_may_move() -> None:
     rough = unposed(cubic_net(TRICLINIC), noise=0.5, seed=3)
     held = replace(QUICK, centre_spread=1e-3, centre_pull=1e3, lattice_pull=1e5)
     fixed = assemble(rough, held)

@@ -1,0 +1,1 @@
+"""Adsorption of gases in rigid frameworks by grand-canonical Monte Carlo."""

@@ -1,0 +1,213 @@
+"""What `measure` does with one block; pure, for any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crystaltool.defaults import POTENTIAL
+from crystaltool.errors import UsageError
+from crystaltool.measure.adsorption.gases import Gas, find_gas
+from crystaltool.measure.adsorption.uptake import check_conditions, is_adsorption_key, measure_adsorption
+
+if TYPE_CHECKING:
+    from crystaltool.io.cif import CifBlock
+    from crystaltool.models.mofdiff.checkpoint import LoadedMOFDiff
+
+MOST_CYCLES = 1000.0
+
+
+@dataclass(frozen=True)
+class AdsorptionSettings:
+    """Gases, pressures in bar, temperature in K, source of the framework's charges, accepted moves a molecule."""
+
+    gases: tuple[Gas, ...]
+    pressures: tuple[float, ...]
+    temperature: float
+    charges: str
+    cycles: float
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """What a worker must know.
+
+    `probe` (radius in A), `adsorption` and `model` are None where they are not asked for.
+    """
+
+    hull: bool = False
+    potential: str = POTENTIAL
+    hull_file: str | None = None
+    probe: float | None = None
+    adsorption: AdsorptionSettings | None = None
+    model: str | None = None
+    seed: int = 0
+
+
+@dataclass
+class _Found:
+    """What was measured so far: values, notes for the history, warnings, charges to write."""
+
+    properties: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    charges: np.ndarray | None = None
+
+
+def adsorption_settings(
+    gases: list[str], pressure: str, temperature: float, charges: str, cycles: float
+) -> AdsorptionSettings | None:
+    """The options of --adsorption; None where no gas is named.
+
+    Raises:
+        UsageError: no such gas or source of charges, a pressure that is no number, a liquid, other impossible values.
+    """
+    from crystaltool.checks.mof.adsorption_charges import SOURCES
+
+    names = [name for text in gases for name in text.split(",") if name.strip()]
+    found = tuple({gas.name: gas for gas in map(find_gas, names)}.values())
+    if charges not in SOURCES:
+        raise UsageError(f"--charges is {charges!r}, expected {', '.join(SOURCES)}")
+    try:
+        pressures = tuple(sorted(float(text) for text in pressure.split(",") if text.strip()))
+    except ValueError:
+        raise UsageError(f"--pressure is {pressure!r}, expected numbers of bar with commas between them") from None
+    if not (np.isfinite(cycles) and 1 <= cycles <= MOST_CYCLES):
+        raise UsageError(f"--cycles is {cycles:g}, expected 1 to {MOST_CYCLES:g}")
+    check_conditions(found, pressures, temperature)
+    return AdsorptionSettings(found, pressures, temperature, charges, cycles) if found else None
+
+
+def prepare(settings: MeasureSettings) -> None:
+    """End the run before it begins where no structure can be measured.
+
+    Raises:
+        CrystaltoolError: a hull or checkpoint that cannot be read, an extra that is missing, an impossible probe.
+    """
+    if settings.hull:
+        from crystaltool.measure.stability import check_hull
+
+        check_hull(settings.potential, settings.hull_file)
+    if settings.probe is not None:
+        from crystaltool.measure.pores import require_zeo
+
+        if not 0 < settings.probe < np.inf:
+            raise UsageError(f"--probe is {settings.probe:g} A, expected a positive number")
+        require_zeo()
+    if settings.model is not None:
+        _load_model(settings.model)
+
+
+@cache
+def _load_model(name: str) -> LoadedMOFDiff:
+    from crystaltool.models.mofdiff.checkpoint import load_mofdiff
+    from crystaltool.models.weights import find_checkpoint
+
+    loaded = load_mofdiff(find_checkpoint(name))
+    if not loaded.model.config.properties:
+        raise UsageError(f"--model {name}: this checkpoint predicts no property")
+    return loaded
+
+
+def measure_block(
+    settings: MeasureSettings, call: str | None, block: CifBlock, created: str | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The block's text with what was measured, and what to warn of.
+
+    Args:
+        settings: what to measure.
+        call: what the history says of it; None leaves the history as it is.
+        block: the structure.
+        created: date for the block.
+
+    Raises:
+        CrystaltoolError: if the block cannot be measured.
+    """
+    from crystaltool.io.annotate import annotate
+    from crystaltool.io.provenance import extend_history
+
+    found = _Found()
+    if settings.hull:
+        _measure_hull(settings, block, found)
+    if settings.model is not None:
+        _predict(settings.model, block, found)
+    if settings.probe is not None:
+        _measure_pores(settings.probe, settings.seed, block, found)
+    if settings.adsorption is not None:
+        _measure_adsorption(settings.adsorption, settings.seed, block, found)
+    history: tuple[str, ...] = ()
+    if call is not None:
+        history = extend_history(block.history, call, extra=found.notes)
+    gases = settings.adsorption.gases if settings.adsorption else ()
+    prefixes = tuple(f"{gas.name.lower()}_" for gas in gases)
+
+    def stale(key: str) -> bool:
+        return is_adsorption_key(key) and key.startswith(prefixes)
+
+    text = annotate(block, found.properties, history, created, stale, found.charges)
+    return text, tuple(found.warnings)
+
+
+def _measure_hull(settings: MeasureSettings, block: CifBlock, found: _Found) -> None:
+    from crystaltool.measure.stability import hull_properties, load_hull, measure_stability
+
+    stability, energy = measure_stability(block, settings.potential, settings.hull_file)
+    found.properties |= hull_properties(stability, energy, load_hull(settings.hull_file))
+    found.notes += [energy.version] if energy.version else []
+
+
+def _predict(model: str, block: CifBlock, found: _Found) -> None:
+    from crystaltool.models.mofdiff.properties import predict_crystal
+
+    loaded = _load_model(model)
+    values = predict_crystal(loaded.model, block.crystal, block.bonds)
+    found.properties |= {f"predicted_{key}": f"{value:.6g}" for key, value in values.items()}
+    found.notes.append(f"weights sha256:{loaded.sha256}")
+
+
+def _measure_pores(probe: float, seed: int, block: CifBlock, found: _Found) -> None:
+    from crystaltool.measure.adsorption.void import helium_void_fraction
+    from crystaltool.measure.keys import HELIUM_VOID_FRACTION
+    from crystaltool.measure.pores import measure_pores
+
+    found.properties |= measure_pores(block.crystal, probe).properties
+    found.properties[HELIUM_VOID_FRACTION] = f"{helium_void_fraction(block.crystal, seed)[0]:.4f}"
+
+
+def _measure_adsorption(settings: AdsorptionSettings, seed: int, block: CifBlock, found: _Found) -> None:
+    from crystaltool.checks.mof.adsorption_charges import EQEQ, framework_charges
+
+    charges = framework_charges(block, settings.charges)
+    if settings.charges == EQEQ:
+        found.charges = charges
+    for gas in settings.gases:
+        measured = measure_adsorption(
+            block.crystal,
+            gas,
+            settings.pressures,
+            settings.temperature,
+            charges,
+            charge_source=settings.charges,
+            seed=seed,
+            cycles=settings.cycles,
+        )
+        found.properties |= measured.properties
+        if measured.remark:
+            found.warnings.append(f"{gas.name}: {measured.remark}")
+        narrowest = _limiting_diameter(block, found)
+        if narrowest is not None and narrowest < gas.kinetic_diameter and measured.uptakes[-1].amount > 0:
+            found.warnings.append(
+                f"{gas.name}: the pore limiting diameter of {narrowest:.2f} A is less than the molecule's "
+                f"{gas.kinetic_diameter:g} A: the uptake may be that of pockets it cannot reach"
+            )
+
+
+def _limiting_diameter(block: CifBlock, found: _Found) -> float | None:
+    """As measured now or before, in A."""
+    try:
+        return float(found.properties.get("pld") or block.properties.get("pld", ""))
+    except ValueError:
+        return None
