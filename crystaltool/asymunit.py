@@ -180,7 +180,7 @@ def reduce_many(crystals: Iterable[Crystal], symprec: float = SYMPREC) -> list[A
     return [found if isinstance(found, CrystaltoolError) else found[0] for found in _traced(list(crystals), symprec)]
 
 
-def reduce_traced(crystal: Crystal, symprec: float = DEFAULT_SYMPREC) -> tuple[AsymUnit, Int[np.ndarray, "n_atoms"]]:
+def reduce_traced(crystal: Crystal, symprec: float = SYMPREC) -> tuple[AsymUnit, Int[np.ndarray, "n_atoms"]]:
     """As `reduce`; also the index of the orbit of each atom of the crystal.
 
     Raises:
