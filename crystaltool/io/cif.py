@@ -195,6 +195,25 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     )
 
 
+def read_table(text: str) -> Table:
+    """The tags of one block, its structure not read.
+
+    Raises:
+        InputError: if it is no CIF.
+    """
+    document, remarks = read_document(text)
+    return table_of(document[0], remarks)
+
+
+def read_cell(table: Table) -> Float[np.ndarray, "3 3"]:
+    """The cell that the tags state, rows in Angstrom.
+
+    Raises:
+        InputError: it is missing or no cell.
+    """
+    return _cell(table)[0]
+
+
 def read_document(text: str) -> tuple[gemmi.cif.Document, tuple[Remark, ...]]:
     """The one block in the text, its syntax mended where that is needed, and what was mended.
 

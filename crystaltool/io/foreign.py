@@ -1,17 +1,26 @@
-"""Formats that are not read, recognised so that the refusal can name them."""
+"""What a text is that is no CIF: POSCAR and extended XYZ, which are read, and formats that a refusal can name."""
 
 from __future__ import annotations
 
 import re
 
-READ = "CIF text, CSV with a 'cif' column, HDF5 of crystaltool asym-unit, and zip and tar archives of these"
+from crystaltool.io.byte_streams import ByteReader
+
+CIF, POSCAR, XYZ = "CIF", "POSCAR", "XYZ"
+"""What a text can be told to be by its first lines."""
+
+LONGEST_LINE = 2**20
+"""Bytes of one line that are looked at."""
+
+READ = (
+    "CIF text, CSV with a 'cif' column, POSCAR, extended XYZ, HDF5 of crystaltool asym-unit, and zip and tar archives"
+    " of these"
+)
 """What is read."""
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?"
 _THREE = rf"\s*{_NUMBER}\s+{_NUMBER}\s+{_NUMBER}"
 _FORMATS = (
-    ("XYZ or extended XYZ", r"\s*\d+\s*\n[^\n]*\n\s*[A-Za-z][A-Za-z0-9]?[a-z]?[\w\-]*" + _THREE),
-    ("POSCAR (VASP)", rf"[^\n]*\n\s*{_NUMBER}(?:\s+{_NUMBER}\s+{_NUMBER})?[^\n]*\n(?:{_THREE}[^\n]*\n){{3}}"),
     ("JSON", r"\s*[\[{]"),
     ("PDB", r"(?:HEADER|TITLE|REMARK|CRYST1|ATOM  |HETATM|COMPND|MODEL )"),
     ("SHELX .res", r"TITL\b[^\n]*\n(?:REM[^\n]*\n)*CELL\b"),
@@ -19,6 +28,35 @@ _FORMATS = (
     ("HTML or XML", r"\s*<(?:!DOCTYPE|html|\?xml|head|body|[a-zA-Z])"),
     ("YAML", r"---\s*\n"),
 )
+
+_BEGINS_CIF = re.compile(rb"(?:\xef\xbb\xbf)?\s*data_", re.IGNORECASE)
+_SCALE = re.compile(rf"\s*{_NUMBER}(?:\s+{_NUMBER}\s+{_NUMBER})?\s*(?:[!#].*)?$")
+_VECTOR = re.compile(_THREE)
+_PAIRS = re.compile(r"\b(?:Lattice|Properties)\s*=", re.IGNORECASE)
+_ATOM = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9]?[a-z]?[\w\-]*|\d+)" + _THREE)
+
+
+def tell_text(stream: ByteReader) -> tuple[str, bytes]:
+    """What a text is, and the lines that were read to tell: no more than it takes.
+
+    Args:
+        stream: at its beginning.
+    """
+    lines = [stream.readline(LONGEST_LINE)]
+    if _BEGINS_CIF.match(lines[0]):
+        return CIF, lines[0]
+
+    def line(index: int) -> str:
+        while len(lines) <= index:
+            lines.append(stream.readline(LONGEST_LINE))
+        return lines[index].decode("latin-1").rstrip("\r\n")
+
+    kind = CIF
+    if line(0).strip().isdecimal() and (_PAIRS.search(line(1)) or _ATOM.match(line(2))):
+        kind = XYZ
+    elif _SCALE.match(line(1)) and all(_VECTOR.match(line(index)) for index in (2, 3, 4)):
+        kind = POSCAR
+    return kind, b"".join(lines)
 
 
 def not_cif(text: str) -> str:

@@ -12,7 +12,12 @@ from crystaltool.io.records import RawBlock
 from crystaltool.io.splitter import rename_block
 
 STDIN = "-"
-STRUCTURE_SUFFIXES = (".cif", ".mcif", ".csv", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".txz")
+STRUCTURE_SUFFIXES = (
+    ".cif", ".mcif", ".csv", ".vasp", ".poscar", ".xyz", ".extxyz", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".txz",
+)  # fmt: skip
+STRUCTURE_NAMES = ("poscar", "contcar")
+"""Files of VASP have no ending."""
+
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
 
 Warn: TypeAlias = Callable[[str, int, str, str], None]
@@ -36,7 +41,7 @@ def holds_structures(name: str) -> bool:
         return False
     for suffix in COMPRESSED_SUFFIXES:
         base = base.removesuffix(suffix)
-    return base.endswith(STRUCTURE_SUFFIXES)
+    return base.endswith(STRUCTURE_SUFFIXES) or base in STRUCTURE_NAMES
 
 
 class UniqueNames:

@@ -1,7 +1,8 @@
 """Any input as a stream of structures: what a file is is told from its content, memory stays flat.
 
-CIF text, CSV with a `cif` column, HDF5 data sets of asymmetric units, zip and tar archives of these, folders in sorted
-order, each also compressed (gzip, xz, bzip2). Archives are read member by member; nothing is ever unpacked to disk.
+CIF text, CSV with a `cif` column, POSCAR, extended XYZ, HDF5 data sets of asymmetric units, zip and tar archives of
+these, folders in sorted order, each also compressed (gzip, xz, bzip2). Archives are read member by member; nothing is
+ever unpacked to disk.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from crystaltool.errors import CrystaltoolError, InputError, UnreadableError
 from crystaltool.io.byte_streams import ByteReader, Encoded, Joined, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.csv_blocks import csv_records, is_csv_header
-from crystaltool.io.foreign import not_cif
+from crystaltool.io.extxyz import extxyz_records
+from crystaltool.io.foreign import CIF, POSCAR, not_cif, tell_text
 from crystaltool.io.names import STDIN, UniqueNames, Warn, holds_structures
+from crystaltool.io.poscar import poscar_records
 from crystaltool.io.records import BadRecord, FolderTally, Raw, RawBlock
 from crystaltool.io.remarks import NOTE, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, Chunk, decode, read_lines, rename_block, split_blocks
@@ -53,6 +56,7 @@ HEAD_BYTES = 1024
 FOREIGN_BYTES = 4096
 """As much of a text that is no CIF is looked at to name its format."""
 
+SUFFIXES_SAID = ".cif, .csv, .vasp, .xyz, .h5, .zip, .tar, POSCAR, CONTCAR"
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 
 _HOLDS_STRUCTURE = re.compile(rb"(?:^|\s)_(?:cell[_.](?:length|angle)|atom_site[_.])", re.IGNORECASE)
@@ -155,7 +159,7 @@ class _Reader:
         tally = FolderTally(str(folder), len(files), n_passed_over=len(files) - len(found))
         self._folders.append(tally)
         if not found:
-            yield BadRecord(str(folder), 0, "", "the folder holds no structure files (.cif, .csv, .h5, .zip, .tar)")
+            yield BadRecord(str(folder), 0, "", f"the folder holds no structure files ({SUFFIXES_SAID})")
         for file in found:
             n_blocks = n_bad = 0
             for raw in self.inputs([file]):
@@ -205,7 +209,7 @@ class _Reader:
         elif is_csv_header(head):
             yield from csv_records(stream, source)
         else:
-            yield from cif_records(stream, source)
+            yield from text_records(stream, source)
 
     def _zip(self, stream: io.BufferedReader, source: str, depth: int) -> Iterator[Raw]:
         with _spooled(stream) as whole, zipfile.ZipFile(whole) as archive:
@@ -231,6 +235,16 @@ class _Reader:
                         yield from self.content(handle, f"{source}:{member.name}", depth + 1)
         if not found:
             yield BadRecord(source, 0, "", "the archive holds no structure files")
+
+
+def text_records(stream: ByteReader, source: str) -> Iterator[Raw]:
+    """The structures of a text that is no CSV: CIF, POSCAR or extended XYZ, told by its first lines."""
+    kind, head = tell_text(stream)
+    whole = io.BufferedReader(Joined(head, stream), 1 << 16)
+    if kind == CIF:
+        yield from cif_records(whole, source)
+    else:
+        yield from (poscar_records if kind == POSCAR else extxyz_records)(whole, source)
 
 
 def cif_records(handle: ByteReader, source: str) -> Iterator[Raw]:

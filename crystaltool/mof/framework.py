@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -43,10 +43,12 @@ class MOFIdentity:
             different; those with one text have the same parts in the same ratio on nets with the same coordination
             sequences.
         metals: elements of its nodes and linkers that are metals, sorted.
+        linkers: canonical SMILES of its linkers, each once, sorted; empty where only the text is known.
     """
 
     text: str
     metals: tuple[int, ...]
+    linkers: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def blocks(self) -> str:
@@ -88,7 +90,7 @@ def identify_framework(crystal: Crystal, bonds: BondGraph) -> MOFIdentity:
     share = math.gcd(*atoms.values(), *names.values())
     linkers = ".".join(_times(count // share) + name for name, count in sorted(names.items()))
     text = f"{_formula(atoms, share)};{linkers};{_net(bonds, metal, kept, pieces)}"
-    return MOFIdentity(text, metals_among(numbers))
+    return MOFIdentity(text, metals_among(numbers), tuple(sorted(names)))
 
 
 def metals_among(numbers: Int[np.ndarray, "n"]) -> tuple[int, ...]:

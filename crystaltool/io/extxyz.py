@@ -1,0 +1,182 @@
+"""Extended XYZ: frames of periodic structures one after another, read strictly and written.
+
+The format is that of libAtoms (github.com/libAtoms/extxyz): a line with the number of atoms, one of `key=value` pairs
+(`Lattice`, `Properties`, `pbc`), and a line an atom. A frame without `Lattice` is a molecule and is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from crystaltool.crystal import Crystal
+from crystaltool.errors import InputError
+from crystaltool.io.byte_streams import ByteReader
+from crystaltool.io.cif import MAX_ATOMS, clean_name, format_crystal
+from crystaltool.io.cif_format import property_name
+from crystaltool.io.csv_blocks import MAX_VALUE_LENGTH
+from crystaltool.io.names import STDIN, file_stem
+from crystaltool.io.records import BadRecord, Raw, RawBlock
+from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
+from crystaltool.units import SYMBOLS, atomic_number
+
+_PAIR = re.compile(
+    r"""([^\s=]+)(?:\s*=\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\{[^}]*\}|\[[^\]]*\]|[^\s]*))?""",
+)
+_NAMES = ("name", "material_id", "structure_name")
+_STRUCTURE = ("lattice", "properties", "pbc", *_NAMES)
+_PLAIN = re.compile(r"[A-Za-z0-9_.+\-/:]+$")
+_DEFAULT_COLUMNS = "species:S:1:pos:R:3"
+
+
+def extxyz_records(handle: ByteReader, source: str) -> Iterator[Raw]:
+    """The frames as CIF blocks in P 1, called by `name=`, `material_id=` or else as their file (the second `FILE-1`).
+
+    Values that are one number or one text become `_crystaltool_<key>`. A frame that cannot be read is skipped; where
+    the next one begins is told by the number of atoms, so a wrong one ends the file.
+    """
+    line_number, n_frames = 0, 0
+    while head := handle.readline(MAX_BLOCK_BYTES):
+        line_number += 1
+        if not head.strip():
+            continue
+        start = line_number
+        if not head.strip().isdigit():
+            text = decode(head.strip()[:40])
+            yield BadRecord(source, start, "", f"XYZ: {text!r}, expected a number of atoms; the rest is not read")
+            return
+        n_atoms = int(head)
+        comment = decode(handle.readline(MAX_BLOCK_BYTES)).strip()
+        rows: list[str] = []
+        n_rows = 0
+        while n_rows < n_atoms and (row := handle.readline(MAX_BLOCK_BYTES)):
+            n_rows += 1
+            if n_rows <= MAX_ATOMS:
+                rows.append(decode(row))
+        line_number += 1 + n_rows
+        stem = file_stem(source) if source != STDIN else "frame"
+        unnamed = f"{stem}-{n_frames}" if n_frames else stem
+        n_frames += 1
+        yield _frame(source, start, comment, rows, n_rows, n_atoms, unnamed)
+
+
+def _frame(source: str, line: int, comment: str, rows: list[str], n_rows: int, n_atoms: int, unnamed: str) -> Raw:
+    name = ""
+    try:
+        info = _pairs(comment)
+        name = clean_name(next((info[key] for key in _NAMES if info.get(key, "").strip()), unnamed))
+        if n_rows < n_atoms:
+            raise InputError(f"ends after {n_rows} of {n_atoms} atoms")
+        if n_atoms > MAX_ATOMS:
+            raise InputError(f"{n_atoms} atoms, the limit is {MAX_ATOMS}")
+        crystal = _crystal(info, rows)
+        return RawBlock(source, line, name, format_crystal(crystal, name, (), _properties(info)))
+    except InputError as error:
+        return BadRecord(source, line, name, f"XYZ: {error}")
+
+
+def _pairs(comment: str) -> dict[str, str]:
+    """The pairs of a comment line, `T` for a bare key; structural keys in lower case."""
+    found: dict[str, str] = {}
+    for match in _PAIR.finditer(comment):
+        key, value = match[1], match[2]
+        if value is None:
+            value = "T"
+        elif value[:1] in ('"', "'") and len(value) > 1:
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        elif value[:1] in ("{", "["):
+            value = value[1:-1].replace(",", " ")
+        found[key.lower() if key.lower() in _STRUCTURE else key] = value
+    return found
+
+
+def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
+    if "lattice" not in info:
+        raise InputError("no Lattice in the comment line: a molecule, expected a crystal")
+    periodic = re.findall(r"[A-Za-z01]+", info.get("pbc", "T T T"))
+    if [word[0].upper() in "T1" for word in periodic] not in ([True], [True] * 3):
+        raise InputError(f"pbc is {info['pbc']!r}: not periodic in three directions")
+    cell = _floats(info["lattice"].split(), "Lattice")
+    if len(cell) != 9:
+        raise InputError(f"Lattice has {len(cell)} numbers, expected 9")
+    lattice = np.array(cell).reshape(3, 3)
+    if abs(np.linalg.det(lattice)) < 1e-6:
+        raise InputError("the cell has no volume")
+    (kind, by_number), position, width = _columns(info.get("properties", _DEFAULT_COLUMNS))
+    numbers, points = [], []
+    for index, row in enumerate(rows, start=1):
+        words = row.split()
+        if len(words) < width:
+            raise InputError(f"atom {index} has {len(words)} columns, expected {width}")
+        numbers.append(_number(words[kind], by_number))
+        points.append(_floats(words[position : position + 3], f"the position of atom {index}"))
+    coords = np.array(points).reshape(-1, 3) @ np.linalg.inv(lattice)
+    if np.linalg.det(lattice) < 0.0:  # the same lattice and crystal on a right-handed basis
+        lattice, coords = -lattice, -coords
+    return Crystal(lattice, coords, np.array(numbers, dtype=np.int64))
+
+
+def _columns(text: str) -> tuple[tuple[int, bool], int, int]:
+    """Where the element stands (and whether as an atomic number), where the position begins, columns of a line."""
+    parts = text.split(":")
+    if len(parts) % 3 or not all(count.isdecimal() for count in parts[2::3]):
+        raise InputError(f"Properties is {text!r}, expected name:type:columns of each")
+    starts, width = {}, 0
+    for key, count in zip(parts[0::3], parts[2::3], strict=True):
+        starts[key] = (width, int(count))
+        width += int(count)
+    if starts.get("pos", (0, 0))[1] != 3:
+        raise InputError("Properties has no pos of three columns")
+    for key, by_number in (("species", False), ("Z", True)):
+        if key in starts:
+            return (starts[key][0], by_number), starts["pos"][0], width
+    raise InputError("Properties has neither species nor Z")
+
+
+def _number(word: str, by_number: bool) -> int:
+    if not by_number:
+        return atomic_number(word)
+    if not word.isdecimal() or not 1 <= int(word) < len(SYMBOLS):
+        raise InputError(f"{word!r} is no atomic number")
+    return int(word)
+
+
+def _floats(words: list[str], what: str) -> list[float]:
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        raise InputError(f"{what} is {' '.join(words)!r}, expected numbers") from None
+
+
+def _properties(info: Mapping[str, str]) -> dict[str, str]:
+    """The single numbers and texts of a frame by their names in a block; vectors and nested values are left out."""
+    kept = {}
+    for key, value in info.items():
+        name, words = property_name(key), value.split()
+        is_vector = len(words) > 1 and all(re.fullmatch(r"[-+0-9.eE]+|[TF]", word) for word in words)
+        is_single = bool(words) and not is_vector and not value.startswith("_JSON")
+        if name and is_single and key not in _STRUCTURE and len(value) <= MAX_VALUE_LENGTH:
+            kept[name] = value
+    return kept
+
+
+def format_extxyz(crystal: Crystal, name: str = "", properties: Mapping[str, str] | None = None) -> str:
+    """One frame: cell and positions in Angstrom, `name=` and the properties in its comment line."""
+    info = {"name": name or crystal.name or "unnamed", **(properties or {})}
+    info["name"] = name or crystal.name or "unnamed"
+    pairs = " ".join(f"{key}={_quoted(value)}" for key, value in info.items() if key not in _STRUCTURE[:3])
+    cell = " ".join(f"{value:.10f}" for value in crystal.lattice.ravel().tolist())
+    lines = [str(crystal.n_atoms), f'Lattice="{cell}" Properties=species:S:1:pos:R:3 {pairs} pbc="T T T"']
+    coords = (crystal.frac_coords % 1.0) @ crystal.lattice
+    for number, point in zip(crystal.numbers.tolist(), coords.tolist(), strict=True):
+        lines.append(" ".join([SYMBOLS[number], *(f"{value:.10f}" for value in point)]))
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    line = " ".join(value.split())
+    if _PLAIN.match(line):
+        return line
+    return '"' + line.replace("\\", "\\\\").replace('"', '\\"') + '"'
