@@ -24,7 +24,7 @@ from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError
 from crystaltool.forcefield.uff.relaxation import relax_mof
 from crystaltool.forcefield.uff.topology import build_topology
-from crystaltool.mof.assemble import assemble
+from crystaltool.mof.assemble import AssemblyConfig, assemble
 from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.elements import METAL
 from crystaltool.mof.perception import perceive_bonds
@@ -64,7 +64,7 @@ def assembled(mof: CoarseMOF, rng: np.random.Generator) -> tuple[Crystal, BondGr
     """Assembled from blocks, cell and centres 0.3 A off; None where that is refused."""
     moves = rng.normal(size=mof.centres.shape) * CENTRE_NOISE @ np.linalg.inv(mof.lattice)
     bare = replace(mof, centres=mof.centres + moves, rotations=None, connections=None)
-    found = assemble(bare, seed=int(rng.integers(2**31)))
+    found = assemble(bare, AssemblyConfig(max_closure=0.5), seed=int(rng.integers(2**31)))
     return to_crystal(found.mof) if found.good else None
 
 

@@ -6,6 +6,7 @@ chain of verbs in Python and a pipe of commands give the same structures.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -109,9 +110,6 @@ class Structure:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Structure is immutable; with_properties and renamed make another ({name})")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a Structure is immutable ({name})")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__} | {"properties": dict(self.properties)}
@@ -346,7 +344,5 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 def _plain_formula(crystal: Crystal) -> str:
     """`NaCl`, for what has no name."""
-    counts = dict.fromkeys(dict.fromkeys(SYMBOLS[int(z)] for z in crystal.numbers), 0)
-    for z in crystal.numbers:
-        counts[SYMBOLS[int(z)]] += 1
+    counts = Counter(SYMBOLS[int(number)] for number in crystal.numbers)
     return "".join(symbol + (str(n) if n > 1 else "") for symbol, n in counts.items())

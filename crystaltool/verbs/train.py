@@ -54,14 +54,7 @@ def train(
     if model not in MODELS:
         raise UsageError(f"no model {model!r}, expected one of: {', '.join(MODELS)}")
     row, folder = MODELS[model], Path(output_dir)
-    state = folder / "state.h5"
-    begun = state.is_file() or any(folder.glob("*/state.h5"))  # of a part that is trained first
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    if resume and not begun:
-        raise UsageError(f"--resume: {state} does not exist")
-    if begun and not resume and not overwrite:
-        raise UsageError(f"{folder} holds a run; go on with --resume or start afresh with --overwrite")
+    _check_folder(folder, resume, overwrite)
     if (embeddings is None) == row.embeddings:
         raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
     given = None if config is None else Path(config)
@@ -79,3 +72,15 @@ def train(
         threads=threads,
         on_progress=on_progress,
     )
+
+
+def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse to go on where nothing was begun, or to begin where something was."""
+    state = folder / "state.h5"
+    begun = state.is_file() or any(folder.glob("*/state.h5"))  # of a part that is trained first
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if resume and not begun:
+        raise UsageError(f"--resume: {state} does not exist")
+    if begun and not resume and not overwrite:
+        raise UsageError(f"{folder} holds a run; go on with --resume or start afresh with --overwrite")

@@ -142,10 +142,10 @@ def test_defaults_are_those_of_the_package() -> None:
     from crystaltool.measure.adsorption.chains import PRODUCTION
     from crystaltool.measure.adsorption.uptake import measure_adsorption
     from crystaltool.measure.pores import PROBE_RADIUS
-    from crystaltool.measure.stability import DEFAULT_POTENTIAL
+    from crystaltool.measure.stability import POTENTIAL
 
     defaults = {name: p.default for name, p in inspect.signature(measure_adsorption).parameters.items()}
     assert tuple(map(float, shared.PRESSURES.split(","))) == defaults["pressures"]
     assert defaults["temperature"] == shared.TEMPERATURE
     assert shared.CYCLES == PRODUCTION == defaults["cycles"]
-    assert shared.PROBE == PROBE_RADIUS and shared.POTENTIAL == DEFAULT_POTENTIAL
+    assert shared.PROBE == PROBE_RADIUS and shared.POTENTIAL == POTENTIAL

@@ -17,7 +17,7 @@ from tests.mof.structures import curated
 
 SMALLER = {
     r"sample\(20, space_group=225, seed=1\)": "sample(2, space_group=225, seed=1)",
-    r"sample\(20, target": "sample(2, steps=3, candidates=2, draws=2, target",
+    r"sample\(20, target": "sample(2, draws=2, target",
     r"sample\(10, elements": "sample(1, steps=10, elements",
     r"sample\(10, seed=0\)": "sample(2, seed=0, steps=3, attempts=1)",
     r"epochs=100": 'epochs=1, config="tiny.toml", device="cpu"',
