@@ -217,7 +217,7 @@ def test_what_passes_says_what_is_there() -> None:
 
 
 def test_a_weak_contact_of_a_bared_metal_is_no_neighbour() -> None:
-    """Gd with three O lacks most of its valence, so P at 3.57 A carries 5 % of what is left: no bond of a gadolinium."""
+    """Gd with three O lacks most of its valence, so P at 3.57 A carries 5 % of what is left: no bond of gadolinium."""
     cart = np.array([[0.0, 0, 0], [2.27, 0, 0], [0, 2.46, 0], [0, 0, 2.48], [0, -3.57, 0]]) + 8.0
     crystal = Crystal(16.0 * np.eye(3), cart / 16.0, np.array([64, 8, 8, 8, 15]))
     coordination = Coordination(crystal)
