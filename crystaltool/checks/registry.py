@@ -33,7 +33,7 @@ CHECKS: tuple[Check, ...] = (
     Check("charge", f"charge neutrality ({OPTIONS})", check_charge),
     Check("duplicates", "no two atoms within 0.1 A", check_duplicates),
     Check("formula", "declared formula, Z and density agree with the atoms", check_formula),
-    Check("multiplicities", "declared multiplicities and Wyckoff letters are those of the sites", check_multiplicities),
+    Check("multiplicities", "declared multiplicities and Wyckoff letters hold", check_multiplicities),
     Check("operations", "declared operations map cell and atoms onto themselves within 0.01 A", check_operations),
     Check("symmetry", "spglib finds the declared operations at 1e-3 and 1e-2 A", check_symmetry),
     Check("exact-group", "spglib finds the declared group at 1e-2 A, not a supergroup", check_exact_group),

@@ -85,3 +85,12 @@ def test_stated_bonds_that_are_lost_are_said_and_expand_keeps_them(caplog: pytes
     charged = format_crystal(crystal, "x", bonds=bonds, charges=np.zeros(crystal.n_atoms))
     asym_unit.reduce_chunk(0.01, (RawBlock("-", 1, "x", charged),))
     assert "stated bonds are left out" in caplog.text and "charges are left out" in caplog.text
+
+
+def test_charges_that_an_asymmetric_unit_loses_are_said() -> None:
+    pytest.importorskip("chgnet")
+    crystal = expand(RUTILE)
+    text = format_crystal(crystal, "x", charges=np.where(crystal.numbers == 22, 2.2, -1.1))
+    settings = Settings("chgnet", 0.05, 0, True, False, 0.01, None, None)
+    done = relax_block(settings, RawBlock("in.cif", 1, "x", text))
+    assert "charges of the input are left out" in done.reason and parse_block(done.text).site_charges is None

@@ -16,7 +16,7 @@ from crystaltool.checks.mof.contacts import check_bonds
 from crystaltool.checks.mof.oxidation import LOWEST_STATE
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import METAL
-from crystaltool.mof.perception import neighbours
+from crystaltool.mof.perception import LEAST_SHARE, neighbours
 from crystaltool.mof.quotient import Pieces, find_pieces
 from crystaltool.mof.valence import bond_valence
 
@@ -75,6 +75,16 @@ class Coordination:
         others, distances, vectors, starts = self._table
         here = slice(starts[atom], starts[atom + 1])
         return Neighbours(others[here], distances[here], vectors[here])
+
+    def strong_neighbours(self, atom: int) -> Neighbours:
+        """What a metal is bound to by bonds that would count if its valence were whole.
+
+        Where neighbours are missing the valences of the others sum to less, and weak contacts pass for bonds.
+        """
+        near = self.neighbours(atom)
+        number = self.numbers[atom]
+        valences = bond_valence(np.full(len(near), number), self.numbers[near.atoms], near.distances)
+        return near.keep(self.is_metal[near.atoms] | (valences >= LEAST_SHARE * LOWEST_STATE[number]))
 
     @cached_property
     def n_bonds(self) -> Int[np.ndarray, "n"]:

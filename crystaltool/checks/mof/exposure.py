@@ -41,7 +41,8 @@ def exposed_metal(coordination: Coordination) -> dict[int, str]:
     found: dict[int, str] = {}
     few = coordination.is_metal & (coordination.n_bonds < EXPOSED_COORDINATION) & (coordination.n_bonds > 0)
     for atom in np.flatnonzero(few).tolist():
-        near = coordination.neighbours(atom)
+        near = coordination.strong_neighbours(atom)
+        near = near if len(near) else coordination.neighbours(atom)
         angle = 360.0 - cone_angle(near.vectors, VDW_RADIUS[coordination.numbers[near.atoms]])
         if angle > OPEN_ANGLE and not _complete(coordination, atom):
             found[atom] = f"{len(near)} neighbours, open angle {angle:.0f} degrees"

@@ -115,22 +115,13 @@ def _balance(kinds: Counter[Ligand], metals: MetalCharges) -> tuple[int, int]:
             break
         totals = {0}
         for ligand, n in kinds.items():
-            charges = {charge for charge, cost in charge_costs(ligand).items() if cost <= most}
-            if _takes_electrons_singly(ligand):
-                charges |= {charge + 1 for charge in charges if charge + 2 in charges}
+            charges = [charge for charge, cost in charge_costs(ligand).items() if cost <= most]
             totals = {total + n * charge for total in totals for charge in charges}
         for total in sorted(totals, key=abs):
             charge = total + metals.nearest(-total)
             if abs(charge) < abs(best[0]) and (most == AS_LIKELY or metals.supports(-total)):
                 best = charge, total
     return best
-
-
-def _takes_electrons_singly(ligand: Ligand) -> bool:
-    """Whether a ligand bound by O and S alone may be a radical between two of its charges, as a semiquinone is."""
-    numbers, at_metal, _ = ligand
-    donors = {number for number, bound in zip(numbers, at_metal, strict=True) if bound}
-    return bool(donors) and donors <= {8, 16}
 
 
 def _count(centres: Counter[int]) -> str:

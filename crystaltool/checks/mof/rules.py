@@ -185,8 +185,9 @@ def undercoordinated_alkali(coordination: Coordination) -> Findings:
 
 
 def _few_neighbours(coordination: Coordination, elements: np.ndarray) -> Findings:
-    few = np.flatnonzero(elements[coordination.numbers] & (coordination.n_bonds < MIN_COORDINATION))
-    return {atom: f"{coordination.n_bonds[atom]} neighbours" for atom in few.tolist()}
+    atoms = np.flatnonzero(elements[coordination.numbers]).tolist()
+    counts = {atom: len(coordination.strong_neighbours(atom)) for atom in atoms}
+    return {atom: f"{count} neighbours" for atom, count in counts.items() if count < MIN_COORDINATION}
 
 
 def terminal_oxo(coordination: Coordination) -> Findings:

@@ -10,7 +10,7 @@ from crystaltool.checks.mof.contacts import check_bonds
 from crystaltool.checks.mof.coordination import Coordination, coordination_of
 from crystaltool.checks.mof.exposure import cone_angle
 from crystaltool.checks.mof.registry import RULES, judge_crystal
-from crystaltool.checks.mof.rules import terminal_oxo, undercoordinated_nitrogen
+from crystaltool.checks.mof.rules import terminal_oxo, undercoordinated_nitrogen, undercoordinated_rare_earth
 from crystaltool.checks.registry import MOF_CHECKS
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import METAL
@@ -214,3 +214,12 @@ def test_what_passes_says_what_is_there() -> None:
     assert (said["has-metal"], said["has-carbon"], said["has-hydrogen"]) == ("Zn8", "C48", "H24")
     assert said["connected-3d"] == "bonds reach in 3 directions" and said["overlap"] == "none"
     assert said["framework-charge"] == "neutral: ligands -16 e, metals +16 e (Zn8)"
+
+
+def test_a_weak_contact_of_a_bared_metal_is_no_neighbour() -> None:
+    """Gd with three O lacks most of its valence, so P at 3.57 A carries 5 % of what is left: no bond of gadolinium."""
+    cart = np.array([[0.0, 0, 0], [2.27, 0, 0], [0, 2.46, 0], [0, 0, 2.48], [0, -3.57, 0]]) + 8.0
+    crystal = Crystal(16.0 * np.eye(3), cart / 16.0, np.array([64, 8, 8, 8, 15]))
+    coordination = Coordination(crystal)
+    assert len(coordination.neighbours(0)) == 4 and len(coordination.strong_neighbours(0)) == 3
+    assert undercoordinated_rare_earth(coordination) == {0: "3 neighbours"}
