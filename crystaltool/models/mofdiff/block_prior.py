@@ -75,7 +75,12 @@ class BlockPrior(nn.Module):
         Args:
             context: of `context_of`. blocks: of `block_features`.
         """
-        query, keys = self.query(context), self.keys(blocks)
+        return self.compare(self.query(context), self.keys(blocks), blocks)
+
+    def compare(
+        self, query: Float[Tensor, "b q"], keys: Float[Tensor, "n k"], blocks: Float[Tensor, "n f"]
+    ) -> Float[Tensor, "b n"]:
+        """Scores from what `self.query` says of the classes and `self.keys` of the blocks."""
         size = self.config.key
         dot = query[:, :size] @ keys[:, :size].T / size**0.5
         return dot + keys[None, :, size] + query[:, size, None] * blocks[None, :, -1]
@@ -166,6 +171,7 @@ class LearnedPrior:
         self.model, self.library, self.flatness = model, library, flatness
         with torch.no_grad():
             self._blocks = torch.from_numpy(block_features(library))
+            self._keys = model.keys(self._blocks)
         self._net: LabelledNet | None = None
 
     @torch.no_grad()
@@ -181,7 +187,9 @@ class LearnedPrior:
         seen = np.array(held) >= 0
         embeddings = np.stack([self.library.embeddings[row] if row >= 0 else np.zeros(EMBEDDING_SIZE) for row in held])
         context = torch.from_numpy(context_of(graph, number, embeddings, seen))[None]
-        found = self.model(context, self._blocks[torch.from_numpy(rows)])[0].double().numpy()
+        index = torch.from_numpy(rows)
+        query = self.model.query(context)
+        found = self.model.compare(query, self._keys[index], self._blocks[index])[0].double().numpy()
         return np.round(found / self.flatness, 4)
 
 

@@ -174,7 +174,7 @@ def fit_prior(train: Data, validation: Data, config: NetsFitConfig) -> tuple[Blo
             schedule.step()
             total += float(loss.detach()) * len(part)
         n = sum(map(len, train.groups.values()))
-        metrics.append({"epoch": epoch + 1, "loss": total / n, "validation": evaluate(model, validation)})
+        metrics.append({"epoch": float(epoch + 1), "loss": total / n, "validation": evaluate(model, validation)})
     return model.eval(), metrics
 
 
