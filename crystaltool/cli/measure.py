@@ -103,8 +103,17 @@ def command(
         if hull_file:
             raise UsageError("--hull-file is of use with --hull only")
         raise UsageError("nothing to measure, give --hull, --pores, --adsorption or --predict")
-    if hull_file and not hull:
-        raise UsageError("--hull-file is of use with --hull only")
+    useless = {
+        "--hull-file with --hull": hull_file is not None and not hull,
+        "--probe with --pores": probe != PROBE and not pores,
+        "--pressure with --adsorption": pressure != PRESSURES and not asked,
+        "--temperature with --adsorption": temperature != TEMPERATURE and not asked,
+        "--charges with --adsorption": charges != "none" and not asked,
+        "--cycles with --adsorption": cycles != CYCLES and not asked,
+        "--model with --predict": model != MOF_MODEL and not predict,
+    }
+    for option in (text for text, found in useless.items() if found):
+        raise UsageError(f"{option.replace(' with', ' is of use with')} only")
     from crystaltool.errors import MissingExtraError
     from crystaltool.verbs.measure_block import MeasureSettings, adsorption_settings, prepare
 

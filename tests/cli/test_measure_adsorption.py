@@ -110,6 +110,10 @@ def test_pores_and_a_warning_where_the_gas_cannot_get_in(child: Child, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--hull", "--charges", "eqeq"], "--charges is of use with --adsorption only"),
+        (["--hull", "--probe", "1.2"], "--probe is of use with --pores only"),
+        (["--pores", "--pressure", "5"], "--pressure is of use with --adsorption only"),
+        (["--pores", "--model", "mine"], "--model is of use with --predict only"),
         (["--adsorption", "Xe"], "no gas 'Xe', expected CO2, CH4, N2, H2"),
         (["--adsorption", "CO2", "--pressure", "1;2"], "--pressure is '1;2', expected numbers of bar"),
         (["--adsorption", "CO2", "--pressure", "-1"], "a pressure of -1 bar"),

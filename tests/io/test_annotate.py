@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 
+from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.annotate import annotate
 from crystaltool.io.cif import format_crystal, parse_block
@@ -79,3 +80,14 @@ def test_a_tag_that_is_a_column_is_refused() -> None:
         annotate(block, {"e_above_hull": "0.1"})
     with pytest.raises(InputError, match="property name 'A b'"):
         annotate(block, {"A b": "0.1"})
+
+
+def test_charges_get_a_column_and_stale_values_go() -> None:
+    salt = Crystal(np.eye(3) * 4.2, np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]), np.array([12, 8]), "salt")
+    block = parse_block(format_crystal(salt, "salt", properties={"old_value": "1", "kept": "2", "new": "3"}))
+    charges = np.array([1.5, -1.5])
+    found = parse_block(annotate(block, {"new": "4"}, drop=lambda key: key != "kept", charges=charges))
+    assert found.properties == {"kept": "2", "new": "4"}
+    assert found.atom_charges == pytest.approx(charges)
+    again = parse_block(annotate(found, {}, charges=-charges))
+    assert again.atom_charges == pytest.approx(-charges) and again.text.count("_atom_site_charge") == 1
