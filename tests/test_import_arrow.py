@@ -36,6 +36,7 @@ ROOMS = (
     "training",  # above models: the loop, its files and the run around it know no model, a model brings its task
     "models",
     "evaluation",
+    "view",  # above cli: filters, orders and writes what every other room can say of a structure
     "cli",
     "__main__",
 )

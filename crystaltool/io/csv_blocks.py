@@ -66,7 +66,7 @@ def _block_of_row(row: dict[str, str], keys: Mapping[str, str], source: str, lin
         return BadRecord(source, line, identifier, "no data_ line in the 'cif' field")
     name = identifier or clean_name(written)
     content = content if name == written else rename_block(content, name)
-    return RawBlock(source, line, name, _with_properties(content, {keys[c]: row[c] for c in keys}), written)
+    return RawBlock(source, line, name, _with_properties(content, {keys[c]: row[c] for c in keys}), written, "CSV")
 
 
 def _with_properties(text: str, properties: Mapping[str, str]) -> str:

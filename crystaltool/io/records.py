@@ -20,7 +20,7 @@ class BadRecord:
 class RawBlock:
     """The text of one block with a name that is unique in the run: what `stream.parse_raw` (in any process) reads.
 
-    `written` is the name that stands in the input.
+    `written` is the name that stands in the input, `form` what the input is.
     """
 
     source: str
@@ -28,6 +28,7 @@ class RawBlock:
     name: str
     text: str
     written: str = ""
+    form: str = "CIF"
 
 
 Raw: TypeAlias = RawBlock | BadRecord
