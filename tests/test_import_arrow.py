@@ -39,6 +39,7 @@ ROOMS = (
     "models",
     "evaluation",
     "verbs",
+    "view",  # above cli: filters, orders and writes what every other room can say of a structure
     "cli",
     "__main__",
 )

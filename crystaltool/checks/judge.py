@@ -53,6 +53,16 @@ class Judgement:
         """The judgement with one more verdict."""
         return replace(self, verdicts=(*self.verdicts, verdict))
 
+    def properties(self) -> dict[str, str]:
+        """The verdicts as values of a block: `check_all`, and `check_<name>` of each check."""
+        words = {
+            "check_" + verdict.check.replace("-", "_"): ("pass" if verdict.passed else "fail")
+            if verdict.judged
+            else "not_judged"
+            for verdict in self.verdicts
+        }
+        return {"check_all": "pass" if self.passed else "fail", **words}
+
     def json_line(self) -> str:
         """One JSON object and a newline."""
         checks = {

@@ -16,6 +16,7 @@ from crystaltool.errors import UsageError
 if TYPE_CHECKING:
     from crystaltool.checks.judge import Judgement
     from crystaltool.cli.writer import BlockWriter
+    from crystaltool.io.records import RawBlock
 
 COLUMNS = ("structure", "check", "verdict", "value", "limit", "message")
 """Columns of the table; names are API."""
@@ -56,6 +57,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a structure, a line each.")] = False,
     pass_through: Annotated[bool, typer.Option("--pass", help="Write the blocks that pass, as they came.")] = False,
     fail_through: Annotated[bool, typer.Option("--fail", help="Write the blocks that fail, as they came.")] = False,
+    annotate: Annotated[
+        bool, typer.Option("--annotate", help="Write every block with its verdicts as _crystaltool_check_* values.")
+    ] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even if structures fail.")] = False,
     names: options.Naming = options.Names.block,
     output: options.Output = "-",
@@ -68,8 +72,11 @@ def command(
     """Check structures and print a verdict for each check.
 
     Writes a table with a line per structure and check (tab-separated columns structure, check, verdict, value, limit,
-    message), JSON Lines with --json, or the structures themselves with --pass or --fail. A summary goes to stderr. On a
-    terminal the table is left out, unless --table asks for it: the first 20 failures are listed, a line each.
+    message), JSON Lines with --json, or the structures themselves with --pass or --fail. With --annotate all of them
+    are written, each with _crystaltool_check_all (pass or fail) and _crystaltool_check_<name> (pass, fail or
+    not_judged, - of a name as _) for crystaltool view -e to ask; verdicts of an earlier run are taken out. A summary
+    goes to stderr. On a terminal the table is left out, unless --table asks for it: the first 20 failures are listed,
+    a line each.
 
     A structure that states its bonds, or has organic carbon and a metal, is judged as a metal-organic framework, even
     if its hydrogens are missing; so are organic nets and ligands without metals, which fail. All others are judged as
@@ -98,8 +105,8 @@ def command(
     Exit code 0 if all structures pass, 1 if one fails (with --pass or --fail: if nothing came through), 2 after
     trouble.
     """
-    if as_table + as_json + pass_through + fail_through > 1:
-        raise UsageError("--table, --json, --pass and --fail exclude each other")
+    if as_table + as_json + pass_through + fail_through + annotate > 1:
+        raise UsageError("--table, --json, --pass, --fail and --annotate exclude each other")
     from functools import partial
 
     from crystaltool.checks.judge import Judgement, judge
@@ -124,7 +131,7 @@ def command(
         references = read_references(reference, kind, jobs, session, names == options.Names.file)
     seen = Seen() if UNIQUE in plan.mof else None
     tally = Tally(check_names())
-    tabular = not (as_json or pass_through or fail_through)
+    tabular = not (as_json or pass_through or fail_through or annotate)
     brief = tabular and not as_table and output == "-" and sys.stdout.isatty()
     n_through = 0
     with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
@@ -145,10 +152,12 @@ def command(
                 if seen is not None:
                     judgement = judgement.add(seen.check_unique(judgement))
                 tally.add(judgement)
-                if judgement.error and (pass_through or fail_through):
+                if judgement.error and (pass_through or fail_through or annotate):
                     continue
                 if as_json:
                     out.write(judgement.json_line())
+                elif annotate:
+                    out.write(_annotated(judgement, raw), raw.name)
                 elif pass_through or fail_through:
                     if judgement.passed == pass_through:
                         n_through += 1
@@ -164,6 +173,15 @@ def command(
         print_summary(tally, session.n_bad)
     failed = n_through == 0 if pass_through or fail_through else tally.n_structures > tally.n_passed
     session.finish(failed=failed and not exit_zero)
+
+
+def _annotated(judgement: Judgement, raw: RawBlock) -> str:
+    """The block with what this run says of it; verdicts of an earlier run go."""
+    from crystaltool.io.annotate import annotate
+    from crystaltool.io.cif import parse_block
+
+    block = parse_block(raw.text, raw.source, raw.line, raw.name)
+    return annotate(block, judgement.properties(), drop=lambda key: key.startswith("check_"))
 
 
 def _write_table(out: BlockWriter, judgement: Judgement) -> None:

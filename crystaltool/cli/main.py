@@ -55,6 +55,7 @@ SUBCOMMANDS = {
     "relax": Subcommand("crystaltool.cli.relax", "Relax structures with a force field."),
     "measure": Subcommand("crystaltool.cli.measure", "Measure structures and write what was measured into them."),
     "check": Subcommand("crystaltool.cli.check", "Check structures and print a verdict for each."),
+    "view": Subcommand("crystaltool.cli.view", "Filter, sort, list and convert structures."),
 }
 
 

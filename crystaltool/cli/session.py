@@ -188,9 +188,10 @@ class Session:
         overwrite: bool = False,
         resume: bool = False,
         files: Sequence[str] | None = None,
+        suffix: str = ".cif",
     ) -> contextlib.AbstractContextManager[BlockWriter]:
         """The place for text blocks, see `cli.writer.open_writer`; `files` are the inputs it must not overwrite."""
-        return open_writer(output, output_dir, overwrite, resume, files or [])
+        return open_writer(output, output_dir, overwrite, resume, files or [], suffix)
 
     def binary_output(
         self, output: str = "-", overwrite: bool = False, files: Sequence[str] | None = None

@@ -70,13 +70,15 @@ class StreamWriter(BlockWriter):
 
 
 class FolderWriter(BlockWriter):
-    """One file per block, `DIR/<block>.cif`, each written whole."""
+    """One file per block, `DIR/<block>.cif` or with another ending, each written whole."""
 
-    def __init__(self, folder: Path, overwrite: bool, resume: bool, inputs: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, overwrite: bool, resume: bool, inputs: Sequence[str], suffix: str = ".cif"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._overwrite, self._inputs = folder, overwrite, inputs
+        self._folder, self._overwrite, self._inputs, self._suffix = folder, overwrite, inputs, suffix
         self._used: set[str] = set()
-        done = {path.stem.casefold() for path in folder.glob("*.cif")} if resume else set()
+        done = {path.stem.casefold() for path in folder.glob(f"*{suffix}")} if resume else set()
         super().__init__(done)
 
     def has(self, name: str) -> bool:
@@ -91,7 +93,7 @@ class FolderWriter(BlockWriter):
             count += 1
             unique = f"{stem}.{count}"
         self._used.add(unique.casefold())
-        path = self._folder / f"{unique}.cif"
+        path = self._folder / f"{unique}{self._suffix}"
         refuse_input_as_output(path, self._inputs)
         with atomic_output(path, self._overwrite) as output:
             output.handle.write(text.encode("utf-8"))
@@ -104,10 +106,12 @@ def open_writer(
     overwrite: bool = False,
     resume: bool = False,
     inputs: Sequence[str] = (),
+    suffix: str = ".cif",
 ) -> Generator[BlockWriter, None, None]:
     """Open the place that `-o`, `-O`, `--overwrite` and `--resume` name.
 
-    A file appears under its name only when the `with` block ends without an exception.
+    `suffix` is the ending of the files in a folder. A file appears under its name only when the `with` block
+    ends without an exception.
 
     Raises:
         UsageError: options contradict each other, the output exists, or it is an input.
@@ -117,7 +121,7 @@ def open_writer(
             raise UsageError("-o and -O exclude each other")
         if output_dir.exists() and not output_dir.is_dir():
             raise UsageError(f"output {output_dir} is not a directory")
-        yield FolderWriter(output_dir, overwrite, resume, inputs)
+        yield FolderWriter(output_dir, overwrite, resume, inputs, suffix)
     elif output == STDOUT:
         if resume:
             raise UsageError("--resume needs -o FILE or -O DIR")

@@ -65,7 +65,7 @@ def _block_of_row(row: dict[str, str], keys: Mapping[str, str], source: str, lin
     name = identifier or clean_name(written)
     content = content if name == written else rename_block(content, name)
     text = _with_properties(content, {keys[c]: row[c] for c in keys})
-    return RawBlock(source, line, name, text, written, has_id=bool(identifier))
+    return RawBlock(source, line, name, text, written, has_id=bool(identifier), form="CSV")
 
 
 def _with_properties(text: str, properties: Mapping[str, str]) -> str:

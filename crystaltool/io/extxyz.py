@@ -72,7 +72,8 @@ def _frame(source: str, line: int, comment: str, rows: list[str], n_rows: int, n
         if n_atoms > MAX_ATOMS:
             raise InputError(f"{n_atoms} atoms, the limit is {MAX_ATOMS}")
         crystal = _crystal(info, rows)
-        return RawBlock(source, line, name, format_crystal(crystal, name, (), _properties(info)))
+        text = format_crystal(crystal, name, (), _properties(info))
+        return RawBlock(source, line, name, text, form="extended XYZ")
     except InputError as error:
         return BadRecord(source, line, name, f"XYZ: {error}")
 

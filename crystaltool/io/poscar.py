@@ -34,7 +34,7 @@ def poscar_records(handle: ByteReader, source: str) -> Iterator[Raw]:
     first = text.splitlines()[0].strip().removeprefix("#").strip()
     name = clean_name(first if first else file_stem(source))
     try:
-        yield RawBlock(source, 1, name, format_crystal(parse_poscar(text), name))
+        yield RawBlock(source, 1, name, format_crystal(parse_poscar(text), name), form="POSCAR")
     except InputError as error:
         yield BadRecord(source, 1, name, f"POSCAR: {error}")
 

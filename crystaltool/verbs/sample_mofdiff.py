@@ -73,7 +73,6 @@ def prepare(settings: MOFSettings) -> Library:
 @functools.lru_cache(maxsize=1)
 def load(settings: MOFSettings) -> tuple[LoadedMOFDiff, Library]:
     """Model and library of this process."""
-
     directory = Path(settings.checkpoint)
     loaded = load_mofdiff(directory, settings.device)
     given = Path(settings.library) if settings.library is not None else None

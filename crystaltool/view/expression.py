@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from crystaltool.errors import InputError
 from crystaltool.units import SYMBOLS
@@ -48,6 +48,7 @@ _ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": ope
 _A = {NUMBER: "a number", TEXT: "a text", SET: "a set", FORMULA: "a formula", TRUTH: "true or false", ANY: "a value"}
 
 
+@runtime_checkable
 class HasFields(Protocol):
     """What an expression is evaluated on."""
 

@@ -219,6 +219,3 @@ FIELDS: dict[str, Field] = {
     "identity": Field(TEXT, "of a MOF: nodes;linkers;net, with the numbers of linkers", _identity),
 }  # fmt: skip
 """Every field that a structure has by itself."""
-
-DEFAULT_COLUMNS = ("name", "reduced_formula", "space_group", "n_atoms", "volume", "density")
-"""Of a table for which none are named; the values of the first structures' blocks follow."""

@@ -151,7 +151,7 @@ def test_bad_records_of_a_reference_are_reported_and_the_rest_counts(child: Chil
     ("reference", "words"),
     [
         ("none.cif", "none.cif: nothing to compare with: No such file or directory"),
-        ("POSCAR", "it seems to be POSCAR (VASP), which is not read"),
+        ("POSCAR", "POSCAR: 1 positions, expected 8"),
         ("empty", "the folder holds no structure files"),
     ],
 )

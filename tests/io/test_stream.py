@@ -187,7 +187,8 @@ def test_folders_are_walked_in_order(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     assert names(tmp_path) == ["x", "a", "z"]
     (tmp_path / "empty").mkdir()
-    assert names(tmp_path / "empty") == ["!the folder holds no structure files (.cif, .csv, .h5, .zip, .tar)"]
+    kinds = ".cif, .csv, .vasp, .xyz, .h5, .zip, .tar, POSCAR, CONTCAR"
+    assert names(tmp_path / "empty") == [f"!the folder holds no structure files ({kinds})"]
 
 
 # ---- archives
@@ -360,10 +361,6 @@ def test_mp20_rows_are_read(mp20: Path) -> None:
 
 
 FOREIGN = {
-    "POSCAR": ("Na4 Cl4\n   1.00\n5.6 0 0\n0 5.6 0\n0 0 5.6\nNa Cl\n4 4\nDirect\n0 0 0\n", "POSCAR (VASP)"),
-    "POSCAR of three scales": ("x\n1.0 1.0 1.0\n5 0 0\n0 5 0\n0 0 5\n8\nCartesian\n0 0 0\n", "POSCAR (VASP)"),
-    "extended XYZ": ('2\nLattice="5.6 0 0 0 5.6 0 0 0 5.6"\nNa 0 0 0\nCl 2.8 0 0\n', "XYZ or extended XYZ"),
-    "XYZ": ("1\n\nC 0.0 0.0 -1e-3\n", "XYZ or extended XYZ"),
     "JSON": ('{"@module": "pymatgen.core.structure"}\n', "JSON"),
     "PDB": ("CRYST1   10.000   10.000   10.000  90.00  90.00  90.00 P 1\n", "PDB"),
     "res": ("TITL x\nCELL 0.71 5 5 5 90 90 90\n", "SHELX .res"),

@@ -1,0 +1,163 @@
+"""`crystaltool view`: structures in, those that pass a filter out, in order, as blocks, tables or other formats."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from enum import StrEnum
+from typing import Annotated, Optional
+
+import typer
+
+from crystaltool.cli import options
+from crystaltool.cli.session import Session
+from crystaltool.cli.view_report import TABLE, Report
+from crystaltool.cli.view_selection import Selection, check_name
+from crystaltool.errors import UsageError
+
+
+class FormatName(StrEnum):
+    """Formats of the output; a test compares them with `view.render.FORMATS`, which this module must not load."""
+
+    cif = "cif"
+    csv = "csv"
+    tsv = "tsv"
+    json = "json"
+    extxyz = "extxyz"
+    poscar = "poscar"
+
+
+def command(
+    context: typer.Context,
+    files: options.Files = None,
+    expression: Annotated[
+        Optional[str],  # noqa: UP045 -- typer evaluates this at run time
+        typer.Option("-e", "--expression", metavar="EXPR", help="Take the structures for which this holds."),
+    ] = None,
+    columns: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--columns", metavar="NAME,...", help="Write a table of these fields."),
+    ] = None,
+    sort: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--sort", metavar="NAME", help="Sort by this field, smallest first, missing values last."),
+    ] = None,
+    reverse: Annotated[
+        bool, typer.Option("--reverse", help="Sort the largest first; missing values stay last.")
+    ] = False,
+    head: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--head", min=0, metavar="N", help="Write the first N alone."),
+    ] = None,
+    form: Annotated[
+        Optional[FormatName],  # noqa: UP045
+        typer.Option("--format", metavar="cif|csv|tsv|json|extxyz|poscar", help="Write this format."),
+    ] = None,
+    info: Annotated[
+        bool, typer.Option("--info", help="Say of each file what it is: kind, format version, counts, history.")
+    ] = False,
+    names: options.Naming = options.Names.block,
+    output: options.Output = "-",
+    output_dir: options.OutputDir = None,
+    overwrite: options.Overwrite = False,
+    fail_fast: options.FailFast = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Filter, sort, list and convert structures, as samtools view does reads.
+
+    Without --columns and --format the blocks are written as they came, or, on a terminal, as a table. --columns writes
+    a table: csv, tsv or json as --format says, else tsv, on a terminal aligned. json is an object a line; without
+    --columns it has all fields that need no bonds, and every _crystaltool_* value. extxyz and poscar hold names, cell
+    and atoms, extxyz the _crystaltool_* values too; several structures as POSCAR need --output-dir.
+
+    Structures are written as they are read, so the stream may be endless. --sort with --head N keeps about 2 N of them
+    in memory, without --head all that pass.
+
+    Of an HDF5 file of building blocks the rows are their identities with counts (linkers by SMILES), of one of
+    embeddings the vectors; of a data set its structures.
+
+    A field is worked out only if it is asked for, so a block that cannot be read is noticed only where its atoms are.
+    """
+    from crystaltool.view.rows import hdf5_rows
+
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
+    if info:
+        _refuse_with_info(expression or columns or sort or head is not None or output_dir, form)
+        _write_info(session, files, form, names, output, overwrite)
+    if reverse and sort is None:
+        raise UsageError("--reverse is of use with --sort only")
+    view = Selection(session, expression, sort, reverse, head)
+    wanted = _format(form, columns, output, output_dir is not None)
+    report = Report(view, wanted, _column_names(columns), output_dir is not None)
+    suffix = ".cif" if wanted is None or wanted == TABLE else report.suffix
+    with (
+        session.writer(output, output_dir, overwrite, files=files, suffix=suffix) as out,
+        session.progress() as progress,
+        contextlib.closing(view.chosen(session.raw_blocks(files, hdf5_rows, names), progress)) as chosen,
+    ):
+        report.write(chosen, out)
+    view.say_unknown(report.columns)
+    session.finish()
+
+
+def _format(form: FormatName | None, columns: str | None, output: str, to_folder: bool) -> str | None:
+    """The format to write; None for blocks as they came (rows that are no blocks as tsv).
+
+    Raises:
+        UsageError: options contradict each other.
+    """
+    on_terminal = output == "-" and not to_folder and sys.stdout.isatty()
+    if form is None:
+        if to_folder and columns is not None:
+            raise UsageError("--columns writes one table, -O a file a structure")
+        return TABLE if on_terminal else "tsv" if columns is not None else None
+    if columns is not None and form in (FormatName.cif, FormatName.extxyz, FormatName.poscar):
+        raise UsageError(f"--columns writes a table, --format {form.value} whole structures")
+    if to_folder and form in (FormatName.csv, FormatName.tsv, FormatName.json):
+        raise UsageError(f"--format {form.value} writes one table, -O a file a structure")
+    return form.value
+
+
+def _column_names(columns: str | None) -> tuple[str, ...] | None:
+    if columns is None:
+        return None
+    found = tuple(name.strip() for name in columns.split(",") if name.strip())
+    if not found:
+        raise UsageError("--columns names no field")
+    twice = [name for index, name in enumerate(found) if name in found[:index]]
+    if twice:
+        raise UsageError(f"--columns names {twice[0]} twice")
+    for name in found:
+        check_name("--columns", name)
+    return found
+
+
+def _refuse_with_info(others: object, form: FormatName | None) -> None:
+    if others or form not in (None, FormatName.json):
+        raise UsageError("--info goes with --format json and -o alone")
+
+
+def _write_info(
+    session: Session,
+    files: list[str] | None,
+    form: FormatName | None,
+    names: options.Names,
+    output: str,
+    overwrite: bool,
+) -> None:
+    """What each file is, and the end of the run."""
+    import json
+
+    from crystaltool.view.info import Survey, info_text
+
+    survey = Survey()
+    with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
+        for raw in session.raw_blocks(files, survey.hdf5, names):
+            survey.add(raw)
+            progress.advance()
+        found = survey.result()
+        for index, info in enumerate(found):
+            text = json.dumps(info) + "\n" if form else info_text(info) + ("\n" if index + 1 < len(found) else "")
+            out.write(text)
+    session.finish()

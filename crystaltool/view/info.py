@@ -1,0 +1,124 @@
+"""What a file is: kind, format version, counts, history."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+
+from crystaltool.errors import CrystaltoolError, InputError
+from crystaltool.io.byte_streams import SeekableReader
+from crystaltool.io.cif_header import Header
+from crystaltool.io.hdf5 import ASYM_UNIT_KIND, open_checked
+from crystaltool.io.records import BadRecord, Raw, RawBlock
+from crystaltool.view.rows import EMBEDDING_KIND, KINDS
+
+MAX_DIFFERENT = 1000
+"""Different commands and names of values that are counted of a file; memory stays flat."""
+
+Info = dict[str, Any]
+
+
+class Survey:
+    """Collects what there is to say of every input.
+
+    `hdf5` is the reader for HDF5 inputs; `add` takes the structures of the others.
+    """
+
+    def __init__(self) -> None:
+        self._infos: dict[str, Info] = {}
+
+    def hdf5(self, stream: SeekableReader, source: str) -> Iterator[Raw]:
+        """Describe an HDF5 file; gives nothing but what is wrong with it."""
+        try:
+            with open_checked(stream, None, source) as file:
+                self._infos[source] = _of_hdf5(file, source)
+        except InputError as error:
+            yield BadRecord(source, 0, "", str(error))
+
+    def add(self, raw: RawBlock) -> None:
+        """Count one structure of a file that is no HDF5."""
+        empty = {"file": raw.source, "kind": "structures", "format": raw.form, "structures": 0}
+        info = self._infos.setdefault(raw.source, empty | {"values": Counter(), "history": Counter()})
+        info["structures"] += 1
+        header = Header(raw.text)
+        try:
+            table, values = header.table, header.properties
+        except CrystaltoolError:
+            info["not_cif"] = info.get("not_cif", 0) + 1
+            return
+        _count(info["values"], values)
+        lines = (table.value("_audit_update_record") or "").splitlines()
+        _count(info["history"], [" | ".join(_without_item(line)) for line in lines if line.strip()])
+
+    def result(self) -> list[Info]:
+        """One mapping a file, in the order of the inputs."""
+        return list(self._infos.values())
+
+
+def _count(counter: Counter[str], keys) -> None:
+    counter.update(key for key in keys if key in counter or len(counter) < MAX_DIFFERENT)
+
+
+def _without_item(line: str) -> list[str]:
+    return [part.strip() for part in line.split("|") if not re.fullmatch(r"\s*item \d+\s*", part)]
+
+
+def _of_hdf5(file: h5py.File, source: str) -> Info:
+    kind = str(file.attrs.get("kind", "unknown"))
+    info: Info = {"file": source, "kind": kind, "format": f"HDF5, version {int(file.attrs['crystaltool_format'])}"}
+    info |= _counts(file, kind)
+    for group in ("properties", "texts"):
+        if isinstance(file.get(group), h5py.Group) and len(file[group]):
+            info[group] = list(file[group])
+    known = ("crystaltool_format", "kind", "history")
+    info |= {key: _plain(value) for key, value in file.attrs.items() if key not in known and np.ndim(value) == 0}
+    info["history"] = [line.strip() for line in str(file.attrs.get("history", "")).splitlines() if line.strip()]
+    return info
+
+
+def _counts(file: h5py.File, kind: str) -> Info:
+    """Numbers of what a file holds."""
+
+    def length(key: str) -> int:
+        item = file.get(key)
+        if not isinstance(item, h5py.Dataset) or not item.shape:
+            raise InputError(f"{file.filename}: no data set {key!r}")
+        return int(item.shape[0])
+
+    if kind == ASYM_UNIT_KIND:
+        return {"structures": length("group"), "orbits": length("numbers")}
+    if kind == EMBEDDING_KIND:
+        return {"embeddings": length("embedding"), "numbers_each": int(file["embedding"].shape[1])}
+    if kind == "mof-blocks":
+        kinds = np.bincount(file["blocks/kind"][...].astype(int), minlength=len(KINDS)).tolist()
+        counts = {f"{name}s": count for name, count in zip(KINDS, kinds, strict=False)}
+        posed = "with poses and bonds" if "places/rotations" in file else "without poses: assemble makes them"
+        identities = length("identities/names")
+        return {"mofs": length("mofs/names"), "poses": posed, "blocks": sum(kinds), **counts, "identities": identities}
+    return {"data_sets": sorted(file)}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def info_text(info: Info) -> str:
+    """The lines of one file: a key and its value, lists below each other."""
+    lines = []
+    for key, value in info.items():
+        if isinstance(value, Counter):
+            value = [f"{name} ({count})" for name, count in value.most_common()]
+            value = [", ".join(value)] if key == "values" and value else value
+        if isinstance(value, list) and key != "history":
+            value = ", ".join(map(str, value))
+        if isinstance(value, list):
+            lines += [f"{key}:", *(f"  {line}" for line in value)] if value else [f"{key}: none"]
+        elif value != "":
+            lines.append(f"{key.replace('_', ' ')}: {value}")
+    return "\n".join(lines) + "\n"
