@@ -23,8 +23,8 @@ class BadRecord:
 class RawBlock:
     """The text of one block with a name that is unique in the run: what `stream.parse_raw` (in any process) reads.
 
-    `written` is the name that stands in the input; `has_id` says that the name is an identifier of a table's row; `form` is
-    what the input is.
+    `written` is the name that stands in the input; `has_id` says that the name is an identifier of a table's row;
+    `form` is what the input is.
     """
 
     source: str

@@ -146,7 +146,7 @@ def test_what_cannot_be_done_is_logged_and_left_out_or_raised(tmp_path: Path, ca
     for wrong in (
         lambda: ct.relax("in.cif"),
         lambda: ct.asym_unit(None),
-        lambda: ct.read(),
+        ct.read,
         lambda: ct.relax(broken, "x"),
     ):
         with pytest.raises(UsageError):

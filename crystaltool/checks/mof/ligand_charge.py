@@ -185,11 +185,11 @@ def _bridges(graph: dict[int, set[int]]) -> set[tuple[int, int]]:
     depth: dict[int, int] = {}
     low: dict[int, int] = {}
     found = set()
-    for root in graph:
+    for root, neighbours in graph.items():
         if root in depth:
             continue
         depth[root] = low[root] = 0
-        stack = [(root, -1, iter(graph[root]))]
+        stack = [(root, -1, iter(neighbours))]
         while stack:
             atom, parent, rest = stack[-1]
             other = next(rest, None)
