@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from crystaltool.models.block_encoder.library import Library
     from crystaltool.models.mofdiff.checkpoint import LoadedMOFDiff
-    from crystaltool.models.mofdiff.nets_first import Choices, NetFiller, Prior
+    from crystaltool.models.mofdiff.nets_first import Choices, NetFiller, NetsConfig, Prior
     from crystaltool.models.mofdiff.targets import Target
     from crystaltool.mof.blocks import BuildingBlock, CoarseMOF
     from crystaltool.mof.catalogue import Catalogue
@@ -109,7 +109,7 @@ def plan(checkpoint: str, library_path: str | None, wishes: Wishes, candidates: 
     catalogue, rows = _nets(directory, wishes.net)
     needed = ((library.kinds == 1),) if wishes.linkers else ()
     choices = possible_nets(catalogue, library, Choices(rows, allowed, needed))
-    filler = NetFiller(catalogue, library, library_charges(library), _prior(directory, encoder, library), config)
+    filler = NetFiller(catalogue, library, library_charges(library), _prior(directory, encoder, library, config), config)
     return Planned(filler, choices, library)
 
 
@@ -164,8 +164,8 @@ def extended(library: Library, blocks: Sequence[BuildingBlock]) -> Library:
     return replace(library, blocks=builder.table(), embeddings=embeddings, occurrences=occurrences, charges=charges)
 
 
-def _prior(directory: Path, encoder: str, library: Library) -> Prior:
-    """The trained model of which block goes where, or frequencies where the checkpoint has none.
+def _prior(directory: Path, encoder: str, library: Library, config: NetsConfig) -> Prior:
+    """Frequencies of the blocks, and the trained model of which block goes where by the weight it has.
 
     Raises:
         CheckpointError: it is damaged, or of another encoder.
@@ -174,16 +174,16 @@ def _prior(directory: Path, encoder: str, library: Library) -> Prior:
 
     from crystaltool.errors import CheckpointError
     from crystaltool.models.mofdiff.block_prior import LearnedPrior, load_prior
-    from crystaltool.models.mofdiff.nets_first import Frequencies
+    from crystaltool.models.mofdiff.nets_first import Frequencies, Mixed
 
-    folder = directory / NETS_FOLDER
-    if not (folder / "config.json").is_file():
-        return Frequencies(library.occurrences)
+    folder, frequencies = directory / NETS_FOLDER, Frequencies(library.occurrences)
+    if config.learned == 0:
+        return frequencies
     model = load_prior(folder)
     stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if stored.get("encoder_sha256") != encoder:
         raise CheckpointError(f"{folder}: trained on the embeddings of another block encoder than {directory}")
-    return LearnedPrior(model, library)
+    return Mixed(frequencies, LearnedPrior(model, library), config.learned)
 
 
 def _own_blocks(wishes: Wishes) -> tuple[list[BuildingBlock], list[BuildingBlock]]:

@@ -52,6 +52,7 @@ class NetsConfig:
             distribution of this deviation has it.
         sharing: added to the score of a block that another class holds already: real MOFs have few kinds of linkers.
         neutral: whether blocks must be neutral together.
+        learned: weight of the trained model beside that of the blocks' frequencies (to the power 1/2), 0 to 1.
 
     Raises:
         UsageError: on a number outside its range.
@@ -66,11 +67,14 @@ class NetsConfig:
     fit: float = 0.35
     sharing: float = 4.0
     neutral: bool = True
+    learned: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("fillings", "nets", "candidates", "looked_at"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if not 0 <= self.learned <= 1:
+            raise UsageError(f"learned is {self.learned}, expected a number between 0 and 1")
         for name in ("cost", "closest", "fit"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
@@ -104,6 +108,22 @@ class Frequencies:
     ) -> Float[np.ndarray, "n"]:
         """As `Prior.scores`."""
         return self.power * np.log(self.occurrences[rows].clip(1))
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Two priors, the scores of the second by a weight and those of the first by the rest."""
+
+    first: Prior
+    second: Prior
+    weight: float
+
+    def scores(
+        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, "n"], chosen: dict[int, int]
+    ) -> Float[np.ndarray, "n"]:
+        """As `Prior.scores`."""
+        one, other = (prior.scores(net, vertices, rows, chosen) for prior in (self.first, self.second))
+        return (1 - self.weight) * one + self.weight * other
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,12 @@ def test_it_learns_what_goes_together_and_comes_back_from_its_files(tmp_path: Pa
     folder = trained_folder(tmp_path)
     measured = fit_nets([tmp_path / "data.h5"], folder / "library.h5", folder / "nets", QUICK)
     library = small_library()
-    examples = examples_of(small_table(), library, range(4, 16))
+    trained = np.flatnonzero(small_table().properties["split"] == 0).tolist()
+    examples = examples_of(small_table(), library, trained)
     model = load_prior(folder / "nets")
     data = Data(examples, library)
-    assert evaluate(model, data) < frequencies(data, 1.0) - 0.1
-    assert measured["loss"] < frequencies(data, 1.0)
+    assert evaluate(model, data) < frequencies(data, 1.0)
+    assert measured["loss"] < measured["validation"]
     assert len(read_catalogue(folder / "nets" / "nets.h5")) > 2
     again = fit_nets([tmp_path / "data.h5"], folder / "library.h5", tmp_path / "again", QUICK)
     assert again == pytest.approx(measured)
