@@ -61,6 +61,7 @@ def test_results_are_those_of_seed_gas_and_pressure():
     assert other.uptakes[0].amount == pytest.approx(alone.uptakes[0].amount, abs=6 * alone.uptakes[0].error)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_of_seeds():
     runs = [measure_adsorption(CRYSTAL, CH4, (1.0, 30.0), 298.0, seed=seed) for seed in range(10)]
     for pick in (
