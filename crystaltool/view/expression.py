@@ -213,7 +213,7 @@ class Filter:
 def _arithmetic(sign: str, left: Evaluate, right: Evaluate) -> Evaluate:
     function = _ARITHMETIC[sign]
 
-    def evaluate(record: HasFields) -> float | None:
+    def evaluate(record: HasFields) -> float | int | None:
         one, other = left(record), right(record)
         if one is None or other is None:
             return None

@@ -57,7 +57,7 @@ VARIANTS = {
     .replace("Direct", "Cartesian")
     .replace("\n1.0\n", "\n1.3\n"),
     "left-handed": POSCAR.format(rows=ROWS).replace("3.1 0 0\n0.4 4.2 0", "0.4 4.2 0\n3.1 0 0"),
-    "velocities": POSCAR.format(rows=ROWS) + "\n 0.0 0.0 0.1\n" * 4,
+    "velocities": POSCAR.format(rows=ROWS) + "\n" + " 0.0 0.0 0.1\n" * 4,
 }
 
 
