@@ -109,7 +109,9 @@ def plan(checkpoint: str, library_path: str | None, wishes: Wishes, candidates: 
     catalogue, rows = _nets(directory, wishes.net)
     needed = ((library.kinds == 1),) if wishes.linkers else ()
     choices = possible_nets(catalogue, library, Choices(rows, allowed, needed))
-    filler = NetFiller(catalogue, library, library_charges(library), _prior(directory, encoder, library, config), config)
+    filler = NetFiller(
+        catalogue, library, library_charges(library), _prior(directory, encoder, library, config), config
+    )
     return Planned(filler, choices, library)
 
 

@@ -282,7 +282,9 @@ def _properties(
 ) -> dict[str, str]:
     from crystaltool.measure.keys import is_measured
 
-    kept = {key: value for key, value in block.properties.items() if not is_measured(key)}  # atoms have moved
+    kept = {  # atoms have moved: what was measured or judged of them before is not true any more
+        key: value for key, value in block.properties.items() if not (is_measured(key) or key.startswith("check_"))
+    }
     return {
         **kept,
         **relaxation_properties(end),
