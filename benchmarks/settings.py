@@ -61,7 +61,7 @@ class Described:
     operations: tuple[str, ...]
     lattice: Float[np.ndarray, "3 3"]
     sites: Float[np.ndarray, "n_orbits 3"]
-    numbers: Int[np.ndarray, "n_orbits"]
+    numbers: Int[np.ndarray, " n_orbits"]
     atoms: Crystal
 
 

@@ -53,6 +53,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--n-test", type=int, help="read only so many test structures")
     parser.add_argument("--test-novelty", action="store_true", help="also count novel and unique in the test set")
     parser.add_argument("--no-speed", action="store_true", help="leave out the timings")
+    parser.add_argument("--target", default="none", help="--target of the raw samples (default none)")
     parser.add_argument("--label", help="heading of the column")
     parser.add_argument("--work", type=Path, help="keep samples and training set here")
     parser.add_argument("-o", "--output", type=Path, help="write the Markdown here")
@@ -104,13 +105,14 @@ def cold_start(checkpoint: str, seed: int) -> Row:
     return Row(what, "under 60 s", f"{seconds:.1f} s ({len(lines)} verdicts, {passed} pass every check)")
 
 
-def draw(checkpoint: str, n: int, seed: int, jobs: int, work: Path) -> tuple[Path, Row]:
+def draw(checkpoint: str, n: int, seed: int, jobs: int, work: Path, target: str) -> tuple[Path, Row]:
     """The sample to judge, groups drawn from the data."""
     path = work / f"sample-n{n}-s{seed}.cif"
     note(f"sampling {n}")
     fixed = ["-n", str(n), "--seed", str(seed), "--jobs", str(jobs), "-q", "--overwrite", "-o", path.name]
-    seconds = run(["sample", checkpoint, "--attempts", "1", *fixed], work)
-    what = f"{n} raw samples (`--attempts 1`) with groups drawn from the data, to CIF on disk, {jobs} processes"
+    seconds = run(["sample", checkpoint, "--attempts", "1", "--target", target, *fixed], work)
+    how = f"`--attempts 1 --target {target}`"
+    what = f"{n} raw samples ({how}) with groups drawn from the data, to CIF on disk, {jobs} processes"
     return path, Row(what, "10,000 in under 600 s", f"{seconds:.0f} s ({n / seconds:.1f} a second)")
 
 
@@ -208,7 +210,7 @@ def measure(arguments: argparse.Namespace, work: Path):
     else:
         if not arguments.no_speed:
             rows.append(cold_start(arguments.checkpoint, arguments.seed))
-        path, row = draw(arguments.checkpoint, arguments.n, arguments.seed, arguments.jobs, work)
+        path, row = draw(arguments.checkpoint, arguments.n, arguments.seed, arguments.jobs, work, arguments.target)
         rows += [] if arguments.no_speed else [row]
         kept, kept_rows = kept_groups(arguments, work)
         rows += kept_rows

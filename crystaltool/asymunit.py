@@ -45,8 +45,8 @@ class AsymUnit:
 
     group: int
     lattice: Float[np.ndarray, "3 3"]
-    numbers: Int[np.ndarray, "n_orbits"]
-    positions: Int[np.ndarray, "n_orbits"]
+    numbers: Int[np.ndarray, " n_orbits"]
+    positions: Int[np.ndarray, " n_orbits"]
     free_coords: Float[np.ndarray, "n_orbits 3"]
     name: str = ""
 
@@ -63,7 +63,7 @@ class AsymUnit:
         return tuple(LETTERS[index] for index in self.positions)
 
     @property
-    def multiplicities(self) -> Int[np.ndarray, "n_orbits"]:
+    def multiplicities(self) -> Int[np.ndarray, " n_orbits"]:
         """Atoms of each orbit in the conventional cell."""
         listed = space_group(self.group).positions
         return np.array([listed[index].multiplicity for index in self.positions], dtype=np.int64)
@@ -86,11 +86,11 @@ class AsymUnitTable:
         free_coords: (sum n_orbits, 3). names: n block names.
     """
 
-    group: Int[np.ndarray, "n"]
+    group: Int[np.ndarray, " n"]
     lattice: Float[np.ndarray, "n 3 3"]
-    n_orbits: Int[np.ndarray, "n"]
-    numbers: Int[np.ndarray, "total"]
-    positions: Int[np.ndarray, "total"]
+    n_orbits: Int[np.ndarray, " n"]
+    numbers: Int[np.ndarray, " total"]
+    positions: Int[np.ndarray, " total"]
     free_coords: Float[np.ndarray, "total 3"]
     names: tuple[str, ...]
 
@@ -180,7 +180,7 @@ def reduce_many(crystals: Iterable[Crystal], symprec: float = SYMPREC) -> list[A
     return [found if isinstance(found, CrystaltoolError) else found[0] for found in _traced(list(crystals), symprec)]
 
 
-def reduce_traced(crystal: Crystal, symprec: float = SYMPREC) -> tuple[AsymUnit, Int[np.ndarray, "n_atoms"]]:
+def reduce_traced(crystal: Crystal, symprec: float = SYMPREC) -> tuple[AsymUnit, Int[np.ndarray, " n_atoms"]]:
     """As `reduce`; also the index of the orbit of each atom of the crystal.
 
     Raises:
@@ -194,7 +194,7 @@ def reduce_traced(crystal: Crystal, symprec: float = SYMPREC) -> tuple[AsymUnit,
 
 def _traced(
     crystals: Sequence[Crystal], symprec: float
-) -> list[tuple[AsymUnit, Int[np.ndarray, "n_atoms"]] | CrystaltoolError]:
+) -> list[tuple[AsymUnit, Int[np.ndarray, " n_atoms"]] | CrystaltoolError]:
     """For each crystal its asymmetric unit and the orbit of each of its atoms, or why there is none."""
     found: list[DetectedOrbits | CrystaltoolError] = []
     for crystal in crystals:
@@ -227,7 +227,7 @@ def _traced(
 
 def _unit(
     orbits: DetectedOrbits, lattice: np.ndarray, free: np.ndarray, off: np.ndarray
-) -> tuple[AsymUnit, Int[np.ndarray, "n_atoms"]] | SymmetryError:
+) -> tuple[AsymUnit, Int[np.ndarray, " n_atoms"]] | SymmetryError:
     """One asymmetric unit, orbits sorted by position, element, free coordinates; and the orbits of the atoms."""
     if off.max() > ON_POSITION_TOLERANCE:
         site = int(np.argmax(off))
@@ -241,8 +241,8 @@ def _unit(
 
 
 def canonical_free_coords(
-    groups: Int[np.ndarray, "n"], positions: Int[np.ndarray, "n"], points: Float[np.ndarray, "n 3"]
-) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+    groups: Int[np.ndarray, " n"], positions: Int[np.ndarray, " n"], points: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
     """Free coordinates of the representative of each orbit, chosen by the module's rule.
 
     Args:

@@ -36,7 +36,7 @@ class Batch:
         mask: True where a slot holds an orbit; shape (B, M).
     """
 
-    group: Int[Tensor, "B"]
+    group: Int[Tensor, " B"]
     k: Float[Tensor, "B 6"]
     numbers: Int[Tensor, "B M"]
     position: Int[Tensor, "B M"]
@@ -90,11 +90,11 @@ class SymmetryTensors:
     candidates: Int[Tensor, "230 K"]
     candidate_mask: Bool[Tensor, "230 K"]
     site_code: Float[Tensor, "P 195"]
-    multiplicity: Int[Tensor, "P"]
-    freedom: Int[Tensor, "P"]
+    multiplicity: Int[Tensor, " P"]
+    freedom: Int[Tensor, " P"]
     rotation: Float[Tensor, "P 3 3"]
     translation: Float[Tensor, "P 3"]
-    first_orbit: Int[Tensor, "P"]
+    first_orbit: Int[Tensor, " P"]
     orbit_rotation: Float[Tensor, "n 3 3"]
     orbit_translation: Float[Tensor, "n 3"]
 

@@ -27,13 +27,13 @@ class BondGraph:
 
     pairs: Int[np.ndarray, "n_bonds 2"]
     images: Int[np.ndarray, "n_bonds 3"]
-    orders: Float[np.ndarray, "n_bonds"]
+    orders: Float[np.ndarray, " n_bonds"]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     @property
-    def directed(self) -> tuple[Int[np.ndarray, "m"], Int[np.ndarray, "m"], Int[np.ndarray, "m 3"]]:
+    def directed(self) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, "m 3"]]:
         """Every bond both ways: from, to, image of `to`."""
         first, second = self.pairs.T
         return (
@@ -47,11 +47,11 @@ class BondGraph:
         first, second = self.pairs.T
         return (crystal.frac_coords[second] + self.images - crystal.frac_coords[first]) @ crystal.lattice
 
-    def lengths(self, crystal: Crystal) -> Float[np.ndarray, "n_bonds"]:
+    def lengths(self, crystal: Crystal) -> Float[np.ndarray, " n_bonds"]:
         """Bond lengths in Angstrom."""
         return np.linalg.norm(self.vectors(crystal), axis=1)
 
-    def valences(self, n_atoms: int) -> Int[np.ndarray, "n_atoms"]:
+    def valences(self, n_atoms: int) -> Int[np.ndarray, " n_atoms"]:
         """Number of bonds of every atom."""
         return np.bincount(self.pairs.ravel(), minlength=n_atoms)
 

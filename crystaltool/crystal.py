@@ -34,7 +34,7 @@ class Crystal:
 
     lattice: Float[np.ndarray, "3 3"]
     frac_coords: Float[np.ndarray, "n_atoms 3"]
-    numbers: Int[np.ndarray, "n_atoms"]
+    numbers: Int[np.ndarray, " n_atoms"]
     name: str = ""
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ def declared_unit(
     group: int,
     rotations: Int[np.ndarray, "n_ops 3 3"],
     translations: Float[np.ndarray, "n_ops 3"],
-    atom_to_site: Int[np.ndarray, "n_atoms"],
+    atom_to_site: Int[np.ndarray, " n_atoms"],
 ) -> AsymUnit | None:
     """The asymmetric unit in the declared group, sites in their order; None if the setting is not the standard one.
 

@@ -52,7 +52,7 @@ class Structure:
     __slots__ = ("_block", "_form", "bonds", "charges", "history", "name", "properties", "source")
 
     bonds: BondGraph | None
-    charges: Float[np.ndarray, "n_sites"] | None
+    charges: Float[np.ndarray, " n_sites"] | None
     history: tuple[str, ...]
     name: str
     properties: Mapping[str, str]
@@ -64,7 +64,7 @@ class Structure:
         *,
         name: str = "",
         bonds: BondGraph | None = None,
-        charges: Float[np.ndarray, "n_sites"] | None = None,
+        charges: Float[np.ndarray, " n_sites"] | None = None,
         properties: Mapping[str, Any] | None = None,
         history: Sequence[str] = (),
         source: str = "",
@@ -172,7 +172,7 @@ class Structure:
         return self._form.lattice
 
     @property
-    def numbers(self) -> Int[np.ndarray, "n_atoms"]:
+    def numbers(self) -> Int[np.ndarray, " n_atoms"]:
         """Atomic numbers of all atoms."""
         return self.crystal.numbers
 

@@ -33,7 +33,7 @@ _CATION_STATES = tuple(tuple(state for state in states if state > 0) for states 
 _ANION_STATES = tuple(tuple(-state for state in states if state < 0) for states in SMACT14_STATES)
 
 
-def smact_valid(numbers: Int[np.ndarray, "n_atoms"]) -> bool:
+def smact_valid(numbers: Int[np.ndarray, " n_atoms"]) -> bool:
     """Whether a composition, given by the atomic number of every atom, is valid."""
     counts = np.bincount(numbers)
     present = np.flatnonzero(counts)
@@ -80,7 +80,7 @@ def check_charge(block: CifBlock) -> Verdict:
     return Verdict("charge", passed, None, OPTIONS, _reason(numbers, passed))
 
 
-def _reason(numbers: Int[np.ndarray, "n_atoms"], passed: bool) -> str:
+def _reason(numbers: Int[np.ndarray, " n_atoms"], passed: bool) -> str:
     present = np.unique(numbers)
     if len(present) == 1:
         return "single element"

@@ -45,8 +45,8 @@ class _Images:
     """Atoms of the cell (the first ones) and copies around it; shapes (n, 3), (n,), (n,)."""
 
     cart_coords: Float[np.ndarray, "n 3"]
-    atom: Int[np.ndarray, "n"]
-    original: Bool[np.ndarray, "n"]
+    atom: Int[np.ndarray, " n"]
+    original: Bool[np.ndarray, " n"]
 
 
 def reduce_cell(lattice: Float[np.ndarray, "3 3"]) -> Int[np.ndarray, "3 3"]:
@@ -77,7 +77,7 @@ def reduce_cell(lattice: Float[np.ndarray, "3 3"]) -> Int[np.ndarray, "3 3"]:
 def closest_contact(
     lattice: Float[np.ndarray, "3 3"],
     frac_coords: Float[np.ndarray, "n 3"],
-    half_limits: Float[np.ndarray, "n"] | None = None,
+    half_limits: Float[np.ndarray, " n"] | None = None,
 ) -> Contact:
     """The pair with the smallest distance over limit, among all pairs and images.
 
@@ -124,7 +124,7 @@ def _search(lattice: np.ndarray, frac_coords: np.ndarray, half_limits: np.ndarra
 
 def close_pairs(
     lattice: Float[np.ndarray, "3 3"], frac_coords: Float[np.ndarray, "n 3"], cutoff: float
-) -> Iterator[tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]]:
+) -> Iterator[tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]]:
     """All pairs (first, second, distance) up to a cutoff in Angstrom, in portions; each pair appears from both ends."""
     cell, points = _in_reduced_cell(lattice, frac_coords)
     images = _images(cell, points, cutoff)
@@ -139,7 +139,7 @@ def nearest_atom(
     frac_coords: Float[np.ndarray, "n 3"],
     points: Float[np.ndarray, "m 3"],
     cutoff: float,
-) -> tuple[Int[np.ndarray, "m"], Float[np.ndarray, "m"]]:
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """For every point (fractional) the nearest atom, image regardless, and its distance; -1, inf beyond the cutoff."""
     cell, atoms = _in_reduced_cell(lattice, frac_coords)
     images = _images(cell, atoms, cutoff)

@@ -99,7 +99,7 @@ def _has_ions_alone(crystal: Crystal) -> bool:
 
 def _organic_carbon(crystal: Crystal, bonds: BondGraph) -> np.ndarray:
     """Carbons that are no carbonate's, cyanide's or carbide's, by their nonmetal neighbours."""
-    numbers: Int[np.ndarray, "n"] = crystal.numbers
+    numbers: Int[np.ndarray, " n"] = crystal.numbers
     first, second, _ = bonds.directed
     vectors = bonds.vectors(crystal)
     vectors = np.concatenate([vectors, -vectors])

@@ -76,7 +76,7 @@ def contained(
     lattice: Float[np.ndarray, "3 3"],
     asked: tuple[Int[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"]],
     found: tuple[Int[np.ndarray, "m 3 3"], Float[np.ndarray, "m 3"]],
-) -> Bool[np.ndarray, "n"]:
+) -> Bool[np.ndarray, " n"]:
     """Which of the operations asked for are among those found, up to lattice translations."""
     weights = 3 ** np.arange(9)
     asked_keys, found_keys = (rotations.reshape(-1, 9) @ weights for rotations in (asked[0], found[0]))

@@ -22,7 +22,7 @@ TEMPLATE_SYMPREC = 0.1
 """Angstrom; the field re-detects symmetry at this tolerance before it counts templates."""
 
 
-def template(group: int, positions: Int[np.ndarray, "n_orbits"]) -> Template:
+def template(group: int, positions: Int[np.ndarray, " n_orbits"]) -> Template:
     """The template of a structure from its group and the position of each orbit."""
     return group, tuple(np.sort(positions).tolist())
 

@@ -203,7 +203,7 @@ class _Descent:
                 step = step * float(np.clip(-slope / (2 * (climb - slope)), 0.1, 0.5))
         return "no step lowers the energy"
 
-    def _evaluate(self, q: Float[np.ndarray, "n_free"]) -> Evaluation | str:
+    def _evaluate(self, q: Float[np.ndarray, " n_free"]) -> Evaluation | str:
         self.steps += 1
         try:
             crystal = self.coordinates.crystal(q)
@@ -217,7 +217,7 @@ class _Descent:
             return f"stopped, {error}"
         return found if _finite(found) else f"stopped, {self.force_field.name} gives no finite energy and forces"
 
-    def _accept(self, step: Float[np.ndarray, "n_free"], found: Evaluation) -> None:
+    def _accept(self, step: Float[np.ndarray, " n_free"], found: Evaluation) -> None:
         self.q = self.q + step
         gradient = self.coordinates.gradient(self.q, found)
         change = gradient - self.gradient
@@ -245,8 +245,8 @@ def collapsed(crystal: Crystal) -> bool:
 
 
 def two_loop(
-    gradient: Float[np.ndarray, "n_free"], pairs: deque[tuple[np.ndarray, np.ndarray]]
-) -> Float[np.ndarray, "n_free"]:
+    gradient: Float[np.ndarray, " n_free"], pairs: deque[tuple[np.ndarray, np.ndarray]]
+) -> Float[np.ndarray, " n_free"]:
     """Inverse Hessian times gradient from (step, change of gradient) pairs, oldest first."""
     direction, factors = gradient.copy(), []
     for step, change in reversed(pairs):

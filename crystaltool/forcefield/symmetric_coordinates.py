@@ -77,16 +77,16 @@ class SymmetricCoordinates:
             row += n_free
         return steps
 
-    def unit(self, q: Float[np.ndarray, "n_free"]) -> AsymUnit:
+    def unit(self, q: Float[np.ndarray, " n_free"]) -> AsymUnit:
         """The asymmetric unit at q, in the conventional cell."""
         n_positions = len(self._steps)
         free_coords = self.start.free_coords + np.tensordot(q[:n_positions], self._steps, axes=1)
         return replace(self.start, lattice=self.start.lattice @ self._deformation(q), free_coords=free_coords)
 
-    def _deformation(self, q: Float[np.ndarray, "n_free"]) -> Float[np.ndarray, "3 3"]:
+    def _deformation(self, q: Float[np.ndarray, " n_free"]) -> Float[np.ndarray, "3 3"]:
         return np.eye(3) + np.tensordot(q[len(self._steps) :], self._strains, axes=1)
 
-    def crystal(self, q: Float[np.ndarray, "n_free"]) -> Crystal:
+    def crystal(self, q: Float[np.ndarray, " n_free"]) -> Crystal:
         """The primitive cell at q, all its atoms."""
         unit = self.unit(q)
         frac_coords = np.einsum("aij,aj->ai", self._rotations, unit.free_coords[self._orbit]) + self._translations
@@ -94,7 +94,7 @@ class SymmetricCoordinates:
             self._rows @ unit.lattice, frac_coords @ np.linalg.inv(self._rows), unit.numbers[self._orbit], unit.name
         )
 
-    def gradient(self, q: Float[np.ndarray, "n_free"], found: Evaluation) -> Float[np.ndarray, "n_free"]:
+    def gradient(self, q: Float[np.ndarray, " n_free"], found: Evaluation) -> Float[np.ndarray, " n_free"]:
         """dE/dq in eV/A from the forces and the stress on `crystal(q)`.
 
         Positions: dE/du = sum_j R_j^T dE/dx_j. Cell: with L = L_0 F, dE = V sigma : F^-1 dF.
@@ -111,7 +111,7 @@ class SymmetricCoordinates:
             [np.tensordot(self._steps, by_free, axes=2), np.tensordot(self._strains, by_deformation, axes=2)]
         )
 
-    def largest_move(self, step: Float[np.ndarray, "n_free"]) -> float:
+    def largest_move(self, step: Float[np.ndarray, " n_free"]) -> float:
         """The larger of the longest displacement of an atom and the strain's at one atomic distance, in Angstrom."""
         n_positions = len(self._steps)
         free = np.tensordot(step[:n_positions], self._steps, axes=1)

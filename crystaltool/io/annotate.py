@@ -21,7 +21,7 @@ def annotate(
     history: Sequence[str] = (),
     created: str | None = None,
     drop: Callable[[str], bool] | None = None,
-    charges: Float[np.ndarray, "n_atoms"] | None = None,
+    charges: Float[np.ndarray, " n_atoms"] | None = None,
 ) -> str:
     """The block's text with `_crystaltool_<key>` values set; formula and Z are added where it states none.
 
@@ -91,7 +91,7 @@ def _erase(block: gemmi.cif.Block, tag: str) -> None:
             item.erase()
 
 
-def _set_charges(found: gemmi.cif.Block, block: CifBlock, charges: Float[np.ndarray, "n_atoms"]) -> None:
+def _set_charges(found: gemmi.cif.Block, block: CifBlock, charges: Float[np.ndarray, " n_atoms"]) -> None:
     """A column of charges in the loop of atom sites."""
     loop = found.find_loop("_atom_site_fract_x").get_loop()
     first = np.array([int(np.argmax(block.atom_to_site == site)) for site in range(len(block.site_labels))])

@@ -104,20 +104,20 @@ class CifBlock:
     formula_units_z: int | None
     history: tuple[str, ...]
     site_labels: tuple[str, ...]
-    site_numbers: Int[np.ndarray, "n_sites"]
+    site_numbers: Int[np.ndarray, " n_sites"]
     site_frac_coords: Float[np.ndarray, "n_sites 3"]
     site_letters: tuple[str, ...] | None
     site_multiplicities: tuple[int, ...] | None
-    atom_to_site: Int[np.ndarray, "n_atoms"]
+    atom_to_site: Int[np.ndarray, " n_atoms"]
     properties: dict[str, str] = field(default_factory=dict)
     bonds: BondGraph | None = None
-    site_charges: Float[np.ndarray, "n_sites"] | None = None
+    site_charges: Float[np.ndarray, " n_sites"] | None = None
     sites_otherwise: tuple[str, ...] = ()
     density_otherwise: str = ""
     remarks: tuple[Remark, ...] = ()
 
     @property
-    def atom_charges(self) -> Float[np.ndarray, "n_atoms"] | None:
+    def atom_charges(self) -> Float[np.ndarray, " n_atoms"] | None:
         """Partial charges of the atoms of `crystal` in e, `None` where not every site has one."""
         return None if self.site_charges is None else self.site_charges[self.atom_to_site]
 
@@ -328,7 +328,7 @@ def _wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | No
     return letters, tuple(map(int, placed.of_kept(raw)))
 
 
-def _site_charges(table: Table, placed: Placed, n_listed: int) -> Float[np.ndarray, "n_sites"] | None:
+def _site_charges(table: Table, placed: Placed, n_listed: int) -> Float[np.ndarray, " n_sites"] | None:
     """Partial charges of the sites that were kept."""
     values = [to_number(raw) for raw in table.column("_atom_site_charge") or ()]
     known = [value for value in values if value is not None]

@@ -129,7 +129,7 @@ def _format_code(image: Sequence[int]) -> str:
     return "1_" + "".join(str(5 + cell) for cell in image) if any(image) else "."
 
 
-def _images(codes: Sequence[str], labels: Sequence[str], atoms: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n 3"]:
+def _images(codes: Sequence[str], labels: Sequence[str], atoms: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n 3"]:
     images = np.zeros((len(codes), 3), dtype=np.int64)
     for row, code in enumerate(codes):
         if code in _ABSENT:
@@ -192,7 +192,7 @@ def _tested(
     return images
 
 
-def _fits(lengths: Float[np.ndarray, "n"], stated: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+def _fits(lengths: Float[np.ndarray, " n"], stated: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Whether lengths are those stated; not where none is."""
     return np.abs(lengths - stated) <= LENGTH_TOLERANCE + LENGTH_SHARE * stated
 
@@ -211,7 +211,7 @@ def _choices(
     return images[fits].tolist()
 
 
-def _lengths(column: Sequence[str] | None, n: int) -> Float[np.ndarray, "n"]:
+def _lengths(column: Sequence[str] | None, n: int) -> Float[np.ndarray, " n"]:
     """Stated lengths in Angstrom, NaN where there is none."""
     lengths = np.full(n, np.nan)
     for row, text in enumerate(column or ()):

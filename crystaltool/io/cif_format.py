@@ -47,7 +47,7 @@ def property_name(text: str) -> str:
     return name if not name or name[0].isalpha() else f"n_{name}"
 
 
-def formula_sum(numbers: Iterable[int] | Int[np.ndarray, "n_atoms"]) -> tuple[str, int]:
+def formula_sum(numbers: Iterable[int] | Int[np.ndarray, " n_atoms"]) -> tuple[str, int]:
     """Hill-ordered formula of one formula unit (`Ca2 O4 Si`) and the number of units in the cell."""
     counts = Counter(SYMBOLS[int(number)] for number in numbers)
     units = math.gcd(*counts.values())
@@ -65,7 +65,7 @@ def format_asym_unit(
     history: Sequence[str] = (),
     properties: Mapping[str, str] | None = None,
     created: str | None = None,
-    charges: Float[np.ndarray, "n_orbits"] | None = None,
+    charges: Float[np.ndarray, " n_orbits"] | None = None,
 ) -> str:
     """The block of an asymmetric unit: operations, Wyckoff letters, multiplicities; ends in a newline.
 
@@ -123,7 +123,7 @@ def format_crystal(
     properties: Mapping[str, str] | None = None,
     created: str | None = None,
     bonds: BondGraph | None = None,
-    charges: Float[np.ndarray, "n_atoms"] | None = None,
+    charges: Float[np.ndarray, " n_atoms"] | None = None,
 ) -> str:
     """The block of a structure with every atom written out and the identity as its only operation (P 1).
 
@@ -262,7 +262,7 @@ def _labels(numbers: np.ndarray) -> list[str]:
     return labels
 
 
-def _charge_texts(charges: Float[np.ndarray, "n"] | None, n: int) -> list[str]:
+def _charge_texts(charges: Float[np.ndarray, " n"] | None, n: int) -> list[str]:
     """What stands behind each site for its charge: a column of its own, nothing without charges."""
     if charges is None:
         return [""] * n

@@ -23,7 +23,7 @@ Composition: TypeAlias = dict[int, int]
 """Atomic number -> count."""
 
 
-def composition(numbers: Int[np.ndarray, "n_atoms"]) -> Composition:
+def composition(numbers: Int[np.ndarray, " n_atoms"]) -> Composition:
     """How many atoms of each element."""
     return dict(Counter(numbers.tolist()))
 
@@ -86,7 +86,7 @@ def agrees(declared: Composition, units: int | None, content: Composition) -> bo
     return declared == content and _times(_unit_of_pymatgen(declared), units) == content
 
 
-def disagreement(formula: str | None, units: int | None, numbers: Int[np.ndarray, "n_atoms"]) -> str | None:
+def disagreement(formula: str | None, units: int | None, numbers: Int[np.ndarray, " n_atoms"]) -> str | None:
     """What the block says of its content and what the cell holds, where the two differ; else None."""
     if formula is None:
         return None

@@ -40,7 +40,7 @@ class Sites:
     """
 
     labels: list[str]
-    numbers: Int[np.ndarray, "n_sites"]
+    numbers: Int[np.ndarray, " n_sites"]
     frac_coords: Float[np.ndarray, "n_sites 3"]
     occupancies: Sequence[tuple[str, float]] | None
     raw_coords: tuple[list[str], list[str], list[str]]
@@ -60,11 +60,11 @@ class Placed:
     """
 
     frac_coords: Float[np.ndarray, "n_atoms 3"]
-    numbers: Int[np.ndarray, "n_atoms"]
-    atom_to_site: Int[np.ndarray, "n_atoms"]
-    kept: Int[np.ndarray, "n_kept"]
+    numbers: Int[np.ndarray, " n_atoms"]
+    atom_to_site: Int[np.ndarray, " n_atoms"]
+    kept: Int[np.ndarray, " n_kept"]
     site_coords: Float[np.ndarray, "n_kept 3"]
-    stands_for: Int[np.ndarray, "n_sites"]
+    stands_for: Int[np.ndarray, " n_sites"]
     merged: bool
     remarks: tuple[Remark, ...]
 
@@ -119,7 +119,7 @@ def place_sites(
 
 
 def _say_moved(
-    lattice: Float[np.ndarray, "3 3"], sites: Sites, moved: Float[np.ndarray, "n_sites"], remarks: list[Remark]
+    lattice: Float[np.ndarray, "3 3"], sites: Sites, moved: Float[np.ndarray, " n_sites"], remarks: list[Remark]
 ) -> bool:
     """Say which sites were moved onto special positions; whether one was by more than `COINCIDENCE_DISTANCE`."""
     far = int(np.argmax(moved))
@@ -135,11 +135,11 @@ def _say_moved(
 
 def _merge(
     sites: Sites,
-    tolerance: Float[np.ndarray, "n_sites"],
-    pairs: tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"], Float[np.ndarray, "n"]],
-    n_images: Int[np.ndarray, "n_sites"],
+    tolerance: Float[np.ndarray, " n_sites"],
+    pairs: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]],
+    n_images: Int[np.ndarray, " n_sites"],
     remarks: list[Remark],
-) -> tuple[Int[np.ndarray, "n_sites"], bool]:
+) -> tuple[Int[np.ndarray, " n_sites"], bool]:
     """For every site the first listed one that it coincides with, itself if none; whether one was not quite there."""
     stands_for = np.arange(len(sites.labels))
     far = False
@@ -176,7 +176,7 @@ def _merge(
 
 def rounding_distance(
     lattice: Float[np.ndarray, "3 3"], raw_coords: Sequence[list[str]]
-) -> Float[np.ndarray, "n_sites"]:
+) -> Float[np.ndarray, " n_sites"]:
     """How far apart (Angstrom) two images of one place can be written: one unit of the last digit along every edge."""
     decimals = np.array([[len(raw.partition("(")[0].partition(".")[2]) for raw in column] for column in raw_coords])
     digits = decimals.max(axis=0)
@@ -185,7 +185,7 @@ def rounding_distance(
     return np.minimum(spread, SPECIAL_POSITION_DISTANCE)
 
 
-def _refuse_partial(sites: Sites, stands_for: Int[np.ndarray, "n_sites"]) -> None:
+def _refuse_partial(sites: Sites, stands_for: Int[np.ndarray, " n_sites"]) -> None:
     """Raise InputError unless every place is filled, by one site or by several of its element."""
     assert sites.occupancies is not None
     for site in np.unique(stands_for):
@@ -205,7 +205,7 @@ def _refuse_partial(sites: Sites, stands_for: Int[np.ndarray, "n_sites"]) -> Non
 
 def near_pairs(
     lattice: Float[np.ndarray, "3 3"], coords: Float[np.ndarray, "n 3"], cutoff: float
-) -> tuple[Int[np.ndarray, "m"], Int[np.ndarray, "m"], Float[np.ndarray, "m"]]:
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Pairs of atoms closer than the cutoff (Angstrom, far below the cell's edges), and their distances."""
     if len(coords) <= _DENSE:
         difference = coords[:, None] - coords

@@ -97,7 +97,7 @@ def _group_in(raw: str) -> re.Match[str] | None:
     return re.match(r"(?:wat|h2o|oh)(?![a-z])", raw.strip("'\" "), re.IGNORECASE)
 
 
-def density_otherwise(table: Table, lattice: Float[np.ndarray, "3 3"], numbers: Int[np.ndarray, "n"]) -> str:
+def density_otherwise(table: Table, lattice: Float[np.ndarray, "3 3"], numbers: Int[np.ndarray, " n"]) -> str:
     """The stated density and the one that cell and atoms make, in g/cm3, where they differ; else nothing.
 
     Nothing either where an isotope of hydrogen is listed: it counts as hydrogen here.
@@ -146,7 +146,7 @@ def sites_otherwise(
 def _letters_otherwise(
     letters: Sequence[str],
     labels: Sequence[str],
-    sites: tuple[Float[np.ndarray, "n_sites 3"], Int[np.ndarray, "n_sites"]],
+    sites: tuple[Float[np.ndarray, "n_sites 3"], Int[np.ndarray, " n_sites"]],
     operations: Operations,
     texts: tuple[str, ...],
 ) -> list[str]:

@@ -151,9 +151,9 @@ def expand_sites(
     reach: float = SPECIAL_POSITION_DISTANCE,
 ) -> tuple[
     Float[np.ndarray, "n_atoms 3"],
-    Int[np.ndarray, "n_atoms"],
+    Int[np.ndarray, " n_atoms"],
     Float[np.ndarray, "n_sites 3"],
-    Float[np.ndarray, "n_sites"],
+    Float[np.ndarray, " n_sites"],
 ]:
     """All atoms of the cell, the site of each, the sites on their special positions, and how far (A) each was moved.
 
@@ -195,10 +195,10 @@ def _special_position(
     lattice: Float[np.ndarray, "3 3"],
     site: Float[np.ndarray, "3"],
     shifts: Float[np.ndarray, "n 3"],
-    near: Bool[np.ndarray, "n"],
+    near: Bool[np.ndarray, " n"],
     operations: Operations,
     reach: float,
-) -> tuple[Float[np.ndarray, "3"], Int[np.ndarray, "order"]] | None:
+) -> tuple[Float[np.ndarray, "3"], Int[np.ndarray, " order"]] | None:
     """The point that the operations near a site share, and these operations; it may come near to further ones."""
     for _ in range(4):
         stabiliser = _generated(np.flatnonzero(near), operations.products)
@@ -213,7 +213,7 @@ def _special_position(
     return None
 
 
-def _generated(members: Int[np.ndarray, "k"], products: Int[np.ndarray, "n n"]) -> Int[np.ndarray, "m"]:
+def _generated(members: Int[np.ndarray, " k"], products: Int[np.ndarray, "n n"]) -> Int[np.ndarray, " m"]:
     """The subgroup that the members generate."""
     while True:
         closed = np.unique(products[np.ix_(members, members)])

@@ -140,7 +140,7 @@ def write_asym_units(
     target: str | Path | BytesIO,
     table: AsymUnitTable,
     history: Sequence[str] = (),
-    properties: Mapping[str, Float[np.ndarray, "n"]] | None = None,
+    properties: Mapping[str, Float[np.ndarray, " n"]] | None = None,
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a data set; give a temporary of `io.atomic` as target, so that it appears whole.
@@ -248,7 +248,7 @@ def _check_table(table: AsymUnitTable, name: str) -> None:
     refuse((table.positions < 0) | (table.positions >= last), "a Wyckoff position that the group does not have")
 
 
-def read_properties(path: str | Path | SeekableReader, label: str = "") -> dict[str, Float[np.ndarray, "n"]]:
+def read_properties(path: str | Path | SeekableReader, label: str = "") -> dict[str, Float[np.ndarray, " n"]]:
     """The per-crystal properties of a data set, empty if it has none.
 
     Raises:

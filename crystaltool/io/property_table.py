@@ -69,12 +69,12 @@ def read_property_table(path: str | Path) -> PropertyTable:
 
 def split_columns(
     rows: Sequence[Mapping[str, str]],
-) -> tuple[dict[str, Float[np.ndarray, "n"]], dict[str, list[str]]]:
+) -> tuple[dict[str, Float[np.ndarray, " n"]], dict[str, list[str]]]:
     """Columns of numbers (NaN where a row has none) and of texts (empty where it has none), from one mapping a row.
 
     A column is one of numbers if every value in it is a number.
     """
-    numbers: dict[str, Float[np.ndarray, "n"]] = {}
+    numbers: dict[str, Float[np.ndarray, " n"]] = {}
     texts: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         lines = [row.get(name, "") for row in rows]

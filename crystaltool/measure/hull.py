@@ -106,7 +106,7 @@ class Hull:
     def __len__(self) -> int:
         return sum(map(len, self._systems.values()))
 
-    def require(self, numbers: Int[np.ndarray, "n_atoms"]) -> None:
+    def require(self, numbers: Int[np.ndarray, " n_atoms"]) -> None:
         """Check that every element has a reference energy.
 
         Raises:
@@ -117,7 +117,7 @@ class Hull:
             symbols = ", ".join(SYMBOLS[number] for number in unknown)
             raise InputError(f"the hull {self.name} has no reference energy of {symbols}")
 
-    def stability(self, numbers: Int[np.ndarray, "n_atoms"], energy_per_atom: float) -> Stability:
+    def stability(self, numbers: Int[np.ndarray, " n_atoms"], energy_per_atom: float) -> Stability:
         """Distance to the hull, energy of formation and decomposition.
 
         Args:

@@ -41,12 +41,12 @@ class BuildingBlock:
     """
 
     kind: int
-    numbers: Int[np.ndarray, "n_atoms"]
+    numbers: Int[np.ndarray, " n_atoms"]
     cart_coords: Float[np.ndarray, "n_atoms 3"]
     bonds: Int[np.ndarray, "n_bonds 2"]
-    bond_orders: Float[np.ndarray, "n_bonds"]
+    bond_orders: Float[np.ndarray, " n_bonds"]
     connection_coords: Float[np.ndarray, "n_connections 3"]
-    connection_atoms: Int[np.ndarray, "n_connections"]
+    connection_atoms: Int[np.ndarray, " n_connections"]
     identity: str = ""
 
     @property
@@ -130,7 +130,7 @@ class CoarseMOF:
     rotations: Float[np.ndarray, "n_blocks 3 3"] | None = None
     connections: Connections | None = None
     edges: Edges | None = None
-    nets: Int[np.ndarray, "n_blocks"] | None = None
+    nets: Int[np.ndarray, " n_blocks"] | None = None
     name: str = ""
     identity: str = ""
     properties: dict[str, float] = field(default_factory=dict)

@@ -81,19 +81,19 @@ class _Ligand:
         spare: bonds that it may have beyond these; shape (n_atoms,).
     """
 
-    numbers: Int[np.ndarray, "n_atoms"]
+    numbers: Int[np.ndarray, " n_atoms"]
     bonds: Int[np.ndarray, "n_bonds 2"]
-    at_metal: Bool[np.ndarray, "n_atoms"]
-    sigma: Int[np.ndarray, "n_atoms"]
-    valence: Int[np.ndarray, "n_atoms"]
-    spare: Int[np.ndarray, "n_atoms"]
+    at_metal: Bool[np.ndarray, " n_atoms"]
+    sigma: Int[np.ndarray, " n_atoms"]
+    valence: Int[np.ndarray, " n_atoms"]
+    spare: Int[np.ndarray, " n_atoms"]
 
     @property
-    def lacking(self) -> Bool[np.ndarray, "n_atoms"]:
+    def lacking(self) -> Bool[np.ndarray, " n_atoms"]:
         """Atoms that single bonds alone leave below their neutral valence."""
         return self.valence > self.sigma
 
-    def multiple_bonds(self) -> Int[np.ndarray, "n_pi"]:
+    def multiple_bonds(self) -> Int[np.ndarray, " n_pi"]:
         """Bonds that may be double or triple."""
         if len(self.bonds) == 0:
             return np.zeros(0, dtype=np.int64)
@@ -104,10 +104,10 @@ class _Ligand:
 
 
 def perceive_orders(
-    numbers: Int[np.ndarray, "n_atoms"],
+    numbers: Int[np.ndarray, " n_atoms"],
     bonds: Int[np.ndarray, "n_bonds 2"],
-    at_metal: Bool[np.ndarray, "n_atoms"],
-) -> Float[np.ndarray, "n_bonds"]:
+    at_metal: Bool[np.ndarray, " n_atoms"],
+) -> Float[np.ndarray, " n_bonds"]:
     """Orders 1, 2 or 3 of the bonds between nonmetals (one Kekule structure); all 1 where no solution is found.
 
     Args:
@@ -125,7 +125,7 @@ def perceive_orders(
     return orders
 
 
-def _further_bonds(ligand: _Ligand, pi: Int[np.ndarray, "n_pi"]) -> Float[np.ndarray, "n_pi"]:
+def _further_bonds(ligand: _Ligand, pi: Int[np.ndarray, " n_pi"]) -> Float[np.ndarray, " n_pi"]:
     """Bonds beyond the first of each of the bonds `pi`: the integer program, 0 where it finds no solution.
 
     Its unknowns, in order: the bonds; of every atom one bond that is missing, further ones, those above the neutral
@@ -157,7 +157,7 @@ def _further_bonds(ligand: _Ligand, pi: Int[np.ndarray, "n_pi"]) -> Float[np.nda
 
 
 def _constraints(
-    ligand: _Ligand, pi: Int[np.ndarray, "n_pi"], atoms: Int[np.ndarray, "n"], gains: list[_Gain]
+    ligand: _Ligand, pi: Int[np.ndarray, " n_pi"], atoms: Int[np.ndarray, " n"], gains: list[_Gain]
 ) -> list[LinearConstraint]:
     """The bonds of every atom add up to its valence; a gain counts as far as its atoms and bonds allow."""
     n, m = len(atoms), len(pi)
@@ -249,7 +249,7 @@ def _rings(links: list[list[int]], inside: list[bool], sizes: tuple[int, ...]) -
     return found
 
 
-def _above_costs(ligand: _Ligand) -> Float[np.ndarray, "n_atoms"]:
+def _above_costs(ligand: _Ligand) -> Float[np.ndarray, " n_atoms"]:
     """Cost of each bond beyond the neutral valence, by element and place."""
     numbers, sigma = ligand.numbers, ligand.sigma
     costs = np.array([ABOVE.get(z, (0, 0.0))[1] for z in numbers.tolist()])
@@ -264,11 +264,11 @@ def _above_costs(ligand: _Ligand) -> Float[np.ndarray, "n_atoms"]:
 
 
 def formal_charges(
-    numbers: Int[np.ndarray, "n_atoms"],
+    numbers: Int[np.ndarray, " n_atoms"],
     bonds: Int[np.ndarray, "n_bonds 2"],
-    orders: Float[np.ndarray, "n_bonds"],
-    at_metal: Bool[np.ndarray, "n_atoms"],
-) -> Int[np.ndarray, "n_atoms"]:
+    orders: Float[np.ndarray, " n_bonds"],
+    at_metal: Bool[np.ndarray, " n_atoms"],
+) -> Int[np.ndarray, " n_atoms"]:
     """Charges of the free ligand's atoms that go with the orders; a carbon that lacks bonds is a radical, not an ion,
     unless it binds a metal."""
     total = np.zeros(len(numbers))

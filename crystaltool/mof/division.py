@@ -56,7 +56,7 @@ class Division:
     """
 
     bonds: BondGraph
-    labels: Int[np.ndarray, "n_atoms"]
+    labels: Int[np.ndarray, " n_atoms"]
     kinds: list[int]
     offsets: Int[np.ndarray, "n_atoms 3"]
 
@@ -114,10 +114,10 @@ def _divide(crystal: Crystal, bonds: BondGraph) -> Division:
 def _nodes(
     crystal: Crystal,
     bonds: BondGraph,
-    metal: Bool[np.ndarray, "n_atoms"],
-    inorganic: Bool[np.ndarray, "n_atoms"],
+    metal: Bool[np.ndarray, " n_atoms"],
+    inorganic: Bool[np.ndarray, " n_atoms"],
     ligands: Pieces,
-) -> tuple[Pieces, Bool[np.ndarray, "n_atoms"]]:
+) -> tuple[Pieces, Bool[np.ndarray, " n_atoms"]]:
     """Pieces of metals and their inorganic bridges, and the bridges of rods, which become blocks of their own."""
     n, (first, second) = crystal.n_atoms, bonds.pairs.T
     in_node = metal | inorganic
@@ -148,7 +148,7 @@ def _pieces(n: int, bonds: BondGraph, inside, held_pairs, held_images) -> Pieces
     )
 
 
-def _is_inorganic_bridge(numbers: Int[np.ndarray, "n_atoms"], ligands: Pieces) -> np.ndarray:
+def _is_inorganic_bridge(numbers: Int[np.ndarray, " n_atoms"], ligands: Pieces) -> np.ndarray:
     """Atoms of ligands with one heavy atom that is no carbon, or none: oxide, hydroxide, water, halide, hydride."""
     heavy = np.bincount(ligands.labels, weights=numbers != _HYDROGEN, minlength=len(ligands))
     carbon = np.bincount(ligands.labels, weights=numbers == _CARBON, minlength=len(ligands))

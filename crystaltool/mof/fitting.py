@@ -29,7 +29,7 @@ class Fits:
 
     rotations: Float[np.ndarray, "r 3 3"]
     points: Int[np.ndarray, "r k"]
-    misfits: Float[np.ndarray, "r"]
+    misfits: Float[np.ndarray, " r"]
 
 
 @lru_cache(maxsize=8)

@@ -154,7 +154,7 @@ def _blocks(crystal: Crystal, division: Division, limits: Limits) -> CoarseMOF:
 
 
 def _refuse_unusable(
-    kinds: list[int], label: Int[np.ndarray, "n_atoms"], of_points: Int[np.ndarray, "n_points"], limits: Limits
+    kinds: list[int], label: Int[np.ndarray, " n_atoms"], of_points: Int[np.ndarray, " n_points"], limits: Limits
 ) -> None:
     """Refuse a division without linkers, with a block that nothing holds, or beyond the limits.
 

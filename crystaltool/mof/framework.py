@@ -60,7 +60,7 @@ class MOFIdentity:
 class _Ligand:
     """A connected piece without metals of nodes: its atoms, its copies of metals, how many of its atoms bind."""
 
-    atoms: Int[np.ndarray, "k"]
+    atoms: Int[np.ndarray, " k"]
     metals: frozenset[tuple[int, int, int, int]]
     binding: int
 
@@ -93,7 +93,7 @@ def identify_framework(crystal: Crystal, bonds: BondGraph) -> MOFIdentity:
     return MOFIdentity(text, metals_among(numbers), tuple(sorted(names)))
 
 
-def metals_among(numbers: Int[np.ndarray, "n"]) -> tuple[int, ...]:
+def metals_among(numbers: Int[np.ndarray, " n"]) -> tuple[int, ...]:
     """The metals among atomic numbers, each once, sorted."""
     return tuple(np.unique(numbers[METAL[numbers]]).tolist())
 
@@ -139,7 +139,7 @@ def _name(numbers: np.ndarray, bonds: BondGraph, ligand: _Ligand) -> tuple[int, 
     return (0, "" if ligand.binding <= 1 and charge == 0 else name)
 
 
-def _is_solvent(elements: Int[np.ndarray, "k"], n_metals: int) -> bool:
+def _is_solvent(elements: Int[np.ndarray, " k"], n_metals: int) -> bool:
     """Whether a ligand of one heavy atom is water, ammonia, or an oxygen at one metal, which may be water too."""
     hydrogens = int((elements == _HYDROGEN).sum())
     if _OXYGEN in elements:
@@ -148,8 +148,8 @@ def _is_solvent(elements: Int[np.ndarray, "k"], n_metals: int) -> bool:
 
 
 def _without_solvent(
-    numbers: np.ndarray, pairs: Int[np.ndarray, "m 2"], atoms: Int[np.ndarray, "k"]
-) -> Int[np.ndarray, "k"]:
+    numbers: np.ndarray, pairs: Int[np.ndarray, "m 2"], atoms: Int[np.ndarray, " k"]
+) -> Int[np.ndarray, " k"]:
     """The atoms of a ligand with a metal inside but for the solvent on that metal."""
     inner = pairs[~METAL[numbers[pairs]].any(axis=1)]
     pieces = find_pieces(len(atoms), np.searchsorted(atoms, inner), np.zeros((len(inner), 3), dtype=np.int64))
@@ -162,7 +162,7 @@ def _without_solvent(
     return atoms[kept]
 
 
-def _net(bonds: BondGraph, metal: Bool[np.ndarray, "n"], kept: Bool[np.ndarray, "n"], pieces: Pieces) -> str:
+def _net(bonds: BondGraph, metal: Bool[np.ndarray, " n"], kept: Bool[np.ndarray, " n"], pieces: Pieces) -> str:
     """The net of metals and ligands, an edge where they touch."""
     vertex = np.full(len(metal), -1)
     _, vertex[kept] = np.unique(np.where(metal, -1 - np.arange(len(metal)), pieces.labels)[kept], return_inverse=True)

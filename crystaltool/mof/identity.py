@@ -52,7 +52,7 @@ class Identity:
 
     text: str
     bits: np.ndarray
-    bond_orders: Float[np.ndarray, "n_bonds"]
+    bond_orders: Float[np.ndarray, " n_bonds"]
 
 
 def identify(block: BuildingBlock) -> Identity:
@@ -64,7 +64,7 @@ def identify(block: BuildingBlock) -> Identity:
     return Identity(text, np.frombuffer(bits, dtype=np.uint8), bond_orders)
 
 
-def name_ligand(numbers: Int[np.ndarray, "n"], bonds: Int[np.ndarray, "n_bonds 2"]) -> tuple[str, int]:
+def name_ligand(numbers: Int[np.ndarray, " n"], bonds: Int[np.ndarray, "n_bonds 2"]) -> tuple[str, int]:
     """Canonical SMILES of a free ligand, and its charge; the same whichever of its atoms bind metals.
 
     In the SMILES acids stand as their anions and ammonium as the amine, in the charge they do not. Metals inside stand
@@ -136,7 +136,7 @@ _Graph = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]
 """Atomic numbers, bonds, connection points of each atom; atoms in canonical order."""
 
 
-def _canonical(block: BuildingBlock) -> tuple[_Graph, Int[np.ndarray, "n_bonds"]]:
+def _canonical(block: BuildingBlock) -> tuple[_Graph, Int[np.ndarray, " n_bonds"]]:
     """The graph with its atoms in canonical order, and the block's bond of each of its bonds."""
     counts = np.bincount(block.connection_atoms, minlength=block.n_atoms)
     mol = _single_bonded(block.numbers.tolist(), block.bonds.tolist(), counts.tolist())

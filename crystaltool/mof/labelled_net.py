@@ -37,8 +37,8 @@ class LabelledNet:
         count: MOFs that it stands for.
     """
 
-    kinds: Int[np.ndarray, "n"]
-    classes: Int[np.ndarray, "n"]
+    kinds: Int[np.ndarray, " n"]
+    classes: Int[np.ndarray, " n"]
     edges: Edges
     lattice: Float[np.ndarray, "3 3"]
     centres: Float[np.ndarray, "n 3"]
@@ -52,7 +52,7 @@ class LabelledNet:
         return len(self.kinds)
 
     @property
-    def n_connections(self) -> Int[np.ndarray, "n"]:
+    def n_connections(self) -> Int[np.ndarray, " n"]:
         """Edges of each vertex."""
         return np.bincount(self.edges.blocks.ravel(), minlength=self.n_vertices)
 
@@ -62,7 +62,7 @@ class LabelledNet:
         first, second = self.edges.blocks.T
         return (self.centres[second] + self.edges.images - self.centres[first]) @ self.lattice
 
-    def figure(self, vertex: int) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k 3"]]:
+    def figure(self, vertex: int) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k 3"]]:
         """Edges of a vertex, and where their middles lie from its centre, A."""
         side = 0 if self.kinds[vertex] == METAL else 1
         edges = np.flatnonzero(self.edges.blocks[:, side] == vertex)
@@ -83,12 +83,12 @@ class LabelledNet:
         return f"{self.net().text}.{hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]}"
 
 
-def colours(kinds: Int[np.ndarray, "n"], edges: Edges) -> Counter[str]:
+def colours(kinds: Int[np.ndarray, " n"], edges: Edges) -> Counter[str]:
     """Vertices of each colour, see `vertex_colours`."""
     return Counter(vertex_colours(kinds, edges))
 
 
-def vertex_colours(kinds: Int[np.ndarray, "n"], edges: Edges) -> list[str]:
+def vertex_colours(kinds: Int[np.ndarray, " n"], edges: Edges) -> list[str]:
     """Kind and number of connections, refined by those of the neighbours (Weisfeiler and Leman, 1968).
 
     Vertices that an automorphism of the net exchanges have one colour; the other way round it need not hold.
@@ -108,7 +108,7 @@ def vertex_colours(kinds: Int[np.ndarray, "n"], edges: Edges) -> list[str]:
     return labels
 
 
-def classes_of(kinds: Int[np.ndarray, "n"], edges: Edges) -> Int[np.ndarray, "n"]:
+def classes_of(kinds: Int[np.ndarray, " n"], edges: Edges) -> Int[np.ndarray, " n"]:
     """Classes of vertices by their colours, numbered by first vertex."""
     seen: dict[str, int] = {}
     return np.array([seen.setdefault(colour, len(seen)) for colour in vertex_colours(kinds, edges)], dtype=np.int64)

@@ -17,7 +17,7 @@ HOLDING_ATOMS = 4
 _CARBON = 6
 
 
-def linker_metals(numbers: Int[np.ndarray, "n"], bonds: BondGraph) -> Bool[np.ndarray, "n"]:
+def linker_metals(numbers: Int[np.ndarray, " n"], bonds: BondGraph) -> Bool[np.ndarray, " n"]:
     """Which atoms are metals of linkers.
 
     Ligands that are bound to this metal alone (an axial water, the carbonyls of a half sandwich) do not count. Each

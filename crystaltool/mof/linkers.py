@@ -88,7 +88,7 @@ def linker_of_file(path: Path) -> BuildingBlock:
 
 
 def linker_of_molecule(
-    numbers: Int[np.ndarray, "n"], coords: Float[np.ndarray, "n 3"], bonds: Int[np.ndarray, "m 2"], label: str
+    numbers: Int[np.ndarray, " n"], coords: Float[np.ndarray, "n 3"], bonds: Int[np.ndarray, "m 2"], label: str
 ) -> BuildingBlock:
     """A molecule as a linker: protons of acids removed, connection points where it binds metals.
 

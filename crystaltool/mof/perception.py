@@ -108,7 +108,7 @@ def perceive_bonds(crystal: Crystal, overlaps: bool = False) -> BondGraph:
 
 def neighbours(
     crystal: Crystal, cutoff: float
-) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"], Int[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
     """All pairs of atoms within `cutoff` (A), each once: first, second, image of the second, distance in A."""
     wrapped = crystal.frac_coords - np.floor(crystal.frac_coords)
     shift = np.floor(crystal.frac_coords).astype(np.int64)
@@ -136,7 +136,7 @@ def _is_positive(image: Int[np.ndarray, "n 3"]) -> np.ndarray:
     return (a > 0) | ((a == 0) & ((b > 0) | ((b == 0) & (c > 0))))
 
 
-def _longest_bond(numbers: Int[np.ndarray, "n"]) -> float:
+def _longest_bond(numbers: Int[np.ndarray, " n"]) -> float:
     kinds = np.unique(numbers)
     return float(_limits(kinds[:, None], kinds[None]).max())
 

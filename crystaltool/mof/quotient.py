@@ -22,7 +22,7 @@ class Pieces:
         cycles: translations that generate each piece's repeats.
     """
 
-    labels: Int[np.ndarray, "n"]
+    labels: Int[np.ndarray, " n"]
     offsets: Int[np.ndarray, "n 3"]
     ranks: tuple[int, ...]
     cycles: tuple[tuple[tuple[int, int, int], ...], ...]

@@ -143,7 +143,7 @@ def orbit_of(
     translations: Int[np.ndarray, "n_ops 3"],
     first_rotation: Int[np.ndarray, "3 3"],
     first_translation: Int[np.ndarray, "3"],
-) -> tuple[Int[np.ndarray, "multiplicity 3 3"], Int[np.ndarray, "multiplicity 3"], Int[np.ndarray, "order"]]:
+) -> tuple[Int[np.ndarray, "multiplicity 3 3"], Int[np.ndarray, "multiplicity 3"], Int[np.ndarray, " order"]]:
     """Distinct images (R_j, t_j mod 1) of x = R_0 u + t_0 under the group, and the indices of its stabiliser.
 
     Translations are kept in units of 1/24, exact; the identity must be the first operation.

@@ -46,9 +46,9 @@ class DetectedOrbits:
     group: int
     lattice: Float[np.ndarray, "3 3"]
     points: Float[np.ndarray, "n_orbits 3"]
-    numbers: Int[np.ndarray, "n_orbits"]
-    positions: Int[np.ndarray, "n_orbits"]
-    atom_to_orbit: Int[np.ndarray, "n_atoms"]
+    numbers: Int[np.ndarray, " n_orbits"]
+    positions: Int[np.ndarray, " n_orbits"]
+    atom_to_orbit: Int[np.ndarray, " n_atoms"]
 
 
 def detect_orbits(crystal: Crystal, symprec: float = SYMPREC) -> DetectedOrbits:

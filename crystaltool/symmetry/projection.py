@@ -40,18 +40,18 @@ class Projection:
         distances: from the query to the nearest point of the orbit, Angstrom; shape (n_sites,).
     """
 
-    positions: Int[np.ndarray, "n_sites"]
+    positions: Int[np.ndarray, " n_sites"]
     free_coords: Float[np.ndarray, "n_sites 3"]
-    distances: Float[np.ndarray, "n_sites"]
+    distances: Float[np.ndarray, " n_sites"]
 
 
 def project(
-    groups: Int[np.ndarray, "n_sites"],
+    groups: Int[np.ndarray, " n_sites"],
     lattices: Float[np.ndarray, "n_sites 3 3"],
     points: Float[np.ndarray, "n_sites 3"],
-    candidates: Int[np.ndarray, "n_pairs"],
-    n_candidates: Int[np.ndarray, "n_sites"],
-    crystals: Int[np.ndarray, "n_sites"] | None = None,
+    candidates: Int[np.ndarray, " n_pairs"],
+    n_candidates: Int[np.ndarray, " n_sites"],
+    crystals: Int[np.ndarray, " n_sites"] | None = None,
 ) -> Projection:
     """The nearest candidate position of every site, and the free coordinates of the nearest point on it.
 
@@ -89,8 +89,8 @@ def project(
 
 
 def positions_with_code(
-    groups: Int[np.ndarray, "n_sites"], codes: Int[np.ndarray, "n_sites 15"]
-) -> tuple[Int[np.ndarray, "n_pairs"], Int[np.ndarray, "n_sites"]]:
+    groups: Int[np.ndarray, " n_sites"], codes: Int[np.ndarray, "n_sites 15"]
+) -> tuple[Int[np.ndarray, " n_pairs"], Int[np.ndarray, " n_sites"]]:
     """All Wyckoff positions of each site's group that have the given site-symmetry code.
 
     Returns:
@@ -104,32 +104,32 @@ def positions_with_code(
 
 
 def positions_sharing_code(
-    groups: Int[np.ndarray, "n_sites"], positions: Int[np.ndarray, "n_sites"]
-) -> tuple[Int[np.ndarray, "n_pairs"], Int[np.ndarray, "n_sites"]]:
+    groups: Int[np.ndarray, " n_sites"], positions: Int[np.ndarray, " n_sites"]
+) -> tuple[Int[np.ndarray, " n_pairs"], Int[np.ndarray, " n_sites"]]:
     """`positions_with_code` for the code of a position, itself among them."""
     table = tables()
     position = table["first_position"][groups - 1] + positions
     return positions_with_code(groups, table["site_code"][position].astype(np.int64))
 
 
-def _ragged(counts: Int[np.ndarray, "n"]) -> tuple[Int[np.ndarray, "total"], Int[np.ndarray, "total"]]:
+def _ragged(counts: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " total"], Int[np.ndarray, " total"]]:
     """For lists of the given lengths laid end to end: the list of each entry, and its place within that list."""
     owner = np.repeat(np.arange(len(counts)), counts)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _first_of_each(owner: Int[np.ndarray, "n"], keys: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n_owners"]:
+def _first_of_each(owner: Int[np.ndarray, " n"], keys: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n_owners"]:
     """Index of the entry with the smallest key of every owner (ascending), the earliest among equals."""
     order = np.lexsort((keys, owner))
     return order[np.unique(owner[order], return_index=True)[1]]
 
 
 def _nearest_points(
-    groups: Int[np.ndarray, "n"],
+    groups: Int[np.ndarray, " n"],
     lattices: Float[np.ndarray, "n 3 3"],
     points: Float[np.ndarray, "n 3"],
-    positions: Int[np.ndarray, "n"],
-) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+    positions: Int[np.ndarray, " n"],
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
     """Free coordinates in [0, 1) of the point of each position nearest to each query, and its distance in Angstrom."""
     table = tables()
     position = table["first_position"][groups - 1] + positions
@@ -159,10 +159,10 @@ def _nearest_points(
 def _nearest_on_operations(
     rotation: Float[np.ndarray, "n 3 3"],
     difference: Float[np.ndarray, "n 3"],
-    freedom: Int[np.ndarray, "n"],
+    freedom: Int[np.ndarray, " n"],
     lattice: Float[np.ndarray, "n 3 3"],
     basis: Float[np.ndarray, "n 3 3"],
-) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
     """u and distance of the lattice translate of R u + t nearest to x, one operation a row; the module's formula.
 
     `difference` is x - t in `basis`, whose rows are a reduced basis of the lattice in fractional coordinates.
@@ -185,8 +185,11 @@ def _nearest_on_operations(
 
 
 def _settle(
-    site: Int[np.ndarray, "n_pairs"], seat: Int[np.ndarray, "n_pairs"], keys: Float[np.ndarray, "n_pairs"], n_sites: int
-) -> Int[np.ndarray, "n_sites"]:
+    site: Int[np.ndarray, " n_pairs"],
+    seat: Int[np.ndarray, " n_pairs"],
+    keys: Float[np.ndarray, " n_pairs"],
+    n_sites: int,
+) -> Int[np.ndarray, " n_sites"]:
     """The pair of every site when pairs are accepted by growing key, each seat once; one pass settles many sites.
 
     A pair that is the first choice of its site and the best claim on its seat is what the greedy order would accept

@@ -197,7 +197,7 @@ def _structure(
     start: Structure,
     form: Crystal | AsymUnit,
     bonds: BondGraph | None,
-    charges: Float[np.ndarray, "n"] | None,
+    charges: Float[np.ndarray, " n"] | None,
     properties: dict[str, str],
     history: tuple[str, ...],
 ) -> Structure:
@@ -230,7 +230,7 @@ def _volume_change(start: Float[np.ndarray, "3 3"], end: Float[np.ndarray, "3 3"
     return _volume(end) / _volume(start) - 1
 
 
-def _charges(settings: RelaxSettings, block: CifBlock, crystal: Crystal) -> Float[np.ndarray, "n_atoms"] | None:
+def _charges(settings: RelaxSettings, block: CifBlock, crystal: Crystal) -> Float[np.ndarray, " n_atoms"] | None:
     """Charges of the relaxed atoms in e: EQeq's if asked for, else those of the block, whose atoms have this order."""
     if not settings.charges:
         return block.atom_charges
@@ -239,7 +239,7 @@ def _charges(settings: RelaxSettings, block: CifBlock, crystal: Crystal) -> Floa
     return eqeq_charges(crystal)
 
 
-def _orbit_charges(unit: AsymUnit) -> Float[np.ndarray, "n_orbits"]:
+def _orbit_charges(unit: AsymUnit) -> Float[np.ndarray, " n_orbits"]:
     """EQeq charges in e of the first atom of every orbit."""
     from crystaltool.checks.mof.eqeq import eqeq_charges
 

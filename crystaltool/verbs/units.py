@@ -106,7 +106,7 @@ def extended(structure: Structure, call: str | None) -> tuple[str, ...]:
     return structure.history if call is None else extend_history(structure.history, call)
 
 
-def _orbit_charges(block: CifBlock, atom_to_orbit: Int[np.ndarray, "n"]) -> Float[np.ndarray, "m"] | None:
+def _orbit_charges(block: CifBlock, atom_to_orbit: Int[np.ndarray, " n"]) -> Float[np.ndarray, " m"] | None:
     """Charges of the orbits in e: those of their atoms where these are alike, else none, which is said."""
     charges = block.atom_charges
     if charges is None:

@@ -28,7 +28,7 @@ _LOWEST = {1: 1.0, 7: 3.0, 8: 2.0, 9: 1.0, 15: 3.0, 16: 2.0, 17: 1.0, 34: 2.0, 3
 _HYDROGEN = 1
 
 
-def physical_range(numbers: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+def physical_range(numbers: Int[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """The lowest and the highest charge of each atom in e."""
     lowest = np.where(METAL[numbers], 1.0, 4.0)
     for number, charge in _LOWEST.items():
@@ -37,7 +37,7 @@ def physical_range(numbers: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n"
     return -EQEQ_ERROR * lowest, highest
 
 
-def require_physical(numbers: Int[np.ndarray, "n"], charges: Float[np.ndarray, "n"]) -> None:
+def require_physical(numbers: Int[np.ndarray, " n"], charges: Float[np.ndarray, " n"]) -> None:
     """Refuse charges that no framework has.
 
     Raises:
@@ -58,7 +58,7 @@ def require_physical(numbers: Int[np.ndarray, "n"], charges: Float[np.ndarray, "
         )
 
 
-def framework_charges(block: CifBlock, source: str) -> Float[np.ndarray, "n_atoms"] | None:
+def framework_charges(block: CifBlock, source: str) -> Float[np.ndarray, " n_atoms"] | None:
     """Charges of the atoms in e, None where none are asked for; neutral.
 
     Args:

@@ -35,7 +35,7 @@ MAX_NAMED = 4
 _HYDROGEN = 1
 
 
-def charge_limits(numbers: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def charge_limits(numbers: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The largest charge, plus or minus, of each atom in e."""
     states = np.maximum(np.abs(CHARGE_CENTRE[numbers]), HIGHEST_CHARGE[numbers])
     return EQEQ_ERROR * np.maximum(HIGH_CHARGE, states)

@@ -25,14 +25,14 @@ from crystaltool.mof.valence import bond_valence
 class Neighbours:
     """What one atom is bound to: atoms, distances in Angstrom, vectors to them; shapes (k,), (k,), (k, 3)."""
 
-    atoms: Int[np.ndarray, "k"]
-    distances: Float[np.ndarray, "k"]
+    atoms: Int[np.ndarray, " k"]
+    distances: Float[np.ndarray, " k"]
     vectors: Float[np.ndarray, "k 3"]
 
     def __len__(self) -> int:
         return len(self.atoms)
 
-    def keep(self, mask: Bool[np.ndarray, "k"]) -> Neighbours:
+    def keep(self, mask: Bool[np.ndarray, " k"]) -> Neighbours:
         """Some of them."""
         return Neighbours(self.atoms[mask], self.distances[mask], self.vectors[mask])
 
@@ -87,12 +87,12 @@ class Coordination:
         return near.keep(self.is_metal[near.atoms] | (valences >= LEAST_SHARE * LOWEST_STATE[number]))
 
     @cached_property
-    def n_bonds(self) -> Int[np.ndarray, "n"]:
+    def n_bonds(self) -> Int[np.ndarray, " n"]:
         """Number of bonds of every atom."""
         return np.diff(self._table[3])
 
     @cached_property
-    def n_metal_bonds(self) -> Int[np.ndarray, "n"]:
+    def n_metal_bonds(self) -> Int[np.ndarray, " n"]:
         """Number of bonds of every atom to metals."""
         others, _, _, starts = self._table
         counts = np.concatenate([[0], np.cumsum(self.is_metal[others])])
@@ -108,7 +108,7 @@ class Coordination:
         return heavy[first[keep]], heavy[second[keep]], images[keep], distances[keep]
 
     @cached_property
-    def valence_sums(self) -> Float[np.ndarray, "n"]:
+    def valence_sums(self) -> Float[np.ndarray, " n"]:
         """Sums of the valences that metals have with nonmetals within `VALENCE_CUTOFF`; 0 for nonmetals.
 
         An atom that only lies behind a neighbour (the carbon of a carboxylate) adds nothing. Carbon, boron and the

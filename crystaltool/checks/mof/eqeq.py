@@ -61,7 +61,7 @@ class NoChargesError(InputError):
         self.atoms = atoms
 
 
-def atom_parameters(numbers: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+def atom_parameters(numbers: Int[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Electronegativity and hardness of atoms in eV and eV / e.
 
     Raises:
@@ -76,7 +76,7 @@ def atom_parameters(numbers: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n
     return (upper + lower) / 2 - CHARGE_CENTRE[numbers] * hardness, hardness
 
 
-def eqeq_charges(crystal: Crystal, total_charge: float = 0.0) -> Float[np.ndarray, "n"]:
+def eqeq_charges(crystal: Crystal, total_charge: float = 0.0) -> Float[np.ndarray, " n"]:
     """Partial charges of the atoms in e.
 
     Args:
@@ -107,7 +107,7 @@ def eqeq_charges(crystal: Crystal, total_charge: float = 0.0) -> Float[np.ndarra
     return free + (total_charge - free.sum()) / common.sum() * common
 
 
-def _matrix(crystal: Crystal, hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n n"]:
+def _matrix(crystal: Crystal, hardness: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n n"]:
     """The equations' matrix in eV / e^2, a constant added to every entry that makes it positive definite in general."""
     with np.errstate(divide="ignore", invalid="ignore"):  # 1 / R of atoms in one place
         matrix = ewald_matrix(crystal) + overlap_matrix(crystal, hardness)
@@ -124,7 +124,7 @@ def _matrix(crystal: Crystal, hardness: Float[np.ndarray, "n"]) -> Float[np.ndar
 TOO_CLOSE = "charges run away: atoms lie too close to each other"
 
 
-def _iterated(crystal: Crystal, total_charge: float) -> Float[np.ndarray, "n"]:
+def _iterated(crystal: Crystal, total_charge: float) -> Float[np.ndarray, " n"]:
     """`eqeq_charges` without the matrix."""
     if crystal.n_atoms > MAX_ATOMS:
         raise InputError(f"{crystal.n_atoms} atoms in the primitive cell, at most {MAX_ATOMS}")
@@ -143,7 +143,7 @@ def _iterated(crystal: Crystal, total_charge: float) -> Float[np.ndarray, "n"]:
     return free + (total_charge - free.sum()) / common.sum() * common
 
 
-def _worst(mode: Float[np.ndarray, "n"]) -> tuple[int, ...]:
+def _worst(mode: Float[np.ndarray, " n"]) -> tuple[int, ...]:
     sizes = np.abs(mode)
     order = np.argsort(-sizes, kind="stable")
     return tuple(order[sizes[order] >= NAMED_SHARE * sizes.max()].tolist())
@@ -184,7 +184,7 @@ def _waves(lattice: Float[np.ndarray, "3 3"], longest: float) -> Float[np.ndarra
     return waves[np.linalg.norm(waves, axis=1) <= longest]
 
 
-def overlap_matrix(crystal: Crystal, hardness: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n n"]:
+def overlap_matrix(crystal: Crystal, hardness: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n n"]:
     """What orbital overlap takes from 1 / R, in 1 / Angstrom: exp(-(a R)^2) (2 a - a^2 R - 1 / R).
 
     Equation 14 of the paper, a = sqrt(J_i J_j) / k; at R = 0 the sum with 1 / R is 2 a.
@@ -197,8 +197,8 @@ def overlap_matrix(crystal: Crystal, hardness: Float[np.ndarray, "n"]) -> Float[
 
 
 def overlap_terms(
-    first: Float[np.ndarray, "m"], second: Float[np.ndarray, "m"], distances: Float[np.ndarray, "m"]
-) -> Float[np.ndarray, "m"]:
+    first: Float[np.ndarray, " m"], second: Float[np.ndarray, " m"], distances: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
     """Equation 14 of pairs of atoms of these hardnesses (eV / e^2) at these distances (Angstrom)."""
     a = np.sqrt(np.maximum(first * second, 0.0)) / COULOMB
     return np.exp(-((a * distances) ** 2)) * (2 * a - a**2 * distances - 1 / distances)

@@ -40,12 +40,12 @@ Product = Callable[[Float[np.ndarray, "n k"]], Float[np.ndarray, "n k"]]
 class IndefiniteError(ValueError):
     """The equations have no positive definite matrix. `mode`: charges along which the energy falls; shape (n,)."""
 
-    def __init__(self, mode: Float[np.ndarray, "n"]) -> None:
+    def __init__(self, mode: Float[np.ndarray, " n"]) -> None:
         super().__init__("the matrix is not positive definite")
         self.mode = mode
 
 
-def primitive(crystal: Crystal) -> tuple[Crystal, Int[np.ndarray, "n"]]:
+def primitive(crystal: Crystal) -> tuple[Crystal, Int[np.ndarray, " n"]]:
     """A smallest cell that repeats, and for every atom of the given cell its atom there."""
     translations = _translations(crystal)
     if len(translations) == 0:
@@ -111,7 +111,7 @@ def _basis(vectors: Float[np.ndarray, "m 3"], volume: float) -> Float[np.ndarray
 
 def product_with(
     crystal: Crystal,
-    self_terms: Float[np.ndarray, "n"],
+    self_terms: Float[np.ndarray, " n"],
     scale: float,
     overlap: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     decades: float,
@@ -156,7 +156,7 @@ def product_with(
 
 
 def conjugate_gradients(
-    product: Product, right: Float[np.ndarray, "n k"], diagonal: Float[np.ndarray, "n"], shift: float
+    product: Product, right: Float[np.ndarray, "n k"], diagonal: Float[np.ndarray, " n"], shift: float
 ) -> Float[np.ndarray, "n k"]:
     """Solutions of (A + shift) x = b for several b, where the shift is added to every entry of A.
 

@@ -77,7 +77,7 @@ def has_full_valence(coordination: Coordination, atom: int) -> bool:
     return bool(pull <= MOST_PULL * valences.sum())
 
 
-def cone_angle(vectors: Float[np.ndarray, "k 3"], radii: Float[np.ndarray, "k"]) -> float:
+def cone_angle(vectors: Float[np.ndarray, "k 3"], radii: Float[np.ndarray, " k"]) -> float:
     """Full angle in degrees of the smallest cone, its tip at the origin, that holds all spheres.
 
     Exact cone angle of a ligand: Allen et al., J. Comput. Chem. 2013, 34, 1189. Here the axis is searched on the

@@ -58,7 +58,7 @@ def not_three_dimensional(coordination: Coordination) -> Findings:
     return {} if rank == 3 else {WHOLE: f"bonds reach in {rank} directions"}
 
 
-def _formula(numbers: Int[np.ndarray, "n"]) -> str:
+def _formula(numbers: Int[np.ndarray, " n"]) -> str:
     """`C2H6O`: carbon and hydrogen first."""
     counts = Counter(SYMBOLS[number] for number in numbers.tolist())
     order = sorted(counts, key=lambda symbol: (symbol != "C", symbol != "H", symbol))

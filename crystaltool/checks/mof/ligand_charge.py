@@ -83,7 +83,9 @@ Ligand = tuple[tuple[int, ...], tuple[bool, ...], tuple[tuple[int, int], ...]]
 """Atomic numbers, which atoms are bound to metals, bonds; in an order that equal ligands share."""
 
 
-def as_ligand(numbers: Int[np.ndarray, "n"], bonds: Int[np.ndarray, "m 2"], at_metal: Bool[np.ndarray, "n"]) -> Ligand:
+def as_ligand(
+    numbers: Int[np.ndarray, " n"], bonds: Int[np.ndarray, "m 2"], at_metal: Bool[np.ndarray, " n"]
+) -> Ligand:
     """A ligand whose charge can be asked for.
 
     Args:

@@ -87,7 +87,7 @@ def _groups(coordination: Coordination) -> list[tuple[int, int, bool]]:
     found = []
     for number in np.unique(coordination.numbers[CENTRE[coordination.numbers]]).tolist():
         for free in (False, True):
-            sums: Float[np.ndarray, "k"] = np.sort(
+            sums: Float[np.ndarray, " k"] = np.sort(
                 coordination.valence_sums[(coordination.numbers == number) & (any_state == free)]
             )
             found += [(number, len(part), free) for part in np.split(sums, np.flatnonzero(np.diff(sums) > ALIKE) + 1)]

@@ -44,18 +44,18 @@ class Angles:
 
     bonds: Int[np.ndarray, "n_angles 2"]
     signs: Float[np.ndarray, "n_angles 2"]
-    centres: Int[np.ndarray, "n_angles"]
+    centres: Int[np.ndarray, " n_angles"]
 
     def __len__(self) -> int:
         return len(self.centres)
 
-    def chosen(self, which: Bool[np.ndarray, "n_angles"]) -> Angles:
+    def chosen(self, which: Bool[np.ndarray, " n_angles"]) -> Angles:
         """Some of them."""
         return Angles(self.bonds[which], self.signs[which], self.centres[which])
 
     def far_ends(
         self, graph: BondGraph, side: int
-    ) -> tuple[Int[np.ndarray, "n_angles"], Int[np.ndarray, "n_angles 3"]]:
+    ) -> tuple[Int[np.ndarray, " n_angles"], Int[np.ndarray, "n_angles 3"]]:
         """Atom at the far end of the first (0) or second (1) bond, and its image counted from the shared atom."""
         which, outward = self.bonds[:, side], self.signs[:, side] > 0
         atoms = np.where(outward, graph.pairs[which, 1], graph.pairs[which, 0])
@@ -89,8 +89,8 @@ def exclusions(
 
 
 def angle_series(
-    crystal: Crystal, bonds: BondGraph, typing: Typing, lengths: Float[np.ndarray, "n_bonds"], angles: Angles
-) -> tuple[Float[np.ndarray, "n_angles 5"], Float[np.ndarray, "n_angles"]]:
+    crystal: Crystal, bonds: BondGraph, typing: Typing, lengths: Float[np.ndarray, " n_bonds"], angles: Angles
+) -> tuple[Float[np.ndarray, "n_angles 5"], Float[np.ndarray, " n_angles"]]:
     """Coefficients of the powers of the cosine (equations 10 and 11, cos(n theta) by Chebyshev), guards; kcal/mol.
 
     Args:
@@ -121,7 +121,7 @@ def angle_series(
 
 def _folds(
     crystal: Crystal, bonds: BondGraph, typing: Typing, angles: Angles
-) -> tuple[Int[np.ndarray, "n_angles"], Float[np.ndarray, "n_angles"]]:
+) -> tuple[Int[np.ndarray, " n_angles"], Float[np.ndarray, " n_angles"]]:
     """n of the n-fold form, 0 for the single well, and the natural angle in degree."""
     geometry = typing.geometry[angles.centres]
     natural = atom_types().angle[typing.rows[angles.centres]].copy()

@@ -60,12 +60,12 @@ class State:
     stuck: torch.Tensor
     lost: torch.Tensor
 
-    def max_forces(self, system: System) -> Float[torch.Tensor, "b"]:
+    def max_forces(self, system: System) -> Float[torch.Tensor, " b"]:
         """Largest force of each structure, eV/A."""
         lengths = self.found.forces.norm(dim=1)
         return lengths.new_zeros(system.n_crystals).scatter_reduce_(0, system.atom_to_crystal, lengths, "amax")
 
-    def max_stresses(self) -> Float[torch.Tensor, "b"]:
+    def max_stresses(self) -> Float[torch.Tensor, " b"]:
         """Largest component of the stress of each structure, eV/A^3."""
         volumes = torch.linalg.det(self.lattices).abs()
         return self.found.virials.abs().amax(dim=(1, 2)) / volumes

@@ -40,8 +40,8 @@ class Pairs:
 
 
 def pair_keys(
-    first: Int[torch.Tensor, "n"], second: Int[torch.Tensor, "n"], images: Int[torch.Tensor, "n 3"], n_atoms: int
-) -> Int[torch.Tensor, "n"]:
+    first: Int[torch.Tensor, " n"], second: Int[torch.Tensor, " n"], images: Int[torch.Tensor, "n 3"], n_atoms: int
+) -> Int[torch.Tensor, " n"]:
     """One integer for each pair of atoms with its image."""
     shifted = images + _SPAN // 2
     code = (shifted[:, 0] * _SPAN + shifted[:, 1]) * _SPAN + shifted[:, 2]
@@ -50,7 +50,7 @@ def pair_keys(
 
 def near_pairs(
     cart_coords: Float[torch.Tensor, "n 3"], lattice: Float[torch.Tensor, "3 3"], cutoff: float
-) -> tuple[Int[torch.Tensor, "p"], Int[torch.Tensor, "p"], Int[torch.Tensor, "p 3"]]:
+) -> tuple[Int[torch.Tensor, " p"], Int[torch.Tensor, " p"], Int[torch.Tensor, "p 3"]]:
     """All pairs within the cutoff (A), each once, images for the coordinates as given.
 
     Every pair of atoms in every image that may be near enough: a MOF has few atoms and a wide cell, where this is

@@ -37,16 +37,16 @@ class AtomTypes:
     """The table, a row for each type; units in `atom_types.csv`."""
 
     labels: tuple[str, ...]
-    numbers: Int[np.ndarray, "n"]
-    radius: Float[np.ndarray, "n"]
-    angle: Float[np.ndarray, "n"]
-    distance: Float[np.ndarray, "n"]
-    depth: Float[np.ndarray, "n"]
-    charge: Float[np.ndarray, "n"]
-    barrier_sp3: Float[np.ndarray, "n"]
-    barrier_sp2: Float[np.ndarray, "n"]
-    electronegativity: Float[np.ndarray, "n"]
-    source: Int[np.ndarray, "n"]
+    numbers: Int[np.ndarray, " n"]
+    radius: Float[np.ndarray, " n"]
+    angle: Float[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]
+    depth: Float[np.ndarray, " n"]
+    charge: Float[np.ndarray, " n"]
+    barrier_sp3: Float[np.ndarray, " n"]
+    barrier_sp2: Float[np.ndarray, " n"]
+    electronegativity: Float[np.ndarray, " n"]
+    source: Int[np.ndarray, " n"]
 
     def row(self, label: str) -> int:
         """Row of a label."""
@@ -80,8 +80,8 @@ def _rows() -> dict[str, int]:
 
 
 def natural_bond_length(
-    first: Int[np.ndarray, "n"], second: Int[np.ndarray, "n"], orders: Float[np.ndarray, "n"]
-) -> Float[np.ndarray, "n"]:
+    first: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"], orders: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
     """r_IJ in A (equation 2; the electronegativity correction is subtracted, as every code does)."""
     table = atom_types()
     r_1, r_2 = table.radius[first], table.radius[second]
@@ -92,20 +92,20 @@ def natural_bond_length(
 
 
 def bond_stiffness(
-    first: Int[np.ndarray, "n"], second: Int[np.ndarray, "n"], lengths: Float[np.ndarray, "n"]
-) -> Float[np.ndarray, "n"]:
+    first: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"], lengths: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
     """k of E = k/2 (r - r_IJ)^2, kcal/mol/A^2 (equation 6)."""
     charge = atom_types().charge
     return BOND_CONSTANT * charge[first] * charge[second] / lengths**3
 
 
 def angle_stiffness(
-    first: Int[np.ndarray, "n"],
-    third: Int[np.ndarray, "n"],
-    length_1: Float[np.ndarray, "n"],
-    length_2: Float[np.ndarray, "n"],
-    angle: Float[np.ndarray, "n"],
-) -> Float[np.ndarray, "n"]:
+    first: Int[np.ndarray, " n"],
+    third: Int[np.ndarray, " n"],
+    length_1: Float[np.ndarray, " n"],
+    length_2: Float[np.ndarray, " n"],
+    angle: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, " n"]:
     """K_IJK, kcal/mol/rad^2 (equation 13), for natural bond lengths in A and the natural angle in radians."""
     charge = atom_types().charge
     cosine = np.cos(angle)

@@ -27,7 +27,7 @@ def links_of(n_atoms: int, bonds: BondGraph) -> list[list[Link]]:
     return links
 
 
-def organic_orders(numbers: Int[np.ndarray, "n_atoms"], bonds: BondGraph) -> Float[np.ndarray, "n_bonds"]:
+def organic_orders(numbers: Int[np.ndarray, " n_atoms"], bonds: BondGraph) -> Float[np.ndarray, " n_bonds"]:
     """Order of every bond between nonmetals: 1, 2, 3, 1.5 in a resonant system, 1.41 in an amide; 0 at a metal.
 
     Orders that the graph states are kept where every bond between nonmetals states one; else they come from valences.
@@ -48,7 +48,7 @@ def organic_orders(numbers: Int[np.ndarray, "n_atoms"], bonds: BondGraph) -> Flo
     return resonant
 
 
-def _rings(links: list[list[Link]], atoms: Bool[np.ndarray, "n_atoms"]) -> list[tuple[list[int], list[int]]]:
+def _rings(links: list[list[Link]], atoms: Bool[np.ndarray, " n_atoms"]) -> list[tuple[list[int], list[int]]]:
     """Closed rings of 5 and 6 chosen atoms, each once: its atoms and its bonds."""
     rings: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
 
@@ -68,7 +68,7 @@ def _rings(links: list[list[Link]], atoms: Bool[np.ndarray, "n_atoms"]) -> list[
 
 
 def _aromatic_bonds(
-    numbers: Int[np.ndarray, "n_atoms"], links: list[list[Link]], orders: Float[np.ndarray, "n_bonds"]
+    numbers: Int[np.ndarray, " n_atoms"], links: list[list[Link]], orders: Float[np.ndarray, " n_bonds"]
 ) -> list[int]:
     """Bonds of six-membered rings of pi atoms and of five-membered ones with one donor.
 

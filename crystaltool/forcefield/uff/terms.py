@@ -39,7 +39,7 @@ class TermValues:
 
 
 def bond_values(
-    vectors: Float[torch.Tensor, "n 3"], natural: Float[torch.Tensor, "n"], constants: Float[torch.Tensor, "n"]
+    vectors: Float[torch.Tensor, "n 3"], natural: Float[torch.Tensor, " n"], constants: Float[torch.Tensor, " n"]
 ) -> TermValues:
     """k/2 (r - r_0)^2; q = r."""
     length = vectors.norm(dim=1).clamp_min(TINY)
@@ -52,7 +52,7 @@ def bond_values(
 def angle_values(
     vectors: Float[torch.Tensor, "n 2 3"],
     series: Float[torch.Tensor, "n 5"],
-    guards: Float[torch.Tensor, "n"] | None = None,
+    guards: Float[torch.Tensor, " n"] | None = None,
 ) -> TermValues:
     """A polynomial in q = cos(theta); vectors point away from the central atom.
 

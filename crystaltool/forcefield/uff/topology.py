@@ -56,20 +56,20 @@ class Topology:
     """
 
     bonds: BondGraph
-    bond_lengths: Float[np.ndarray, "n_bonds"]
-    bond_constants: Float[np.ndarray, "n_bonds"]
+    bond_lengths: Float[np.ndarray, " n_bonds"]
+    bond_constants: Float[np.ndarray, " n_bonds"]
     angle_bonds: Int[np.ndarray, "n_angles 2"]
     angle_signs: Float[np.ndarray, "n_angles 2"]
     angle_series: Float[np.ndarray, "n_angles 5"]
-    angle_guards: Float[np.ndarray, "n_angles"]
+    angle_guards: Float[np.ndarray, " n_angles"]
     torsion_bonds: Int[np.ndarray, "n_torsions 3"]
     torsion_signs: Float[np.ndarray, "n_torsions 3"]
     torsion_terms: Float[np.ndarray, "n_torsions 3"]
     inversion_bonds: Int[np.ndarray, "n_inversions 3"]
     inversion_signs: Float[np.ndarray, "n_inversions 3"]
     inversion_terms: Float[np.ndarray, "n_inversions 3"]
-    distances: Float[np.ndarray, "n_atoms"]
-    depths: Float[np.ndarray, "n_atoms"]
+    distances: Float[np.ndarray, " n_atoms"]
+    depths: Float[np.ndarray, " n_atoms"]
     excluded_pairs: Int[np.ndarray, "n_excluded 2"]
     excluded_images: Int[np.ndarray, "n_excluded 3"]
 

@@ -64,9 +64,9 @@ class Typing:
         orders: bond orders, none 0; shape (n_bonds,).
     """
 
-    rows: Int[np.ndarray, "n_atoms"]
-    geometry: Int[np.ndarray, "n_atoms"]
-    orders: Float[np.ndarray, "n_bonds"]
+    rows: Int[np.ndarray, " n_atoms"]
+    geometry: Int[np.ndarray, " n_atoms"]
+    orders: Float[np.ndarray, " n_bonds"]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -112,10 +112,10 @@ class _Framework:
         units: unit vectors along the bonds; shape (n_bonds, 3).
     """
 
-    numbers: Int[np.ndarray, "n_atoms"]
+    numbers: Int[np.ndarray, " n_atoms"]
     bonds: BondGraph
-    orders: Float[np.ndarray, "n_bonds"]
-    lengths: Float[np.ndarray, "n_bonds"]
+    orders: Float[np.ndarray, " n_bonds"]
+    lengths: Float[np.ndarray, " n_bonds"]
     units: Float[np.ndarray, "n_bonds 3"]
 
 

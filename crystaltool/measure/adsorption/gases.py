@@ -53,7 +53,7 @@ class Gas:
     quantum: bool = False
 
     @property
-    def columns(self) -> tuple[Float[np.ndarray, "n"], ...]:
+    def columns(self) -> tuple[Float[np.ndarray, " n"], ...]:
         """Epsilon, sigma, charge, place of the sites; shape (n_sites,) each."""
         _, epsilon, sigma, charge, place = (np.array(each) for each in zip(*self.sites, strict=True))
         return epsilon, sigma, charge, place

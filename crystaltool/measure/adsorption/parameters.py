@@ -48,7 +48,7 @@ def lennard_jones(number: int) -> tuple[float, float]:
     return _table()[number]
 
 
-def framework_parameters(numbers: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n 2"]:
+def framework_parameters(numbers: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
     """Epsilon in K and sigma in A of every atom.
 
     Raises:

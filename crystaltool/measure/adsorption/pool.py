@@ -44,8 +44,8 @@ class Pool:
     lattice: Float[np.ndarray, "3 3"]
     frac_coords: Float[np.ndarray, "n 3"]
     axes: Float[np.ndarray, "n 3"]
-    energies: Float[np.ndarray, "n"]
-    weights: Float[np.ndarray, "n"]
+    energies: Float[np.ndarray, " n"]
+    weights: Float[np.ndarray, " n"]
 
     @property
     def mean_weight(self) -> float:
@@ -73,7 +73,7 @@ def make_pool(
     crystal: Crystal,
     gas: Gas,
     temperature: float,
-    charges: Float[np.ndarray, "n_atoms"] | None = None,
+    charges: Float[np.ndarray, " n_atoms"] | None = None,
     *,
     error: float = POOL_ERROR,
     seed: int | tuple[int, ...] = 0,

@@ -32,7 +32,7 @@ class Potential:
         charges: of the atoms, in e; their sum is taken off evenly. shape (n_atoms,).
     """
 
-    def __init__(self, crystal: Crystal, charges: Float[np.ndarray, "n_atoms"]) -> None:
+    def __init__(self, crystal: Crystal, charges: Float[np.ndarray, " n_atoms"]) -> None:
         lattice = crystal.lattice
         charges = charges - charges.mean()
         widths = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
@@ -52,14 +52,14 @@ class Potential:
         values = irfftn(rfftn(density) * (4 * np.pi / squares), s=self.shape)
         self._splines = spline_filter(values, order=3, mode="grid-wrap", output=np.float32)
 
-    def __call__(self, frac_coords: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+    def __call__(self, frac_coords: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """The potential at fractional coordinates in e/A."""
         places = (frac_coords % 1.0 * np.array(self.shape)).T
         return map_coordinates(self._splines, places, order=3, mode="grid-wrap", prefilter=False).astype(float)
 
 
 def _density(
-    crystal: Crystal, charges: Float[np.ndarray, "n_atoms"], shape: np.ndarray, widths: Float[np.ndarray, "3"]
+    crystal: Crystal, charges: Float[np.ndarray, " n_atoms"], shape: np.ndarray, widths: Float[np.ndarray, "3"]
 ) -> np.ndarray:
     """Gaussians of the charges on the grid in e/A^3, each with exactly its charge."""
     density = np.zeros(tuple(shape))

@@ -44,7 +44,7 @@ class Surroundings:
     """
 
     def __init__(
-        self, crystal: Crystal, gas: Gas, temperature: float, charges: Float[np.ndarray, "n_atoms"] | None = None
+        self, crystal: Crystal, gas: Gas, temperature: float, charges: Float[np.ndarray, " n_atoms"] | None = None
     ) -> None:
         self.lattice, self.gas = crystal.lattice, gas
         self.spread = gas.spread(temperature)

@@ -165,7 +165,7 @@ def measure_adsorption(
     gas: Gas,
     pressures: Sequence[float] = (0.1, 1.0),
     temperature: float = 298.0,
-    charges: Float[np.ndarray, "n_atoms"] | None = None,
+    charges: Float[np.ndarray, " n_atoms"] | None = None,
     *,
     charge_source: str | None = None,
     seed: int = 0,

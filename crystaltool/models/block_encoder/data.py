@@ -34,15 +34,15 @@ class BlockBatch:
         bond_types: 1 for a bond that was cut, else 0; shape (M,).
     """
 
-    numbers: Int[Tensor, "A"]
+    numbers: Int[Tensor, " A"]
     cart_coords: Float[Tensor, "A 3"]
-    n_points: Int[Tensor, "B"]
-    n_atoms: Int[Tensor, "B"]
+    n_points: Int[Tensor, " B"]
+    n_atoms: Int[Tensor, " B"]
     bonds: Int[Tensor, "M 2"]
-    bond_types: Int[Tensor, "M"]
+    bond_types: Int[Tensor, " M"]
 
     @property
-    def n_connections(self) -> Int[Tensor, "B"]:
+    def n_connections(self) -> Int[Tensor, " B"]:
         """Connection points of each block."""
         return self.n_points - self.n_atoms
 
@@ -106,7 +106,7 @@ class BlockPoints:
         )
 
 
-def spans(first: Int[np.ndarray, "n"], count: Int[np.ndarray, "n"]) -> Int[np.ndarray, "total"]:
+def spans(first: Int[np.ndarray, " n"], count: Int[np.ndarray, " n"]) -> Int[np.ndarray, " total"]:
     """The numbers first, first + 1, ..., of `count` each, one span after another."""
     end = np.cumsum(count)
     return np.arange(end[-1] if len(end) else 0) + np.repeat(first - end + count, count)
@@ -141,7 +141,7 @@ def block_points(table: MOFTable) -> BlockPoints:
     )
 
 
-def conformers(points: BlockPoints, identity: Int[np.ndarray, "n_blocks"], tolerance: float = SAME_GEOMETRY):
+def conformers(points: BlockPoints, identity: Int[np.ndarray, " n_blocks"], tolerance: float = SAME_GEOMETRY):
     """The block that stands for each block: the first of the same identity with the same geometry.
 
     Two geometries are the same where their distances, sorted within each pair of elements, differ by less than the
@@ -236,8 +236,8 @@ def _percent(text: str) -> int:
 
 
 def identity_batches(
-    rows: Int[np.ndarray, "n"],
-    identity: Int[np.ndarray, "n_blocks"],
+    rows: Int[np.ndarray, " n"],
+    identity: Int[np.ndarray, " n_blocks"],
     points: BlockPoints,
     n_identities: int,
     seed: int,

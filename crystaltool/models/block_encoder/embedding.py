@@ -20,7 +20,7 @@ POINTS_A_BATCH = 6000
 def embed_points(
     model: BlockEncoder,
     points: BlockPoints,
-    rows: Int[np.ndarray, "n"] | None = None,
+    rows: Int[np.ndarray, " n"] | None = None,
     *,
     raw: bool = False,
     n_points: int = POINTS_A_BATCH,

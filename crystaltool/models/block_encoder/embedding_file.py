@@ -36,7 +36,7 @@ class BlockEmbeddings:
     """
 
     embedding: Float[np.ndarray, "n_blocks 32"]
-    identity: Int[np.ndarray, "n_blocks"]
+    identity: Int[np.ndarray, " n_blocks"]
     blocks_sha256: str
     weights_sha256: str
 

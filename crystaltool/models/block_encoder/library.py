@@ -46,7 +46,7 @@ class Library:
 
     blocks: MOFTable
     embeddings: Float[np.ndarray, "n_blocks 32"]
-    occurrences: Int[np.ndarray, "n_blocks"]
+    occurrences: Int[np.ndarray, " n_blocks"]
     weights_sha256: str
     charges: Float[np.ndarray, "n_blocks 2"] | None = None
 
@@ -58,16 +58,16 @@ class Library:
         return self.blocks.block(index)
 
     @property
-    def kinds(self) -> Int[np.ndarray, "n_blocks"]:
+    def kinds(self) -> Int[np.ndarray, " n_blocks"]:
         """Kind of each block."""
         return self.blocks.arrays["blocks/kind"].astype(np.int64)
 
     @property
-    def n_connections(self) -> Int[np.ndarray, "n_blocks"]:
+    def n_connections(self) -> Int[np.ndarray, " n_blocks"]:
         """Connection points of each block."""
         return self.blocks.arrays["blocks/n_connections"].astype(np.int64)
 
-    def containing(self, number: int) -> Bool[np.ndarray, "n_blocks"]:
+    def containing(self, number: int) -> Bool[np.ndarray, " n_blocks"]:
         """Which blocks have atoms of an element, given by its atomic number."""
         counts, numbers = self.blocks.arrays["blocks/n_atoms"], self.blocks.arrays["blocks/numbers"]
         owner = np.repeat(np.arange(len(counts)), counts)
@@ -97,8 +97,8 @@ class Library:
         self,
         embeddings: Float[np.ndarray, "n 32"],
         k: int = 1,
-        kind: int | Int[np.ndarray, "n"] | None = None,
-        n_connections: int | Int[np.ndarray, "n"] | None = None,
+        kind: int | Int[np.ndarray, " n"] | None = None,
+        n_connections: int | Int[np.ndarray, " n"] | None = None,
     ) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
         """The k nearest blocks of each embedding, nearest first, by brute force.
 

@@ -103,8 +103,8 @@ class ClassGraph:
     """
 
     vertices: tuple[np.ndarray, ...]
-    kinds: Int[np.ndarray, "c"]
-    connections: Int[np.ndarray, "c"]
+    kinds: Int[np.ndarray, " c"]
+    connections: Int[np.ndarray, " c"]
     bonds: Float[np.ndarray, "c c"]
     known: Float[np.ndarray, "c k"]
 
@@ -145,7 +145,7 @@ def class_graph(net: LabelledNet) -> ClassGraph:
 
 def context_of(
     graph: ClassGraph, number: int, embeddings: Float[np.ndarray, "c e"], seen: np.ndarray
-) -> Float[np.ndarray, "k"]:
+) -> Float[np.ndarray, " k"]:
     """What a class sees.
 
     Args:
@@ -176,8 +176,8 @@ class LearnedPrior:
 
     @torch.no_grad()
     def scores(
-        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, "n"], chosen: dict[int, int]
-    ) -> Float[np.ndarray, "n"]:
+        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, " n"], chosen: dict[int, int]
+    ) -> Float[np.ndarray, " n"]:
         """As `Prior.scores`, rounded far above what a batch or a library of another size could change."""
         if self._net is not net:
             self._net, self._graph = net, class_graph(net)

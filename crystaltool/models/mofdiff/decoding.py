@@ -26,7 +26,7 @@ FEWEST_TRIES = 48
 class Choice:
     """One decoding: library rows of the places and the sum of their scores."""
 
-    rows: Int[np.ndarray, "n_places"]
+    rows: Int[np.ndarray, " n_places"]
     score: float
 
 
@@ -35,8 +35,8 @@ def place_scores(
     kind_scores: Float[np.ndarray, "n_places n_kinds"],
     connection_scores: Float[np.ndarray, "n_places n_classes"],
     library: Float[np.ndarray, "n e"],
-    library_kinds: Int[np.ndarray, "n"],
-    library_connections: Int[np.ndarray, "n"],
+    library_kinds: Int[np.ndarray, " n"],
+    library_connections: Int[np.ndarray, " n"],
     spread: float,
 ) -> Float[np.ndarray, "n_places n"]:
     """Log probability, up to a constant, of every library block in every place.
@@ -53,13 +53,13 @@ def place_scores(
 
 def decode(
     scores: Float[np.ndarray, "n_places n"],
-    library_kinds: Int[np.ndarray, "n"],
-    library_connections: Int[np.ndarray, "n"],
+    library_kinds: Int[np.ndarray, " n"],
+    library_connections: Int[np.ndarray, " n"],
     penalties: Sequence[float],
     n: int,
     rng: np.random.Generator,
     temperature: float,
-    needed: Sequence[Bool[np.ndarray, "n"]] = (),
+    needed: Sequence[Bool[np.ndarray, " n"]] = (),
 ) -> Iterator[Choice]:
     """At most `n` different decodings: one for each penalty, then ones drawn by perturbing the scores.
 
@@ -131,7 +131,7 @@ def merge_places(scores: Float[np.ndarray, "n_places n"], penalty: float) -> lis
 
 
 def _balanced(
-    scores: Float[np.ndarray, "n_groups n"], signed: Int[np.ndarray, "n"], sizes: Int[np.ndarray, "n_groups"]
+    scores: Float[np.ndarray, "n_groups n"], signed: Int[np.ndarray, " n"], sizes: Int[np.ndarray, " n_groups"]
 ) -> np.ndarray | None:
     """Rows of the best choice whose signed connection points, each times the size of its group, add up to nothing."""
     n_groups, n_places = len(scores), int(sizes.sum())

@@ -20,7 +20,7 @@ _STRETCHES = np.exp(np.linspace(np.log(0.4), np.log(2.5), 16))
 """Factors by which the bonds of a vertex may lie farther out than where they were found."""
 
 
-def groups_of(net: LabelledNet, vertex: int) -> Int[np.ndarray, "k"]:
+def groups_of(net: LabelledNet, vertex: int) -> Int[np.ndarray, " k"]:
     """Number of the neighbour (and its copy) that each edge of a vertex leads to, in the order of `figure`."""
     side = 0 if net.kinds[vertex] == METAL else 1
     edges = np.flatnonzero(net.edges.blocks[:, side] == vertex)
@@ -28,7 +28,9 @@ def groups_of(net: LabelledNet, vertex: int) -> Int[np.ndarray, "k"]:
     return np.unique(ends, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def stretched(figure: Float[np.ndarray, "k 3"], groups: Int[np.ndarray, "k"], reach: float) -> Float[np.ndarray, "k 3"]:
+def stretched(
+    figure: Float[np.ndarray, "k 3"], groups: Int[np.ndarray, " k"], reach: float
+) -> Float[np.ndarray, "k 3"]:
     """The figure with its groups moved out or in so that their middles lie `reach` (A) from the centre on average."""
     counts = np.bincount(groups)
     middles = np.stack([np.bincount(groups, figure[:, axis]) / counts for axis in range(3)], axis=1)
@@ -81,13 +83,13 @@ class Shapes:
         found = self._points[self._starts[row] : self._starts[row + 1]]
         return found - found.mean(axis=0)
 
-    def rows(self, kind: int, k: int) -> Int[np.ndarray, "n"]:
+    def rows(self, kind: int, k: int) -> Int[np.ndarray, " n"]:
         """The blocks of a kind with so many connection points."""
         if (kind, k) not in self._rows:
             self._rows[kind, k] = np.flatnonzero((self.kinds == kind) & (self.n_connections == k))
         return self._rows[kind, k]
 
-    def misfits(self, net: LabelledNet, vertices: Sequence[int]) -> Float[np.ndarray, "n"]:
+    def misfits(self, net: LabelledNet, vertices: Sequence[int]) -> Float[np.ndarray, " n"]:
         """For each block that `rows` gives, how its points differ from the figures of vertices of one class.
 
         Root mean square difference of the sorted distances between points, A, the mean over the vertices: a lower
@@ -127,7 +129,7 @@ class Shapes:
         return self._reaches[key]
 
 
-def reach_of_groups(figure: Float[np.ndarray, "k 3"], groups: Int[np.ndarray, "k"]) -> float:
+def reach_of_groups(figure: Float[np.ndarray, "k 3"], groups: Int[np.ndarray, " k"]) -> float:
     """How far the middles of groups lie from the centre on average, A; 0.1 at least."""
     counts = np.bincount(groups)
     middles = np.stack([np.bincount(groups, figure[:, axis]) / counts for axis in range(3)], axis=1)

@@ -89,7 +89,7 @@ class Example:
     """A net with the blocks that it was found with: library rows of each class's identity, none where unknown."""
 
     graph: ClassGraph
-    rows: tuple[Int[np.ndarray, "r"], ...]
+    rows: tuple[Int[np.ndarray, " r"], ...]
 
 
 def examples_of(table: MOFTable, library: Library, chosen: Sequence[int]) -> list[Example]:

@@ -85,8 +85,8 @@ class Prior(Protocol):
     """What says which block goes where."""
 
     def scores(
-        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, "n"], chosen: dict[int, int]
-    ) -> Float[np.ndarray, "n"]:
+        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, " n"], chosen: dict[int, int]
+    ) -> Float[np.ndarray, " n"]:
         """Log probabilities up to a constant of library rows for a class of vertices.
 
         Args:
@@ -100,12 +100,12 @@ class Prior(Protocol):
 class Frequencies:
     """Blocks as they occur in known MOFs, the frequent ones damped by a power."""
 
-    occurrences: Int[np.ndarray, "n"]
+    occurrences: Int[np.ndarray, " n"]
     power: float = 0.5
 
     def scores(
-        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, "n"], chosen: dict[int, int]
-    ) -> Float[np.ndarray, "n"]:
+        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, " n"], chosen: dict[int, int]
+    ) -> Float[np.ndarray, " n"]:
         """As `Prior.scores`."""
         return self.power * np.log(self.occurrences[rows].clip(1))
 
@@ -119,8 +119,8 @@ class Mixed:
     weight: float
 
     def scores(
-        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, "n"], chosen: dict[int, int]
-    ) -> Float[np.ndarray, "n"]:
+        self, net: LabelledNet, vertices: Sequence[int], rows: Int[np.ndarray, " n"], chosen: dict[int, int]
+    ) -> Float[np.ndarray, " n"]:
         """As `Prior.scores`."""
         one, other = (prior.scores(net, vertices, rows, chosen) for prior in (self.first, self.second))
         return (1 - self.weight) * one + self.weight * other
@@ -135,9 +135,9 @@ class Choices:
         needed: sets of blocks of each of which every MOF has one.
     """
 
-    nets: Int[np.ndarray, "nets"]
-    allowed: Bool[np.ndarray, "blocks"]
-    needed: tuple[Bool[np.ndarray, "blocks"], ...] = ()
+    nets: Int[np.ndarray, " nets"]
+    allowed: Bool[np.ndarray, " blocks"]
+    needed: tuple[Bool[np.ndarray, " blocks"], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,13 @@ class CoarseData:
     """
 
     k: Float[np.ndarray, "n 6"]
-    n_places: Int[np.ndarray, "n"]
+    n_places: Int[np.ndarray, " n"]
     descriptors: Float[np.ndarray, "n d"]
     properties: Float[np.ndarray, "n p"]
     centres: Float[np.ndarray, "total 3"]
     embeddings: Float[np.ndarray, "total e"]
-    kinds: Int[np.ndarray, "total"]
-    connections: Int[np.ndarray, "total"]
+    kinds: Int[np.ndarray, " total"]
+    connections: Int[np.ndarray, " total"]
     features: Float[np.ndarray, "total f"]
 
     def __len__(self) -> int:
@@ -145,7 +145,7 @@ def prepare(table: MOFTable, embeddings: Float[np.ndarray, "n_blocks e"], names:
 
 def describe_whole(
     table: MOFTable,
-) -> tuple[Float[np.ndarray, "n 6"], Int[np.ndarray, "n"], Float[np.ndarray, "n d"]]:
+) -> tuple[Float[np.ndarray, "n 6"], Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
     """What encoders are told of whole MOFs: k of their canonical cells, numbers of blocks, and `describe_mofs`."""
     cells = np.stack([canonical_cell(lattice) @ lattice for lattice in table.arrays["mofs/lattice"]])
     k = np.stack([matrix_to_k(cell) for cell in cells])
@@ -243,7 +243,7 @@ def describe_blocks(table: MOFTable) -> Float[np.ndarray, "n f"]:
     return features
 
 
-def to_batch(data: CoarseData, rows: Int[np.ndarray, "b"], starts: Int[np.ndarray, "n"]) -> CoarseBatch:
+def to_batch(data: CoarseData, rows: Int[np.ndarray, " b"], starts: Int[np.ndarray, " n"]) -> CoarseBatch:
     """Some MOFs as tensors; `starts` is the first place of every MOF."""
     counts = data.n_places[rows]
     width = int(counts.max())

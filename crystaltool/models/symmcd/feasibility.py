@@ -63,7 +63,7 @@ class SiteClasses:
 
     multiplicity: tuple[int, ...]
     capacity: tuple[int, ...]
-    of_position: Int[np.ndarray, "positions"]
+    of_position: Int[np.ndarray, " positions"]
     centring: int
 
     @cached_property
@@ -76,7 +76,7 @@ class SiteClasses:
         """Classes without one."""
         return tuple(i for i, most in enumerate(self.capacity) if most >= UNLIMITED)
 
-    def count(self, positions: Int[np.ndarray, "n"]) -> tuple[int, ...]:
+    def count(self, positions: Int[np.ndarray, " n"]) -> tuple[int, ...]:
         """How many of these positions, counted from the group's first, are in each class."""
         return tuple(np.bincount(self.of_position[positions], minlength=len(self.multiplicity)).tolist())
 
@@ -93,7 +93,7 @@ def site_classes(group: int) -> SiteClasses:
     return SiteClasses(tuple(values.tolist()), tuple(capacity.tolist()), inverse, centring)
 
 
-def orbit_numbers(classes: SiteClasses, content: Content, most_orbits: int) -> Bool[np.ndarray, "n"]:
+def orbit_numbers(classes: SiteClasses, content: Content, most_orbits: int) -> Bool[np.ndarray, " n"]:
     """For M = 0 ... most_orbits: whether M orbits can be chosen so that the cell holds the content."""
     atoms = min(content.most, most_orbits * max(classes.multiplicity))
     if not content.formula:
@@ -119,7 +119,7 @@ def _masses(classes: SiteClasses, chosen, most_orbits: int, atoms: int) -> Bool[
 
 def _units(
     classes: SiteClasses, content: Content, most_orbits: int, atoms: int
-) -> tuple[Int[np.ndarray, "k"], Bool[np.ndarray, "k orbits"]]:
+) -> tuple[Int[np.ndarray, " k"], Bool[np.ndarray, "k orbits"]]:
     """Numbers of formula units that may be, and with how many orbits each can; one element after the other.
 
     What is left of the limited classes is the state; of the unlimited ones any number may be taken.
@@ -173,7 +173,7 @@ class Completions:
         self.vectors = _vectors(classes, content, n_orbits)
         self._known: dict[tuple[int, ...], np.ndarray] = {}
 
-    def open_classes(self, chosen: tuple[int, ...]) -> Bool[np.ndarray, "C"]:
+    def open_classes(self, chosen: tuple[int, ...]) -> Bool[np.ndarray, " C"]:
         """Of which classes a further orbit can be, once `chosen` orbits of each are."""
         if chosen not in self._known:
             left = self.vectors - np.array(chosen, dtype=self.vectors.dtype)

@@ -21,7 +21,7 @@ KNOWN_SITES = "known_sites.npz"
 """File of a checkpoint folder."""
 
 
-def sites_hash(group: int, positions: Int[np.ndarray, "M"], numbers: Int[np.ndarray, "M"]) -> int:
+def sites_hash(group: int, positions: Int[np.ndarray, " M"], numbers: Int[np.ndarray, " M"]) -> int:
     """64 bits of the sites; labellings that the group's normaliser exchanges have one hash.
 
     Args:
@@ -52,7 +52,7 @@ class KnownSites:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def has(self, group: int, positions: Int[np.ndarray, "M"], numbers: Int[np.ndarray, "M"]) -> bool:
+    def has(self, group: int, positions: Int[np.ndarray, " M"], numbers: Int[np.ndarray, " M"]) -> bool:
         """Whether a known crystal has these sites; arguments as `sites_hash`."""
         wanted = np.uint64(sites_hash(group, positions, numbers))
         place = int(np.searchsorted(self.hashes, wanted))

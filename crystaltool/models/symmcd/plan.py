@@ -43,7 +43,7 @@ class Choice:
 
     group: int
     n_orbits: int
-    positions: Int[np.ndarray, "M"] | None = None
+    positions: Int[np.ndarray, " M"] | None = None
 
 
 def orbit_distribution(counts: np.ndarray, group: int, possible: np.ndarray | bool = True) -> np.ndarray:
@@ -161,7 +161,7 @@ class Plan:
             self._orbits[group] = row
         return self._orbits[group]
 
-    def _possible(self, group: int, most: int) -> Bool[np.ndarray, "n"]:
+    def _possible(self, group: int, most: int) -> Bool[np.ndarray, " n"]:
         """For each M whether `most` orbits or fewer can meet the request."""
         possible = np.ones(self.counts.shape[1], dtype=bool)
         if not self.has_conditions:
@@ -205,8 +205,8 @@ class Plan:
     # ---- positions and elements
 
     def open_positions(
-        self, group: int, n_orbits: int, chosen: Int[np.ndarray, "n"]
-    ) -> Bool[np.ndarray, "positions"] | None:
+        self, group: int, n_orbits: int, chosen: Int[np.ndarray, " n"]
+    ) -> Bool[np.ndarray, " positions"] | None:
         """Which positions of a group can be drawn next; None for all.
 
         Args:
@@ -230,7 +230,7 @@ class Plan:
         return self._completions[key].open_classes(classes.count(chosen))[classes.of_position]
 
     def open_elements(
-        self, group: int, positions: Int[np.ndarray, "M"], numbers: Int[np.ndarray, "M"], slot: int
+        self, group: int, positions: Int[np.ndarray, " M"], numbers: Int[np.ndarray, " M"], slot: int
     ) -> Bool[np.ndarray, "94"]:
         """Which elements an orbit can have, of Z = 1 ... 94.
 

@@ -23,7 +23,7 @@ _MOST_TURN = 1.0
 
 
 def anneal(
-    columns: Columns, state: State, config: AssemblyConfig, first: Float[torch.Tensor, "B"], steps: int
+    columns: Columns, state: State, config: AssemblyConfig, first: Float[torch.Tensor, " B"], steps: int
 ) -> State:
     """Rotations and centres after `steps` widths, from each column's first to the last in A; the cell stays."""
     n = len(columns.block) // 2

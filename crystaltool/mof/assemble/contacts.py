@@ -42,12 +42,12 @@ class Atoms:
         metal_atoms, other_atoms: the atom at which each connection point of either side begins.
     """
 
-    numbers: Int[np.ndarray, "A"]
+    numbers: Int[np.ndarray, " A"]
     coords: Float[np.ndarray, "A 3"]
-    block: Int[np.ndarray, "A"]
+    block: Int[np.ndarray, " A"]
     bonds: Int[np.ndarray, "n 2"]
-    metal_atoms: Int[np.ndarray, "N"]
-    other_atoms: Int[np.ndarray, "N"]
+    metal_atoms: Int[np.ndarray, " N"]
+    other_atoms: Int[np.ndarray, " N"]
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Pairs:
 
     atoms: Int[np.ndarray, "M 2"]
     images: Int[np.ndarray, "M 3"]
-    distances: Float[np.ndarray, "M"]
-    limits: Float[np.ndarray, "M"]
-    radii: Float[np.ndarray, "M"]
+    distances: Float[np.ndarray, " M"]
+    limits: Float[np.ndarray, " M"]
+    radii: Float[np.ndarray, " M"]
 
 
 def atoms_of(mof: CoarseMOF, n_metal_places: int) -> Atoms:
@@ -101,7 +101,7 @@ def watched_pairs(
     rotations: Float[np.ndarray, "K 3 3"],
     centres: Float[np.ndarray, "K 3"],
     lattice: Float[np.ndarray, "3 3"],
-    partner: Int[np.ndarray, "N"],
+    partner: Int[np.ndarray, " N"],
     images: Int[np.ndarray, "N 3"],
 ) -> Pairs:
     """Pairs of different blocks, or of copies of one, within `SKIN` of a contact.

@@ -42,8 +42,8 @@ class _Slots:
         points, rays: of the block in its own frame: connection points, A, and unit vectors of its cut bonds.
     """
 
-    edges: Int[np.ndarray, "k"]
-    partners: Int[np.ndarray, "k"]
+    edges: Int[np.ndarray, " k"]
+    partners: Int[np.ndarray, " k"]
     cells: Int[np.ndarray, "k 3"]
     first: bool
     points: Float[np.ndarray, "k 3"]
@@ -92,7 +92,7 @@ class _Found:
 
 def search_known(
     mof: CoarseMOF, problem: Problem, draw: np.random.Generator, config: AssemblyConfig
-) -> tuple[Pose, Matching, Float[torch.Tensor, "S"]]:
+) -> tuple[Pose, Matching, Float[torch.Tensor, " S"]]:
     """Polished poses of a MOF whose net is known, their matchings and sums of squares.
 
     Args:

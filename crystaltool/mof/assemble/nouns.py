@@ -96,8 +96,8 @@ class Assembly:
     mof: CoarseMOF
     reason: str = ""
     message: str = ""
-    closures: Float[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
-    angles: Float[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
+    closures: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
+    angles: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
     n_contacts: int = 0
     closest: float = np.inf
     cost: float = np.inf

@@ -31,7 +31,7 @@ def polish(
     config: AssemblyConfig,
     steps: int,
     contacts: Contacts | None = None,
-) -> tuple[Pose, Float[torch.Tensor, "B"]]:
+) -> tuple[Pose, Float[torch.Tensor, " B"]]:
     """The pose after `steps` steps and the sum of its squared residuals, A^2; it ends when no cost falls any more."""
     damping = torch.full((len(problem.lattice),), _DAMPING, dtype=pose.lattice.dtype, device=pose.lattice.device)
     residuals, jacobian = _linearise(problem, pose, matching, config, contacts)

@@ -37,7 +37,7 @@ class Side:
     member: Float[torch.Tensor, "B K N"]
     centres: Float[torch.Tensor, "B K 3"]
 
-    def select(self, index: Int[torch.Tensor, "C"]) -> Side:
+    def select(self, index: Int[torch.Tensor, " C"]) -> Side:
         """The MOFs of the given rows."""
         return Side(*(tensor[index] for tensor in self._tensors))
 
@@ -61,7 +61,7 @@ class Problem:
     other: Side
     present: Bool[torch.Tensor, "B N"]
 
-    def select(self, index: Int[torch.Tensor, "C"]) -> Problem:
+    def select(self, index: Int[torch.Tensor, " C"]) -> Problem:
         """The MOFs of the given rows, repeats allowed."""
         return Problem(self.lattice[index], self.metal.select(index), self.other.select(index), self.present[index])
 
@@ -86,7 +86,7 @@ class Pose:
         """The MOFs of the given rows."""
         return Pose(*(tensor[index] for tensor in self._tensors))
 
-    def where(self, mask: Bool[torch.Tensor, "B"], other: Pose) -> Pose:
+    def where(self, mask: Bool[torch.Tensor, " B"], other: Pose) -> Pose:
         """This pose where the mask holds, the other elsewhere."""
         pairs = zip(self._tensors, other._tensors, strict=True)
         return Pose(*(torch.where(mask.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))
