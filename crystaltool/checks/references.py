@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from crystaltool.asymunit import AsymUnitTable, join_tables
 from crystaltool.checks.kind import INORGANIC, MOF, kind_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _CARBON = 6
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Who is told of what a reference holds that cannot be used, as `cli.session.Session` is."""
 

@@ -69,10 +69,10 @@ class UniqueNames:
                 count += 1
                 name = clean_name(f"{wanted[: MAX_NAME_LENGTH - len(str(count)) - 1]}.{count}")
             self._counts[key] = count
-            if self._warn is not None and not (by_file and self._sources[key] == raw.source):
+            if self._warn is not None and not (by_file and self._sources.get(key) == raw.source):
                 what = "file" if by_file else "block"
                 self._warn(raw.source, raw.line, wanted, f"{what} name repeats, renamed to {name}")
-        else:
+        elif by_file:
             self._sources[key] = raw.source
         self._counts[name.casefold()] = 1
         text = raw.text if name == raw.name else rename_block(raw.text, name)

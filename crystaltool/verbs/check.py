@@ -6,13 +6,10 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystaltool.checks.judge import Judgement, judge_block
 from crystaltool.checks.kind import KINDS
-from crystaltool.checks.matching import Seen as SeenCrystals
-from crystaltool.checks.mof.identity import SeenMOFs
-from crystaltool.checks.references import References, read_references
 from crystaltool.checks.registry import PORE_DIAMETER, UNIQUE, Plan, check_names, select
 from crystaltool.checks.stability import DEFAULT_ABOVE_HULL, STABLE
 from crystaltool.checks.verdict import Verdict
@@ -21,6 +18,9 @@ from crystaltool.io.records import BadRecord, RawBlock
 from crystaltool.io.remarks import DETAIL, publish
 from crystaltool.structure import Structure
 from crystaltool.verbs.stream import each
+
+if TYPE_CHECKING:
+    from crystaltool.checks.references import References
 
 
 def check(
@@ -73,6 +73,8 @@ def known_structures(paths: str | Sequence[str], kind: str | None = None, jobs: 
     Raises:
         InputError: nothing to compare with in one of the paths.
     """
+    from crystaltool.checks.references import read_references
+
     return read_references([paths] if isinstance(paths, str) else [str(path) for path in paths], kind, jobs, _Log())
 
 
@@ -110,6 +112,9 @@ class Seen:
     """The different structures of a stream so far: MOFs by identity, the others as crystals."""
 
     def __init__(self) -> None:
+        from crystaltool.checks.matching import Seen as SeenCrystals
+        from crystaltool.checks.mof.identity import SeenMOFs
+
         self._crystals, self._mofs = SeenCrystals(), SeenMOFs()
 
     def check_unique(self, judgement: Judgement) -> Verdict:

@@ -21,7 +21,8 @@ from typing import NamedTuple, TypeAlias
 
 from crystaltool.errors import UsageError
 
-MAX_DEPTH = 40
+MAX_DEPTH = 20
+MAX_TERMS = 40
 """Brackets, `not` and signs within each other, and terms of one sum or product: Python's stack is not endless."""
 
 COMPARISONS = ("==", "!=", "<=", ">=", "<", ">", "in", "not in")
@@ -262,8 +263,8 @@ class _Parser:
         while self._at(*signs):
             token = self._take()
             n_terms += 1
-            if n_terms > MAX_DEPTH:
-                raise ExpressionError(f"more than {MAX_DEPTH} terms", token.column)
+            if n_terms > MAX_TERMS:
+                raise ExpressionError(f"more than {MAX_TERMS} terms", token.column)
             left = Arithmetic(token.text, left, part(), token.column)
         return left
 

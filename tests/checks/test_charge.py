@@ -108,7 +108,7 @@ def test_the_table_is_what_pymatgen_and_smact_hold():
             row["metal"],
             row["smact14_states"],
         )
-        for row in elements._ROWS
+        for row in elements._TABLE.rows
     ]
     assert listed == [row[:6] for row in build_elements.rows()]
 

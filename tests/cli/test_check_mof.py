@@ -181,12 +181,13 @@ def test_a_zeo_that_dies_leaves_the_rule_alone_without_a_verdict(monkeypatch):
     """Zeo++ ends the process that calls it; ours goes on."""
     from crystaltool.checks.mof import pores
     from crystaltool.checks.mof.coordination import Coordination
+    from crystaltool.measure import pores as zeo
 
-    monkeypatch.setattr(pores, "_CHILD", "import os; os._exit(1)")
-    monkeypatch.setattr(pores, "require_zeo", lambda: None)
+    monkeypatch.setattr(zeo, "_CHILD", "import os; os._exit(1)")
+    monkeypatch.setattr(zeo, "require_zeo", lambda: None)
     verdict = pores.check_pore_diameter(Coordination(cyanides()), str)
     assert not verdict.judged and verdict.message == "not judged: Zeo++ found no diameters"
-    monkeypatch.setattr(pores, "_CHILD", "open(__import__('sys').argv[2], 'w').write('x 9.5 3.25 9.0')")
+    monkeypatch.setattr(zeo, "_CHILD", "open(__import__('sys').argv[2], 'w').write('x 9.5 3.25 9.0')")
     verdict = pores.check_pore_diameter(Coordination(cyanides()), str)
     assert verdict.passed and verdict.value == 3.25
 

@@ -182,7 +182,7 @@ def test_wrong_options_are_one_line_and_2(
     assert not (tmp_path / "out.h5").exists() and not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("option", ["--target", "--draws", "--library"])
+@pytest.mark.parametrize("option", ["--net", "--metal", "--draws", "--library"])
 def test_its_options_do_not_go_with_crystals(sample: Callable, option: str) -> None:
     assert_one_line(sample(option, "1", checkpoint="symmcd"), f"{option} does not go with symmcd models")
 

@@ -103,9 +103,9 @@ def test_nodes_and_nets_of_a_file(sample: Callable, tmp_path: Path) -> None:
 
 
 def test_a_target_raises_what_is_predicted(sample: Callable, tmp_path: Path) -> None:
-    common = ("-n", 2, "--seed", 5, "--candidates", 1)
+    common = ("-n", 4, "--seed", 5, "--candidates", 1)
     assert sample(*common, "-o", "plain.h5").code == 0
-    assert sample(*common, "--target", "co2_wc=max", "--draws", 6, "-o", "best.h5").code == 0
+    assert sample(*common, "--target", "co2_wc=max", "--draws", 16, "-o", "best.h5").code == 0
     plain, best = (read_mofs(tmp_path / f"{name}.h5").properties["predicted_co2_wc"] for name in ("plain", "best"))
     assert best.mean() > plain.mean()
 

@@ -456,7 +456,8 @@ def test_configurations_with_mistakes_are_refused(text: str, words: str) -> None
 
 
 def test_configurations_of_the_shipped_weights_are_read() -> None:
-    found = {path.stem: read_config(path.read_text()) for path in (ROOT / "configs").glob("mofdiff*.toml")}
+    paths = set((ROOT / "configs").glob("mofdiff*.toml")) - {ROOT / "configs" / "mofdiff-nets.toml"}
+    found = {path.stem: read_config(path.read_text()) for path in paths}
     assert found and all(config.epochs > 1 for config in found.values())
     assert read_config("").model == read_config("[loop]\nwarmup = 3").model
 

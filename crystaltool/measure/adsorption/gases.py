@@ -93,7 +93,7 @@ class Gas:
             return float(np.exp(z - 1 - np.log(z - b) - a / (root * b) * branch))
 
         vapour = coefficient(factors[-1])
-        dense = factors[-1] < CRITICAL_FACTOR  # a single root: which fluid it is
+        dense = factors[-1] * reduced * self.critical_pressure / pressure < CRITICAL_FACTOR  # as by its molar volume
         if reduced < 1 and (dense or (len(factors) > 1 and coefficient(factors[0]) < vapour)):
             raise UsageError(f"{self.name} is a liquid at {pressure / BAR:g} bar and {temperature:g} K")
         return pressure * vapour
