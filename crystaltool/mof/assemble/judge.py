@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,8 @@ def judge(mof: CoarseMOF, pose: Pose, partner, images, closures, misses, pairs: 
         n_overlaps = int((ratios < OVERLAP).sum())
         shortest = pairs.distances[int(np.argmin(ratios))]
         reason, message = "overlap", f"{n_overlaps} pairs of atoms overlap, {shortest:.2f} A apart"
+    elif n_twice := _bonds_twice([block.connection_atoms for block in mof.blocks], ends):
+        reason, message = "overlap", f"{n_twice} pairs of atoms are bound by two connection points each"
     elif min(nets.ranks) < 3:
         reason, message = "dimension", f"the blocks hang together in {min(nets.ranks)} dimensions, expected 3"
     return Assembly(
@@ -73,6 +76,15 @@ def judge(mof: CoarseMOF, pose: Pose, partner, images, closures, misses, pairs: 
         float(np.abs(strain).max()),
         float(displacement.max()),
     )
+
+
+def _bonds_twice(atoms: Sequence[np.ndarray], ends: Connections) -> int:
+    """How many bonds repeat another: both points of one atom met both points of another; `atoms` of each block's points."""
+    bonds = {
+        (*blocks, *(int(atoms[b][p]) for b, p in zip(blocks, points, strict=True)), *image)
+        for blocks, points, image in zip(ends.blocks.tolist(), ends.points.tolist(), ends.images.tolist(), strict=True)
+    }
+    return len(ends) - len(bonds)
 
 
 def _posed(mof: CoarseMOF, pose: Pose, partner, images) -> tuple[CoarseMOF, Connections]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise, permutations
-
 import numpy as np
 import pytest
 import torch
@@ -16,12 +15,13 @@ from crystaltool.mof.assemble.anneal import anneal, pairs, sinkhorn
 from crystaltool.mof.assemble.columns import State, columns_of
 from crystaltool.mof.assemble.compare import automorphisms, rmsd
 from crystaltool.mof.assemble.contacts import atoms_of, pair_keys, stack_contacts, watched_pairs, within_three_bonds
+from crystaltool.mof.assemble.judge import _bonds_twice
 from crystaltool.mof.assemble.matching import match
 from crystaltool.mof.assemble.orientations import orient
 from crystaltool.mof.assemble.polish import _linearise, _move, gaps_and_directions, polish
 from crystaltool.mof.assemble.problem import Pose, block_order, build_problem, padded_size
 from crystaltool.mof.assemble.rigid import inverse_inertia, rotations_of, turn
-from crystaltool.mof.blocks import CoarseMOF
+from crystaltool.mof.blocks import CoarseMOF, Connections
 from crystaltool.mof.elements import COVALENT_RADIUS
 from tests.mof.assemble.nets import cubic_net, cut, unposed
 
@@ -308,3 +308,12 @@ def test_the_same_crystal_moved_and_turned_is_no_distance_away() -> None:
     coords[0] += [0.3, 0.0, 0.0]
     blocks[0] = replace(blocks[0], cart_coords=coords)
     assert rmsd(true, replace(true, blocks=tuple(blocks))) == pytest.approx(0.3 / np.sqrt(true.n_atoms), rel=1e-3)
+
+
+def test_two_points_between_one_pair_of_atoms_are_one_bond_too_many() -> None:
+    """Both points of an oxygen meet both of a zinc: in one cell that is a bond twice, across its face two bonds."""
+    atoms = [np.array([2, 2]), np.array([0, 0])]
+    blocks, points = np.array([[0, 1], [0, 1]]), np.array([[0, 0], [1, 1]])
+    here, there = np.zeros((2, 3), dtype=np.int64), np.array([[0, 0, 0], [1, 0, 0]])
+    assert _bonds_twice(atoms, Connections(blocks, points, here)) == 1
+    assert _bonds_twice(atoms, Connections(blocks, points, there)) == 0
