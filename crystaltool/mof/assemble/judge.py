@@ -79,7 +79,7 @@ def judge(mof: CoarseMOF, pose: Pose, partner, images, closures, misses, pairs: 
 
 
 def _bonds_twice(atoms: Sequence[np.ndarray], ends: Connections) -> int:
-    """How many bonds repeat another: both points of one atom met both points of another; `atoms` of each block's points."""
+    """How many bonds repeat another: both points of one atom met both of another; `atoms` has those of the points."""
     bonds = {
         (*blocks, *(int(atoms[b][p]) for b, p in zip(blocks, points, strict=True)), *image)
         for blocks, points, image in zip(ends.blocks.tolist(), ends.points.tolist(), ends.images.tolist(), strict=True)
