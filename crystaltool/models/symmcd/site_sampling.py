@@ -8,6 +8,7 @@ positions are drawn as the request makes them likely, not as they are without it
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -91,7 +92,7 @@ def draw_sites(
 
 
 @dataclass(frozen=True)
-class _Reveal:
+class _Reveal(ABC):
     """One of the two diffusions: slots are revealed in their order, some with every network call.
 
     Args:
@@ -107,21 +108,21 @@ class _Reveal:
     temperature: float
     again: Tensor | None
 
+    @abstractmethod
     def states(self, batch: Batch, hidden: Tensor) -> Tensor:
         """What one network call says of every slot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def scores(self, h: Tensor, batch: Batch, hidden: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of one slot of each item and what they stand for; (B, C) each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, plan: Plan, row: int, batch: Batch, hidden: Tensor, slot: int) -> np.ndarray | None:
         """Which of them the plan leaves open; (C,), None for all."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record(self, batch: Batch, rows: Tensor, slot: Tensor, value: Tensor) -> Batch:
         """The batch with one more value in some rows."""
-        raise NotImplementedError
 
     def reveal(self, batch: Batch, weight: Tensor) -> tuple[Batch, Tensor]:
         """Reveal all; `weight` is raised by the logarithm of what was open."""
