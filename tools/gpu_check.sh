@@ -1,45 +1,84 @@
 #!/usr/bin/env bash
-# On a host with a GPU, torch, numpy, h5py and pytest: the CUDA tests, then the longest training that fits, then samples.
-# Usage: tools/gpu_check.sh DATA.h5 CONFIG.toml OUTPUT_FOLDER MINUTES [INIT_CHECKPOINT]
-#   DEVICE=cpu in the environment tries the script itself out.
-# OUTPUT_FOLDER/run gets the checkpoint and state.h5, from which `--resume` goes on; pieces/ gets the weights in files of
-# 12 MB at most, for hosts that send back small files only (join them in order with `cat`).
-set -euo pipefail
+# On a host with a GPU, torch, numpy, h5py and pytest: the CUDA tests, then trainings beside each other that end in time.
+# Usage: tools/gpu_check.sh OUTPUT_FOLDER MINUTES CONFIG.toml:DATA.h5[:INIT_CHECKPOINT]...
+#   DEVICE=cpu tries the script itself out, PROBE_SECONDS is how long speed is measured, WORK is for what stays there,
+#   SKIP_TESTS=1 goes straight to training.
+# Small networks leave most of a GPU idle, so several runs share it. OUTPUT_FOLDER/NAME (the configuration's) is the run,
+# which `--resume` goes on with; OUTPUT_FOLDER/NAME.config.json and NAME.weights.N are what to bring home, in pieces of
+# 15 MB (join them in order with `cat`): the parts that were trained, and in 16 bits if HALF names the run.
+set -uo pipefail
 cd "$(dirname "$0")/.."
-data=$1 config=$2 out=$3 minutes=$4 init=${5:-}
+out=$1 minutes=$2
+shift 2
 device=${DEVICE:-cuda}
-export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
+export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
 started=$(date +%s)
 mkdir -p "$out"
+work=${WORK:-$out}
+mkdir -p "$work"
 
 # A failed test is told of but does not cost the time that was lent.
-python3 -m pytest -q -o addopts="" -p no:cacheprovider tests/training/test_cuda.py || echo "CUDA TESTS FAILED"
+[ -n "${SKIP_TESTS:-}" ] || timeout 90 python3 -m pytest -q -o addopts="" -p no:cacheprovider tests/training/test_cuda.py || echo "CUDA TESTS FAILED"
 
-# How fast it is decides how many epochs the cosine of the learning rate spans.
-set_epochs() { sed "s/^epochs *=.*/epochs = $1/; s/^log_every *=.*/log_every = 20/" "$config" > "$out/config.toml"; }
-set_epochs 1000000
-timeout -s TERM "${PROBE_SECONDS:-45}" python3 -m crystaltool.models.symmcd.fit "$data" --device "$device" \
-  ${init:+--init "$init"} -o "$out/probe" --config "$out/config.toml" 2> "$out/probe.log" || true
-tail -n 3 "$out/probe.log"
-left=$((minutes * 60 - ($(date +%s) - started) - 45))
-epochs=$(python3 - "$out/probe.log" "$left" <<'PY'
+# train NAME FOLDER DATA INIT SECONDS: one run, ended by SIGTERM (which saves its state) if the estimate was wrong.
+train() {
+  timeout -s TERM "$5" python3 -m crystaltool.models.symmcd.fit "$3" --device "$device" ${4:+--init "$4"} \
+    -o "$2" --config "$work/$1.toml" > "$work/$1.log" 2>&1
+}
+# set_epochs CONFIG NAME EPOCHS LOG_EVERY
+set_epochs() { sed "s/^epochs *=.*/epochs = $3/; s/^log_every *=.*/log_every = $4/" "$1" > "$work/$2.toml"; }
+
+# each SECONDS FOLDER_PREFIX: all runs beside each other.
+each() {
+  for run in "${runs[@]}"; do
+    IFS=: read -r config data init <<< "$run"
+    name=$(basename "$config" .toml)
+    train "$name" "$2/$name" "$data" "$init" "$1" &
+  done
+  wait
+}
+runs=("$@")
+
+# How fast they are together decides how many epochs the cosine of each learning rate spans.
+for run in "${runs[@]}"; do set_epochs "${run%%:*}" "$(basename "${run%%:*}" .toml)" 1000000 20; done
+each "${PROBE_SECONDS:-60}" "$work/probe"
+left=$((minutes * 60 - ($(date +%s) - started) - 25))
+for run in "${runs[@]}"; do
+  name=$(basename "${run%%:*}" .toml)
+  tail -n 1 "$work/$name.log"
+  epochs=$(python3 - "$work/$name.log" "$left" <<'PY'
 import re, sys
-rows = [m for m in re.findall(r"(\d+)/(\d+) ([\d.]+)/s", open(sys.argv[1]).read())]
-if not rows:
+rows = re.findall(r"(\d+)/(\d+) ([\d.]+)/s", open(sys.argv[1]).read())
+rates = sorted(float(rate) for _, _, rate in rows[len(rows) // 2 :])
+if not rates:
     sys.exit("the trial run ended before its first line of progress: more PROBE_SECONDS are needed")
-steps_an_epoch, rate = int(rows[-1][1]) / 1_000_000, float(rows[-1][2])
-print(max(1, int(rate * float(sys.argv[2]) / steps_an_epoch)))
+start = 15 if len(rows) > 3 else 25
+print(max(1, int(0.95 * rates[len(rates) // 2] * (float(sys.argv[2]) - start) * 1_000_000 / int(rows[-1][1]))))
 PY
 )
-rm -rf "$out/probe"
-set_epochs "$epochs"
-echo "training $epochs epochs in $left s"
-# SIGTERM saves the state, so that nothing is lost if the estimate was wrong.
-timeout -s TERM $((left + 20)) python3 -m crystaltool.models.symmcd.fit "$data" --device "$device" \
-  ${init:+--init "$init"} -o "$out/run" --config "$out/config.toml" 2>&1 | awk 'NR % 10 == 1'
-ls -l "$out/run"
-if [ -f "$out/run/model.safetensors" ]; then
-  mkdir -p "$out/pieces"
-  split -b 12000000 -d "$out/run/model.safetensors" "$out/pieces/model.safetensors."
-  cp "$out/run/config.json" "$out/pieces/"
-fi
+  set_epochs "${run%%:*}" "$name" "${epochs:-1}" 200
+  echo "$name: ${epochs:-no} epochs in $left s"
+done
+rm -rf "$work/probe"
+[ "$left" -gt 30 ] || exit
+each $((left + 5)) "$work"
+for run in "${runs[@]}"; do
+  name=$(basename "${run%%:*}" .toml)
+  tail -n 1 "$work/$name.log"
+  [ -f "$work/$name/model.safetensors" ] || continue
+  cp "$work/$name/config.json" "$out/$name.config.json"
+  python3 - "$work/$name" "$name" "${HALF:-}" "$out/$name.weights" <<'PY'
+import json, sys
+from pathlib import Path
+from crystaltool.training.checkpoint import read_safetensors, write_safetensors
+folder, name, half, target = sys.argv[1:]
+parts = json.loads((Path(folder) / "config.json").read_text())["config"]["parts"]
+tensors = read_safetensors(Path(folder) / "model.safetensors")
+kept = {key: value for key, value in tensors.items() if key.split(".")[0] in parts or "." not in key}
+if name in half.split(","):
+    kept = {key: value.half() if key.split(".")[0] in parts else value for key, value in kept.items()}
+write_safetensors(Path(target), kept)
+PY
+  split -b 15000000 -d -a 1 "$out/$name.weights" "$out/$name.weights." && rm "$out/$name.weights"
+done
+ls -l "$out"

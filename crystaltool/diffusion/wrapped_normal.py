@@ -45,8 +45,12 @@ def mean_displacement(delta: Tensor, sigma: Tensor, inverse_factor: Tensor, used
 
 
 @cache
-def _scale_table() -> tuple[Tensor, Tensor]:
-    """sqrt(E |sigma score|^2) of the one-dimensional wrapped normal on a grid of log sigma, by quadrature."""
+def _scale_table(device: torch.device) -> tuple[Tensor, float, float]:
+    """sqrt(E |sigma score|^2) of the one-dimensional wrapped normal on a grid of log sigma, by quadrature.
+
+    Returns:
+        values on the grid, its first log sigma and its step.
+    """
     log_sigma = torch.linspace(math.log(1e-3), math.log(2.0), 400, dtype=torch.float64)
     sigma = log_sigma.exp()[:, None, None]
     x = torch.linspace(-0.5, 0.5, 2001, dtype=torch.float64)[None, :, None]
@@ -57,13 +61,13 @@ def _scale_table() -> tuple[Tensor, Tensor]:
     density = torch.logsumexp(log_weight, dim=2).exp()
     score = -(torch.softmax(log_weight, dim=2) * (x + n)).sum(2) / sigma[..., 0]
     value = ((density * score**2).sum(1) / density.sum(1)).sqrt()
-    return log_sigma, value
+    return value.to(device), log_sigma[0].item(), (log_sigma[1] - log_sigma[0]).item()
 
 
 def score_scale(sigma: Tensor) -> Tensor:
     """lambda(sigma) = sqrt(E |sigma grad log WN|^2) in one dimension: 1 for small sigma, 0 where the circle is full."""
-    log_sigma, value = _scale_table()
-    position = (sigma.double().cpu().log() - log_sigma[0]) / (log_sigma[1] - log_sigma[0])
-    low = position.floor().clamp(0, len(log_sigma) - 2).long()
+    value, start, width = _scale_table(sigma.device)
+    position = (sigma.double().log() - start) / width
+    low = position.floor().clamp(0, len(value) - 2).long()
     part = (position - low).clamp(0, 1)
     return (value[low] * (1 - part) + value[low + 1] * part).to(sigma)

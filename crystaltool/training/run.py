@@ -153,6 +153,8 @@ def run_task(bring: Callable[[], Task], directory: Path, **options: Unpack[RunOp
     """
     torch.set_num_threads(options.get("threads", 1))
     place = choose_device(options.get("device", "auto"))
+    if place.type == "cuda":  # TF32: as fast as narrower types where kernels are small, without their casts
+        torch.set_float32_matmul_precision("high")
     world = join_world(place)
     try:
         return _Run(bring(), directory, world, place, options).train()
