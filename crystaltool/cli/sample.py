@@ -36,7 +36,8 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A shipped model (symmcd or mofdiff), or the folder that `crystaltool train` wrote."
+            metavar="MODEL",
+            help="A shipped model (symmcd, symmcd-fast, symmcd-mp or mofdiff), or the folder that `crystaltool train` wrote.",
         ),
     ],
     n: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Number of structures.")] = N_SAMPLES,
