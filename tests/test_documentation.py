@@ -86,3 +86,20 @@ def test_every_man_page_is_installed() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     listed = {source for source in wheel["shared-data"] if source.startswith("man/")}
     assert listed == {f"man/{path.name}" for path in (ROOT / "man").glob("*.1")}
+
+
+@pytest.mark.parametrize("name", ["DESIGN.md", "docs/laboratory.md", "CONTRIBUTING.md"])
+def test_files_that_the_documents_name_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
+    named = set(re.findall(r"`([\w./-]+\.(?:py|md|toml|h5|npz))`", text))
+    named |= {link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link}
+    folders = ("crystaltool", "benchmarks", "checkpoints", "configs", "docs", "man", "tests", "tools")
+    present = [
+        str(path) for path in (*ROOT.glob("*.*"), *(path for each in folders for path in (ROOT / each).rglob("*.*")))
+    ]
+    missing = {one for one in named if not any(path.endswith(f"/{one.removeprefix('../')}") for path in present)}
+    assert not missing
+
+
+def test_the_design_stays_short() -> None:
+    assert len((ROOT / "DESIGN.md").read_text().splitlines()) <= 200

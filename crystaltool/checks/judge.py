@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from crystaltool.checks.kind import INORGANIC, MOF
 from crystaltool.checks.registry import NOVEL, UNIQUE, Plan, run_checks
 from crystaltool.checks.stability import STABLE, check_stable
-from crystaltool.checks.verdict import Verdict
+from crystaltool.checks.verdict import OF_ALL_CHECKS, Verdict, verdict_key
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.stream import RawBlock, read_raw
@@ -56,12 +56,10 @@ class Judgement:
     def properties(self) -> dict[str, str]:
         """The verdicts as values of a block: `check_all`, and `check_<name>` of each check."""
         words = {
-            "check_" + verdict.check.replace("-", "_"): ("pass" if verdict.passed else "fail")
-            if verdict.judged
-            else "not_judged"
+            verdict_key(verdict.check): ("pass" if verdict.passed else "fail") if verdict.judged else "not_judged"
             for verdict in self.verdicts
         }
-        return {"check_all": "pass" if self.passed else "fail", **words}
+        return {OF_ALL_CHECKS: "pass" if self.passed else "fail", **words}
 
     def json_line(self) -> str:
         """One JSON object and a newline."""

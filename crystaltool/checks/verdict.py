@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crystaltool.io.cif import CifBlock
+
+
+VERDICT_KEY = "check_"
+"""With it begin the names under which `check --annotate` writes verdicts into a block."""
+
+OF_ALL_CHECKS = f"{VERDICT_KEY}all"
+
+
+def verdict_key(check: str) -> str:
+    """Name of a check's verdict among the values of a block."""
+    return VERDICT_KEY + check.replace("-", "_")
+
+
+def is_verdict(key: str) -> bool:
+    """Whether `check --annotate` writes a value of this name."""
+    return key.startswith(VERDICT_KEY)
+
+
+def without_verdicts(properties: Mapping[str, str]) -> dict[str, str]:
+    """The values of a block whose structure has been changed: what was judged was another one."""
+    return {key: value for key, value in properties.items() if not is_verdict(key)}
 
 
 @dataclass(frozen=True)

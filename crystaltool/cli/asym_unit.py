@@ -108,6 +108,7 @@ def rewrite(symprec: float | None, record: Record, raw: RawBlock) -> Written:
 def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
     """Many blocks as a table of asymmetric units; pure, for any process."""
     from crystaltool.asymunit import AsymUnit, reduce_many, tabulate
+    from crystaltool.checks.verdict import without_verdicts
     from crystaltool.errors import CrystaltoolError
     from crystaltool.io.stream import read_raw
     from crystaltool.verbs.units import say_lost
@@ -121,7 +122,8 @@ def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
             found.append(error)
             properties.append({})
             continue
-        properties.append(block.properties)
+        stored = isinstance(block, StoredUnit)
+        properties.append(block.properties if stored else without_verdicts(block.properties))
         if isinstance(block, StoredUnit):
             found.append(replace(block.unit, name=raw.name))
         else:

@@ -177,11 +177,12 @@ def command(
 
 def _annotated(judgement: Judgement, raw: RawBlock) -> str:
     """The block with what this run says of it; verdicts of an earlier run go."""
+    from crystaltool.checks.verdict import is_verdict
     from crystaltool.io.annotate import annotate
     from crystaltool.io.cif import parse_block
 
     block = parse_block(raw.text, raw.source, raw.line, raw.name)
-    return annotate(block, judgement.properties(), drop=lambda key: key.startswith("check_"))
+    return annotate(block, judgement.properties(), drop=is_verdict)
 
 
 def _write_table(out: BlockWriter, judgement: Judgement) -> None:

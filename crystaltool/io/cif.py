@@ -22,7 +22,13 @@ from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import COINCIDENCE_DISTANCE, Placed, Sites, bonds_between_kept, place_sites
 from crystaltool.io.cif_settings import STRAIN_LIMITS, Candidate, choose_setting, read_statement
 from crystaltool.io.cif_sites import read_sites
-from crystaltool.io.cif_stated import LETTER_TAGS, MULTIPLICITY_TAGS, density_otherwise, sites_otherwise
+from crystaltool.io.cif_stated import (
+    density_otherwise,
+    formula_remarks,
+    sites_otherwise,
+    stated_content,
+    wyckoff_columns,
+)
 from crystaltool.io.cif_symmetry import (
     IDENTITY,
     IDENTITY_OPERATIONS,
@@ -146,24 +152,17 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     setting, placed, operations, declared, said = _expand(table, lattice, sites)
     remarks += said + placed.remarks
     crystal = Crystal(lattice, placed.frac_coords, placed.numbers, name)
-    formula, units_z = _stated_content(table)
-    if (differs := disagreement(formula, units_z, crystal.numbers)) is not None:
-        if settled:
-            raise InputError(f"site {settled[0]}: no type symbol says what it is, nor does the formula: {differs}")
-        remarks += (Remark(WARNING, f"the stated formula does not fit: {differs}"),)
-    letters, multiplicities = _wyckoff_columns(table, placed)
+    formula, units_z = stated_content(table)
+    remarks += formula_remarks(table, crystal.numbers, settled)
+    letters, multiplicities = wyckoff_columns(table, placed)
     wrong = sites_otherwise(table, placed, sites.labels, operations, setting.texts)
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         remarks += (Remark(WARNING, f"{wrong[0]}{more}; operations and coordinates count"),)
     if density := density_otherwise(table, lattice, placed.numbers):
         remarks += (Remark(WARNING, density),)
-    bonds = parse_bonds(table.columns, sites.labels, lattice, sites.frac_coords) if setting.texts == IDENTITY else None
-    if bonds is None and states_bonds(table.columns):
-        why = "labels repeat" if setting.texts == IDENTITY else "they are read in P 1 alone"
-        remarks += (Remark(NOTE, f"stated bonds are passed over, {why}"),)
-    if bonds is not None and len(placed.kept) < len(sites.labels):
-        bonds = bonds_between_kept(bonds, placed, sites)
+    bonds, said = _bonds(table, lattice, sites, placed, in_p1=setting.texts == IDENTITY)
+    remarks += said
     return CifBlock(
         name=name,
         source=source,
@@ -182,11 +181,7 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
         site_letters=letters,
         site_multiplicities=multiplicities,
         atom_to_site=placed.atom_to_site,
-        properties={
-            tag[len(PROPERTY_PREFIX) :]: gemmi.cif.as_string(raw)
-            for tag, raw in table.pairs.items()
-            if tag.startswith(PROPERTY_PREFIX)
-        },
+        properties=_properties(table),
         bonds=bonds,
         site_charges=_site_charges(table, placed, len(sites.labels)),
         sites_otherwise=wrong,
@@ -280,7 +275,7 @@ def _expand(
         return IDENTITY_OPERATIONS if texts == IDENTITY else parse_operations(texts)
 
     def agrees(placed: Placed) -> bool:
-        return disagreement(*_stated_content(table), placed.numbers) is None
+        return disagreement(*stated_content(table), placed.numbers) is None
 
     def place(texts: tuple[str, ...]) -> Placed:
         return _place(lattice, sites, operations_of(texts), agrees)
@@ -312,20 +307,25 @@ def _place(
     return apart if agrees(apart) else placed
 
 
-def _stated_content(table: Table) -> tuple[str | None, int | None]:
-    """The stated formula and Z."""
-    units = table.value("_cell_formula_units_z")
-    return table.value("_chemical_formula_sum"), int(units) if units and units.isdecimal() else None
+def _bonds(
+    table: Table, lattice: Float[np.ndarray, "3 3"], sites: Sites, placed: Placed, in_p1: bool
+) -> tuple[BondGraph | None, tuple[Remark, ...]]:
+    """The stated bonds between the atoms, which are read in P 1 alone, and what is remarked."""
+    bonds = parse_bonds(table.columns, sites.labels, lattice, sites.frac_coords) if in_p1 else None
+    if bonds is None:
+        why = "labels repeat" if in_p1 else "they are read in P 1 alone"
+        stated = states_bonds(table.columns)
+        return None, (Remark(NOTE, f"stated bonds are passed over, {why}"),) if stated else ()
+    return (bonds_between_kept(bonds, placed, sites) if len(placed.kept) < len(sites.labels) else bonds), ()
 
 
-def _wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:
-    """Declared Wyckoff letters and multiplicities of the kept sites."""
-    letters, raw = (next(filter(None, map(table.column, tags)), None) for tags in (LETTER_TAGS, MULTIPLICITY_TAGS))
-    n_sites = len(placed.stands_for)
-    letters = placed.of_kept(letters) if letters is not None and len(letters) == n_sites else None
-    if raw is None or len(raw) != n_sites or not "".join(raw).isdecimal():
-        return letters, None
-    return letters, tuple(map(int, placed.of_kept(raw)))
+def _properties(table: Table) -> dict[str, str]:
+    """What the block says in tags of this tool, by their names without the prefix."""
+    return {
+        tag[len(PROPERTY_PREFIX) :]: gemmi.cif.as_string(raw)
+        for tag, raw in table.pairs.items()
+        if tag.startswith(PROPERTY_PREFIX)
+    }
 
 
 def _site_charges(table: Table, placed: Placed, n_listed: int) -> Float[np.ndarray, " n_sites"] | None:

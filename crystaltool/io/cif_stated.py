@@ -1,7 +1,7 @@
 """What a block states beside its structure, against the structure that is read: what differs is said with both values.
 
 Labels and type symbols, groups of atoms that are read as one (`H2O` as O), multiplicities, site-symmetry orders and
-Wyckoff letters, and the density. None of it decides what is read.
+Wyckoff letters, the density and the formula. Only the formula may decide what is read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
 from crystaltool.io.cif_elements import ALIASES, AMBIGUOUS_CAPITALS, ISOTOPES, LAST_IN_CAPITALS, isotopes_in
+from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import Placed
 from crystaltool.io.cif_symmetry import Operations, group_of_operations, parse_operations
 from crystaltool.io.cif_table import Table, to_number
@@ -217,3 +218,32 @@ def _keys(rotations: Int[np.ndarray, "n 3 3"], translations: Float[np.ndarray, "
 
 def _and_more(texts: Sequence[str]) -> str:
     return texts[0] + (f" (and {len(texts) - 1} more)" if len(texts) > 1 else "")
+
+
+def stated_content(table: Table) -> tuple[str | None, int | None]:
+    """The stated formula and Z."""
+    units = table.value("_cell_formula_units_z")
+    return table.value("_chemical_formula_sum"), int(units) if units and units.isdecimal() else None
+
+
+def formula_remarks(table: Table, numbers: Int[np.ndarray, " n_atoms"], settled: Sequence[str]) -> tuple[Remark, ...]:
+    """Whether the stated formula fits; it must where sites were settled by it.
+
+    Raises:
+        InputError: a site whose element neither a type symbol nor the formula settles.
+    """
+    if (differs := disagreement(*stated_content(table), numbers)) is None:
+        return ()
+    if settled:
+        raise InputError(f"site {settled[0]}: no type symbol says what it is, nor does the formula: {differs}")
+    return (Remark(WARNING, f"the stated formula does not fit: {differs}"),)
+
+
+def wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:
+    """Declared Wyckoff letters and multiplicities of the kept sites."""
+    letters, raw = (next(filter(None, map(table.column, tags)), None) for tags in (LETTER_TAGS, MULTIPLICITY_TAGS))
+    n_sites = len(placed.stands_for)
+    letters = placed.of_kept(letters) if letters is not None and len(letters) == n_sites else None
+    if raw is None or len(raw) != n_sites or not "".join(raw).isdecimal():
+        return letters, None
+    return letters, tuple(map(int, placed.of_kept(raw)))

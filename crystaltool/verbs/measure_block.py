@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crystaltool.checks.stability import STABLE
+from crystaltool.checks.verdict import OF_ALL_CHECKS, verdict_key
 from crystaltool.defaults import POTENTIAL
 from crystaltool.errors import UsageError
 from crystaltool.measure.adsorption.gases import Gas, find_gas
@@ -143,9 +145,11 @@ def measure_block(
         history = extend_history(block.history, call, extra=found.notes)
     gases = settings.adsorption.gases if settings.adsorption else ()
     prefixes = tuple(f"{gas.name.lower()}_" for gas in gases)
+    stable = verdict_key(STABLE)
+    on_the_hull = (stable, OF_ALL_CHECKS) if settings.hull and stable in block.properties else ()
 
     def stale(key: str) -> bool:
-        return is_adsorption_key(key) and key.startswith(prefixes)
+        return key in on_the_hull or (is_adsorption_key(key) and key.startswith(prefixes))
 
     text = annotate(block, found.properties, history, created, stale, found.charges)
     return text, tuple(found.warnings)

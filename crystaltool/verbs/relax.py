@@ -280,11 +280,11 @@ def _properties(
     before: Float[np.ndarray, "3 3"],
     after: Float[np.ndarray, "3 3"],
 ) -> dict[str, str]:
+    from crystaltool.checks.verdict import without_verdicts
     from crystaltool.measure.keys import is_measured
 
-    kept = {  # atoms have moved: what was measured or judged of them before is not true any more
-        key: value for key, value in block.properties.items() if not (is_measured(key) or key.startswith("check_"))
-    }
+    # atoms have moved: what was measured or judged of them before is not true any more
+    kept = {key: value for key, value in without_verdicts(block.properties).items() if not is_measured(key)}
     return {
         **kept,
         **relaxation_properties(end),

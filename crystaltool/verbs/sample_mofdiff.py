@@ -15,7 +15,7 @@ from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.checkpoint import LoadedMOFDiff, load_mofdiff
 from crystaltool.models.mofdiff.draws import item_name
 from crystaltool.models.mofdiff.library import load_library
-from crystaltool.models.mofdiff.sampling import sample_mofdiff
+from crystaltool.models.mofdiff.sampling import CoarseSampler
 from crystaltool.models.mofdiff.targets import Target, parse_target
 from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.sample import MOFSample
@@ -95,7 +95,7 @@ def sample_items(settings: MOFSettings, indices: Sequence[int]) -> list[tuple[st
     rows = min(config.placings, config.candidates)
     batch_size = max(1, len(indices) // rows)  # each placing is a row of the networks' batch
     target = _target(loaded, settings)
-    decodings = sample_mofdiff(loaded.model, library, indices, settings.seed, config, batch_size, target)
+    decodings = CoarseSampler(loaded.model, library, config, settings.seed, target).sample(indices, batch_size)
     return [
         (item_name(settings.seed, index), [(decoded.mof, tuple(decoded.rows)) for decoded in found])
         for index, found in zip(indices, decodings, strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.asymunit import reduce_traced
+from crystaltool.checks.verdict import without_verdicts
 from crystaltool.defaults import SYMPREC
 from crystaltool.errors import UsageError
 from crystaltool.io.provenance import extend_history
@@ -72,7 +73,10 @@ def expand(structure: Structure | Iterable[Structure], *, jobs: int = 1) -> Any:
 
 
 def unit_of(settings: UnitSettings, call: str | None, structure: Structure) -> Structure:
-    """One asymmetric unit; `call` is what the history says of it, None to leave the history as it is."""
+    """One asymmetric unit, without the verdicts that the structure had before it was refined.
+
+    `call` is what the history says of it, None to leave the history as it is.
+    """
     block = structure.block
     unit, atom_to_orbit = reduce_traced(block.crystal, settings.symprec)
     charges = _orbit_charges(block, atom_to_orbit)
@@ -81,21 +85,21 @@ def unit_of(settings: UnitSettings, call: str | None, structure: Structure) -> S
         unit,
         name=structure.name,
         charges=charges,
-        properties=structure.properties,
+        properties=without_verdicts(structure.properties),
         history=extended(structure, call),
         source=structure.source,
     )
 
 
 def expanded(call: str | None, structure: Structure) -> Structure:
-    """All atoms of one structure; `call` as for `unit_of`."""
+    """All atoms of one structure, without verdicts, which were given on other operations; `call` as for `unit_of`."""
     block = structure.block
     return Structure(
         block.crystal,
         name=structure.name,
         bonds=block.bonds,
         charges=block.atom_charges,
-        properties=structure.properties,
+        properties=without_verdicts(structure.properties),
         history=extended(structure, call),
         source=structure.source,
     )

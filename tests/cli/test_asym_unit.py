@@ -238,3 +238,22 @@ def test_first_rows_of_mp20_have_the_groups_that_it_lists(child: Child, mp20: Pa
     assert table.names == tuple(row["material_id"] for row in rows)
     agreed = np.mean(table.group == np.array([int(row["spacegroup.number"]) for row in rows]))
     assert agreed >= 0.98
+
+
+JUDGED = {"check_all": "pass", "check_exact_group": "fail", "e_above_hull": "0.02"}
+
+
+@pytest.mark.parametrize("options", [[], ["--expand"]])
+def test_verdicts_do_not_outlive_the_structure_that_was_judged(
+    child: Child, tmp_path: Path, options: list[str]
+) -> None:
+    (tmp_path / "in.cif").write_text(format_crystal(expand(RUTILE), "rutile", properties=JUDGED))
+    assert child.run(tmp_path, "asym-unit", *options, "-o", "out.cif", "in.cif").code == 0
+    assert read(tmp_path / "out.cif")[0].properties == {"e_above_hull": "0.02"}
+
+
+def test_a_data_set_holds_no_verdicts_of_other_structures(child: Child, tmp_path: Path) -> None:
+    (tmp_path / "in.cif").write_text(format_crystal(expand(RUTILE), "rutile", properties=JUDGED))
+    assert child.run(tmp_path, "asym-unit", "-o", "out.h5", "in.cif").code == 0
+    assert list(read_properties(tmp_path / "out.h5")) == ["e_above_hull"]
+    assert not read_texts(tmp_path / "out.h5")

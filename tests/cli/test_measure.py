@@ -69,6 +69,24 @@ def test_two_workers_write_the_same_bytes_and_a_killed_run_goes_on(measured, chi
     assert (tmp_path / "part.cif").read_bytes() == whole
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "kept"),
+    [
+        ({"check_all": "pass", "check_charge": "pass", "check_stable": "pass"}, {"check_charge"}),
+        ({"check_all": "pass", "check_charge": "pass"}, {"check_all", "check_charge"}),
+    ],
+)
+def test_a_verdict_on_another_distance_to_the_hull_goes(
+    child: Child, tmp_path: Path, verdicts: dict[str, str], kept: set[str]
+) -> None:
+    """`check_all` summed it up, so it goes too; the structure is as it was, so other verdicts stay."""
+    (tmp_path / "in.cif").write_text(format_asym_unit(ROCK_SALT, "halite", (), RELAXED | verdicts))
+    assert child.run(tmp_path, "measure", "--hull", "-o", "out.cif", "in.cif").code == 0
+    properties = blocks(tmp_path / "out.cif")["halite"].properties
+    assert {key for key in properties if key.startswith("check_")} == kept
+    assert properties["e_above_hull"] != "7"
+
+
 def test_history_says_what_was_done(child: Child, tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text(HALITE)
     child.run(tmp_path, "measure", "--hull", "-o", "out.cif", "in.cif")

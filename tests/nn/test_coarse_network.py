@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from crystaltool.lattice import LOG_BASIS
+from crystaltool.models.mofdiff.losses import property_loss
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseBatch
+from crystaltool.models.mofdiff.states import Noisy, Places
 from crystaltool.nn.coarse_network import N_CELL_FEATURES, CoarseDenoiser, PlacePairs, TrunkSize, pair_waves
 from crystaltool.nn.periodic_pairs import point_pairs
 from tests.models.mofdiff.tiny import batch_of, random_model, small_data
@@ -40,7 +42,7 @@ def denoiser(batch: CoarseBatch) -> Output:
     t = torch.remainder(0.37 * batch.k.sum(1), 1.0)
     z = batch.k @ torch.linspace(-1, 1, 6 * model().config.z_size, dtype=torch.float64).view(6, -1)
     k_t = 2.0 * torch.sin(batch.k)
-    out = model().denoise(z, batch.k + 0.01, batch.centres, batch.embeddings, k_t, t, batch.mask)
+    out = model().denoise(Places(z, batch.k + 0.01, batch.mask), Noisy(batch.centres, batch.embeddings, k_t, t))
     return {
         "place move": out.move,
         "place embeddings": out.embeddings,
@@ -222,7 +224,7 @@ def test_gradients_are_finite_and_reach_every_weight() -> None:
     network = random_model(1).float().train()
     batch = batch_of(small_data(), dtype=torch.float32)
     loss, _ = network(batch, torch.Generator().manual_seed(0))
-    first, _ = network.property_step(batch, torch.arange(len(batch.k)) // 2 % 2, torch.Generator().manual_seed(0))
+    first, _ = property_loss(network, batch, torch.arange(len(batch.k)) // 2 % 2, torch.Generator().manual_seed(0))
     (loss + first).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name

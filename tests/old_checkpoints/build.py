@@ -28,6 +28,7 @@ from crystaltool.models.mofdiff.checkpoint import load_mofdiff
 from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import N_DESCRIPTORS, CoarseBatch
+from crystaltool.models.mofdiff.states import Noisy, Places
 from crystaltool.models.symmcd.checkpoint import load_symmcd
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.representation import Statistics
@@ -167,7 +168,8 @@ def coarse_answers(model: MOFDiff) -> dict[str, list[float]]:
     z, log_variance = model.encode(batch)
     heads = model.heads(z)
     t = torch.tensor([0.3, 0.7], dtype=torch.float64)
-    out = model.denoise(z, batch.k, batch.centres, batch.embeddings, torch.full_like(batch.k, 0.5), t, batch.mask)
+    noisy = Noisy(batch.centres, batch.embeddings, torch.full_like(batch.k, 0.5), t)
+    out = model.denoise(Places(z, batch.k, batch.mask), noisy)
     return {
         "z": torch.cat([z, log_variance]).flatten().tolist(),
         "cell": heads.k.flatten().tolist(),

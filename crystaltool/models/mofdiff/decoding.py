@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crystaltool.arrays import Bool, Float, Int
+from crystaltool.models.mofdiff.sampler_config import SamplerConfig
+from crystaltool.models.mofdiff.states import CoarseSample
 from crystaltool.mof.blocks import MAX_CONNECTIONS, METAL
 
 NO_SCORE = -1e9
@@ -30,50 +32,50 @@ class Choice:
     score: float
 
 
-def place_scores(
-    embeddings: Float[np.ndarray, "n_places e"],
-    kind_scores: Float[np.ndarray, "n_places n_kinds"],
-    connection_scores: Float[np.ndarray, "n_places n_classes"],
-    library: Float[np.ndarray, "n e"],
-    library_kinds: Int[np.ndarray, " n"],
-    library_connections: Int[np.ndarray, " n"],
-    spread: float,
-) -> Float[np.ndarray, "n_places n"]:
-    """Log probability, up to a constant, of every library block in every place.
+@dataclass(frozen=True)
+class Candidates:
+    """What decoding knows of the blocks that a place may hold.
 
     Args:
-        embeddings: denoised.
-        kind_scores, connection_scores: log probabilities.
-        library, library_kinds, library_connections: embeddings, kinds and connection points of the library.
+        embeddings: (n, e). kinds: of `mof.blocks`; (n,). connections: numbers of connection points; (n,).
+    """
+
+    embeddings: Float[np.ndarray, "n e"]
+    kinds: Int[np.ndarray, " n"]
+    connections: Int[np.ndarray, " n"]
+
+
+def place_scores(sample: CoarseSample, blocks: Candidates, spread: float) -> Float[np.ndarray, "n_places n"]:
+    """Log probability, up to a constant, of every block in every place.
+
+    Args:
+        sample: denoised. blocks: of the library.
         spread: deviation of a denoised embedding from the true one, per dimension.
     """
-    square = np.square(embeddings).sum(1)[:, None] + np.square(library).sum(1)[None] - 2 * embeddings @ library.T
-    return -square / (2 * spread**2) + kind_scores[:, library_kinds] + connection_scores[:, library_connections]
+    found, known = sample.embeddings, blocks.embeddings
+    square = np.square(found).sum(1)[:, None] + np.square(known).sum(1)[None] - 2 * found @ known.T
+    return -square / (2 * spread**2) + sample.kinds[:, blocks.kinds] + sample.connections[:, blocks.connections]
 
 
 def decode(
     scores: Float[np.ndarray, "n_places n"],
-    library_kinds: Int[np.ndarray, " n"],
-    library_connections: Int[np.ndarray, " n"],
-    penalties: Sequence[float],
-    n: int,
+    blocks: Candidates,
+    config: SamplerConfig,
     rng: np.random.Generator,
-    temperature: float,
     needed: Sequence[Bool[np.ndarray, " n"]] = (),
 ) -> Iterator[Choice]:
-    """At most `n` different decodings: one for each penalty, then ones drawn by perturbing the scores.
+    """At most `config.candidates` different decodings: one for each penalty, then ones drawn by perturbing the scores.
 
     Args:
         scores: of `place_scores`.
-        library_kinds, library_connections: of the library's blocks.
-        penalties: what each further distinct block costs, in units of the scores.
-        n: how many.
+        blocks: of the library.
+        config: penalties in units of the scores, how many decodings, temperature of the perturbation.
         rng: perturbs: one Gumbel number a library block (Papandreou and Yuille, ICCV 2011).
-        temperature: of the perturbation.
         needed: sets of library blocks; a choice without a block of each is passed over.
     """
+    n, penalties, temperature = config.candidates, config.penalties, config.candidate_temperature
     n_tries = len(penalties) + max(4 * n, FEWEST_TRIES)
-    signed = np.where(library_kinds == METAL, library_connections, -library_connections)
+    signed = np.where(blocks.kinds == METAL, blocks.connections, -blocks.connections)
     seen: set[tuple[int, ...]] = set()
     for attempt in range(n_tries):
         if len(seen) == n:

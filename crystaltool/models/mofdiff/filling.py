@@ -72,26 +72,17 @@ def fill(net: LabelledNet, blocks: Sequence[BuildingBlock]) -> Filling | None:
         net: whose vertices have the kinds and numbers of connections of the blocks.
         blocks: one for each vertex.
     """
-    slots, rotations, chosen = [], [], []
-    for vertex, block in enumerate(blocks):
-        edges, figure = net.figure(vertex)
-        groups = groups_of(net, vertex)
-        rotation, points = _turn(block, figure, groups)
-        slots.append(edges)
-        rotations.append(rotation)
-        chosen.append(points)
-    points = [block.connection_coords[which] for block, which in zip(blocks, chosen, strict=True)]
-    rays = [rays_of(block)[which] for block, which in zip(blocks, chosen, strict=True)]
+    slots = [_slot(net, vertex, block) for vertex, block in enumerate(blocks)]
+    rotations = [slot.rotation for slot in slots]
     ends = np.zeros((len(net.edges), 2, 2, 3))  # of each edge: end, middle and ray, in the frame of the cell
     centres, lattice = net.centres @ net.lattice, net.lattice
     for round_ in range(_ROUNDS):
-        for vertex, edges in enumerate(slots):
-            side = 0 if net.kinds[vertex] == METAL else 1
-            ends[edges, side, 0] = points[vertex] @ rotations[vertex]
-            ends[edges, side, 1] = rays[vertex] @ rotations[vertex]
+        for slot, rotation in zip(slots, rotations, strict=True):
+            ends[slot.edges, slot.side, 0] = slot.points @ rotation
+            ends[slot.edges, slot.side, 1] = slot.rays @ rotation
         centres, lattice = _places(net, ends, centres, lattice)
         if round_ < _ROUNDS - 1:
-            rotations = _rotations(net, slots, ends, centres, lattice, points, rays)
+            rotations = _rotations(net, slots, ends, centres, lattice)
     if np.linalg.det(lattice) <= 0.1 * np.linalg.det(net.lattice) * (len(blocks) > 0):
         return None
     gaps = _gaps(net, ends, centres, lattice)
@@ -99,9 +90,34 @@ def fill(net: LabelledNet, blocks: Sequence[BuildingBlock]) -> Filling | None:
     strain = float(np.sqrt((np.square(gaps).sum(1) + _LEVER**2 * np.square(bends).sum(1)).mean()))
     mof = CoarseMOF(lattice, tuple(blocks), centres @ np.linalg.inv(lattice), edges=net.edges)
     taken = np.zeros((len(net.edges), 2), dtype=np.int64)
-    for vertex, edges in enumerate(slots):
-        taken[edges, 0 if net.kinds[vertex] == METAL else 1] = chosen[vertex]
+    for slot in slots:
+        taken[slot.edges, slot.side] = slot.chosen
     return Filling(mof, strain, np.stack(rotations), taken)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A block in a vertex, turned to its figure.
+
+    Args:
+        edges: of the net that meet there; (m,). side: of these edges: 0 of metals, 1 of the others.
+        rotation: to the figure; (3, 3). chosen: the block's connection point for each edge; (m,).
+        points, rays: these points and the half bonds' unit vectors there, in the block's frame; (m, 3).
+    """
+
+    edges: Int[np.ndarray, " m"]
+    side: int
+    rotation: Float[np.ndarray, "3 3"]
+    chosen: Int[np.ndarray, " m"]
+    points: Float[np.ndarray, "m 3"]
+    rays: Float[np.ndarray, "m 3"]
+
+
+def _slot(net: LabelledNet, vertex: int, block: BuildingBlock) -> _Slot:
+    edges, figure = net.figure(vertex)
+    rotation, chosen = _turn(block, figure, groups_of(net, vertex))
+    side = 0 if net.kinds[vertex] == METAL else 1
+    return _Slot(edges, side, rotation, chosen, block.connection_coords[chosen], rays_of(block)[chosen])
 
 
 def _turn(block: BuildingBlock, figure: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,13 +151,14 @@ def _places(net: LabelledNet, ends: np.ndarray, centres: np.ndarray, lattice: np
     return found[:n], found[n:]
 
 
-def _rotations(net: LabelledNet, slots, ends, centres, lattice, points, rays) -> list[np.ndarray]:
+def _rotations(net: LabelledNet, slots: Sequence[_Slot], ends: np.ndarray, centres: np.ndarray, lattice: np.ndarray):
+    """Rotations of the blocks to the points that they shall meet."""
     first, second = net.edges.blocks.T
     apart = centres[second] + net.edges.images @ lattice - centres[first]
     found = []
-    for vertex, edges in enumerate(slots):
-        side = 0 if net.kinds[vertex] == METAL else 1
-        targets = (apart[edges] if side == 0 else -apart[edges]) + ends[edges, 1 - side, 0]
-        own = np.concatenate([points[vertex], _LEVER * rays[vertex]])
-        found.append(kabsch(own, np.concatenate([targets, -_LEVER * ends[edges, 1 - side, 1]])))
+    for slot in slots:
+        edges, other = slot.edges, 1 - slot.side
+        targets = (apart[edges] if slot.side == 0 else -apart[edges]) + ends[edges, other, 0]
+        own = np.concatenate([slot.points, _LEVER * slot.rays])
+        found.append(kabsch(own, np.concatenate([targets, -_LEVER * ends[edges, other, 1]])))
     return found

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crystaltool.models.mofdiff.losses import property_loss
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseData, to_batch
 from crystaltool.training.loop import LoopConfig
@@ -64,4 +65,4 @@ class PropertyPart(FirstPart):
         if not 1 < n_members < len(self.rows):
             left_out[:] = -1
         batch = to_batch(self.data, rows, self.starts).to(model.device)
-        return model.property_step(batch, torch.from_numpy(left_out).to(model.device), generator)
+        return property_loss(model, batch, torch.from_numpy(left_out).to(model.device), generator)

@@ -11,15 +11,15 @@ fitted to the encoder's posteriors, since these do not fill a normal one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from crystaltool.diffusion import flow, gaussian, wrapped_normal
+from crystaltool.diffusion import flow, gaussian
 from crystaltool.diffusion.schedules import geometric
+from crystaltool.models.mofdiff import losses
 from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.representation import (
     N_BLOCK_FEATURES,
@@ -28,8 +28,8 @@ from crystaltool.models.mofdiff.representation import (
     N_KINDS,
     CoarseBatch,
     CoarseData,
-    count_metals,
 )
+from crystaltool.models.mofdiff.states import Denoised, Heads, Noisy, Places, centred, restore, transform
 from crystaltool.mof.blocks import MAX_BLOCKS
 from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.coarse_network import (
@@ -49,32 +49,6 @@ N_GLOBALS = 7 + N_DESCRIPTORS
 
 LARGEST_DESCRIPTOR = 4.0
 """Standardised descriptors are cut off here: an element that training has hardly seen must not blind the encoder."""
-
-
-@dataclass(frozen=True)
-class Heads:
-    """What the heads say of z.
-
-    Args:
-        k: standardised, size of the cell a block; (B, 6). n_blocks, n_metals: scores; (B, MAX_BLOCKS + 1).
-        properties: standardised; (B, P).
-    """
-
-    k: Tensor
-    n_blocks: Tensor
-    n_metals: Tensor
-    properties: Tensor
-
-
-@dataclass(frozen=True)
-class Denoised:
-    """One call of the denoiser: normalised displacement (B, K, 3), embedding (B, K, E), k (B, 6), and two scores."""
-
-    move: Tensor
-    embeddings: Tensor
-    k: Tensor
-    kinds: Tensor
-    connections: Tensor
 
 
 class MOFDiff(nn.Module):
@@ -175,7 +149,7 @@ class MOFDiff(nn.Module):
 
     def encode(self, batch: CoarseBatch) -> tuple[Tensor, Tensor]:
         """Mean and log variance of z; (B, Z) each."""
-        known = self._known(batch.k, batch.mask.sum(1), batch.descriptors)
+        known = self.known(batch.k, batch.mask.sum(1), batch.descriptors)
         pairs = self.pairs(symmetric_lattice(batch.k), batch.centres, batch.mask)
         features = torch.cat([batch.embeddings, batch.features], dim=-1)
         with self.networks():
@@ -183,7 +157,7 @@ class MOFDiff(nn.Module):
         mean, log_variance = (torch.cat(both, dim=-1).to(self.dtype) for both in zip(*parts, strict=True))
         return mean, log_variance
 
-    def _known(self, k: Tensor, n_blocks: Tensor, descriptors: Tensor) -> Tensor:
+    def known(self, k: Tensor, n_blocks: Tensor, descriptors: Tensor) -> Tensor:
         """What the encoders are told of whole MOFs; (B, N_GLOBALS)."""
         descriptors = (descriptors - self.descriptor_mean) / self.descriptor_scale
         return torch.cat(
@@ -213,7 +187,7 @@ class MOFDiff(nn.Module):
             k: of their canonical cells; (B, 6). n_blocks: (B,). descriptors: of `describe_mofs`, as they are; (B, d).
         """
         with self.networks():
-            mean, _ = self.property_encoder(self._known(k, n_blocks, descriptors))
+            mean, _ = self.property_encoder(self.known(k, n_blocks, descriptors))
             properties = self.property_encoder.predict(mean).mean(1)
         return self._restored(properties.to(self.dtype))
 
@@ -226,41 +200,31 @@ class MOFDiff(nn.Module):
 
     # --- denoiser --------------------------------------------------------------------------------------------------
 
-    def denoise(
-        self, z: Tensor, guess: Tensor, u_t: Tensor, e_t: Tensor, k_t: Tensor, t: Tensor, mask: Tensor
-    ) -> Denoised:
-        """One network call.
-
-        Args:
-            z: latent; (B, Z). guess: the head's k; (B, 6).
-            u_t: noisy centres; (B, K, 3). e_t: noisy embeddings; (B, K, E).
-            k_t: noisy k, as deviation from the guess in units of `cell_residual`; (B, 6).
-            t: time, 1 is noise; (B,). mask: (B, K).
-        """
-        sigma_u, sigma_e, sigma_k = self.sigmas(t)
-        residual = gaussian.posterior_mean(k_t, sigma_k[:, None])
-        k = guess + self.config.cell_residual * residual
+    def denoise(self, places: Places, noisy: Noisy) -> Denoised:
+        """One network call."""
+        sigma_u, sigma_e, sigma_k = self.sigmas(noisy.t)
+        residual = gaussian.posterior_mean(noisy.k, sigma_k[:, None])
+        k = places.guess + self.config.cell_residual * residual
         lattice = symmetric_lattice(k)
-        pairs = self.pairs(lattice, u_t, mask)
-        n_blocks = mask.sum(1)
+        pairs = self.pairs(lattice, noisy.u, places.mask)
+        n_blocks = places.n_blocks
         cell = torch.cat(
             [
                 self.relative_k(k, n_blocks),
-                gaussian.scaled_input(k_t, sigma_k[:, None]),
+                gaussian.scaled_input(noisy.k, sigma_k[:, None]),
                 n_blocks.to(self.dtype).log()[:, None] / 2,
             ],
             dim=1,
         )
-        e_in = gaussian.scaled_input(e_t, sigma_e[:, None, None])
+        e_in = gaussian.scaled_input(noisy.e, sigma_e[:, None, None])
         with self.networks():
-            known = PlacePairs(pairs, pair_waves(u_t, self.config.n_waves))
-            vectors, shifts, e_out, k_out, kinds, connections = self.denoiser(e_in, z, cell, sigma_u, mask, known)
+            known = PlacePairs(pairs, pair_waves(noisy.u, self.config.n_waves))
+            answer = self.denoiser(e_in, places.z, cell, sigma_u, places.mask, known)
+        vectors, shifts, *others = (each.to(self.dtype) for each in answer)
         volume = torch.linalg.det(lattice)
-        move = torch.linalg.solve(lattice, vectors.to(self.dtype), left=False) * volume[:, None, None] ** (1 / 3)
-        move = _centred(move + shifts.to(self.dtype), mask)
-        return Denoised(
-            move, e_out.to(self.dtype), k_out.to(self.dtype), kinds.to(self.dtype), connections.to(self.dtype)
-        )
+        move = torch.linalg.solve(lattice, vectors, left=False) * volume[:, None, None] ** (1 / 3)
+        move = centred(move + shifts, places.mask)
+        return Denoised(move, *others)
 
     def sigmas(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noise levels of centres, embeddings and cell at time t; (B,) each."""
@@ -271,135 +235,5 @@ class MOFDiff(nn.Module):
     # --- training --------------------------------------------------------------------------------------------------
 
     def forward(self, batch: CoarseBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch and its parts; "property", the error of predicted properties, is told but no part of it.
-
-        Each denoising loss is about 1 for a network that knows nothing.
-        """
-        n, device, mask = len(batch.k), self.device, batch.mask
-
-        def normal(like: Tensor) -> Tensor:
-            return torch.randn(like.shape, generator=generator, device=device)
-
-        seen = batch.embeddings + self.config.embedding_noise * normal(batch.embeddings)
-        mean, log_variance = self.encode(replace(batch, embeddings=seen))
-        z = mean + (0.5 * log_variance).exp() * normal(mean)
-        kl = _divergence(mean, log_variance)
-        heads = self.heads(z)
-        n_blocks = mask.sum(1)
-        relative = self.relative_k(batch.k, n_blocks)
-        k_loss = functional.smooth_l1_loss(heads.k, relative, beta=0.5)
-        count_loss = functional.cross_entropy(heads.n_blocks, n_blocks)
-        metal_loss = functional.cross_entropy(heads.n_metals, count_metals(batch))
-        property_loss = self._property_loss(heads.properties, batch.properties)
-        t = (torch.rand(1, generator=generator, device=device) + torch.arange(n, device=device) / n) % 1.0
-        first, last = self.config.settling
-        t = torch.where(t < 0.5, 2 * t, first + (last - first) * (2 * t - 1))
-        t = t[torch.randperm(n, generator=generator, device=device)]
-        sigma_u, sigma_e, sigma_k = self.sigmas(t)
-        inside = mask[..., None]
-        # centres
-        centres = torch.where(torch.rand(n, 1, 1, generator=generator, device=device) < 0.5, -1, 1) * batch.centres
-        step = normal(centres) * sigma_u[:, None, None] * inside
-        eye = torch.eye(3, device=device).expand(step.shape[0] * step.shape[1], 3, 3)
-        target_u = wrapped_normal.mean_displacement(
-            step.flatten(0, 1), sigma_u.repeat_interleave(step.shape[1]), eye, inside.expand_as(step).flatten(0, 1)
-        ).view_as(step)
-        # embeddings and cell
-        e_t = (batch.embeddings + normal(batch.embeddings) * sigma_e[:, None, None]) * inside
-        guess = self.absolute_k(heads.k, n_blocks).detach()
-        k_0 = (batch.k - guess) / self.config.cell_residual
-        k_t = k_0 + normal(k_0) * sigma_k[:, None]
-        out = self.denoise(z, guess, centres + step, e_t, k_t, t, mask)
-        amplitude = (sigma_u * wrapped_normal.score_scale(sigma_u))[:, None, None]
-        places = mask.sum() * 3
-        centre_loss = ((out.move - _centred(target_u / amplitude, mask)).square() * inside).sum() / places
-        target_e = gaussian.target(batch.embeddings, e_t, sigma_e[:, None, None])
-        embedding_loss = functional.smooth_l1_loss(out.embeddings, target_e, beta=1.0, reduction="none")
-        embedding_loss = 2 * (embedding_loss * inside).sum() / (mask.sum() * target_e.shape[-1])
-        target_k = gaussian.target(k_0, k_t, sigma_k[:, None])
-        cell_loss = 2 * functional.smooth_l1_loss(out.k, target_k, beta=1.0)
-        kind_loss = functional.cross_entropy(out.kinds[mask], batch.kinds[mask])
-        connection_loss = functional.cross_entropy(out.connections[mask], batch.connections[mask])
-        # latent prior, on posteriors that it does not change
-        x_s, velocity = flow.interpolate(normal(z), z.detach(), s := torch.rand(n, generator=generator, device=device))
-        prior_loss = (self.prior(x_s, s) - velocity).square().mean()
-        loss = (
-            self.config.centre_weight * centre_loss
-            + embedding_loss
-            + cell_loss
-            + k_loss
-            + 0.3 * (count_loss + metal_loss)
-            + self.config.head_weight * (kind_loss + connection_loss)
-            + self.config.kl_weight * kl
-            + prior_loss
-        )
-        log = {
-            "centre": centre_loss,
-            "embedding": embedding_loss,
-            "cell": cell_loss,
-            "k": k_loss,
-            "count": count_loss,
-            "metal": metal_loss,
-            "property": property_loss,
-            "kind": kind_loss,
-            "connection": connection_loss,
-            "kl": kl,
-            "prior": prior_loss,
-        }
-        return loss, {name: value.detach() for name, value in log.items()}
-
-    def property_step(
-        self, batch: CoarseBatch, left_out: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of the encoder of properties, and its parts.
-
-        Args:
-            batch: MOFs. left_out: member that does not learn from each of them, so that members err apart; (B,).
-            generator: of the noise.
-        """
-        known, config = self._known(batch.k, batch.mask.sum(1), batch.descriptors), self.config
-
-        def normal(like: Tensor) -> Tensor:
-            return torch.randn(like.shape, generator=generator, device=self.device)
-
-        known = known + config.property_noise * normal(known)
-        with self.networks():
-            parts = self.property_encoder(known)
-            mean, log_variance = (part.to(self.dtype) for part in parts)
-            z = mean + (0.5 * log_variance).exp() * normal(mean)
-            each = self.property_encoder.predict(z).to(self.dtype)
-        learns = left_out[:, None] != torch.arange(config.property_members, device=self.device)
-        known_properties = batch.properties[:, None].where(learns[..., None], torch.nan)
-        property_loss = self._property_loss(each, known_properties)
-        kl = _divergence(mean, log_variance) / config.property_members
-        loss = config.property_weight * property_loss + config.kl_weight * kl
-        return loss, {"property": property_loss.detach(), "kl": kl.detach()}
-
-    def _property_loss(self, predicted: Tensor, known: Tensor) -> Tensor:
-        """Squared error over the labels that are there; 0 without any."""
-        target = (transform(known) - self.property_mean) / self.property_scale
-        labelled = torch.isfinite(target)
-        miss = torch.where(labelled, predicted - target.nan_to_num(), torch.zeros_like(predicted))
-        return miss.square().sum() / labelled.sum().clamp(min=1)
-
-
-def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Mean Kullback-Leibler divergence from a normal distribution of unit variance, in nats."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
-
-
-def _centred(moves: Tensor, mask: Tensor) -> Tensor:
-    """Moves (B, K, 3) without their mean: the origin is arbitrary, and no place outside the mask moves."""
-    inside = mask[..., None]
-    moves = moves * inside
-    return (moves - moves.sum(1, keepdim=True) / mask.sum(1)[:, None, None]) * inside
-
-
-def transform(values):
-    """Properties on the scale where heads predict them: log(1 + x), which spreads small uptakes; array or tensor."""
-    return values.clamp(min=0).log1p() if isinstance(values, Tensor) else np.log1p(np.maximum(values, 0))
-
-
-def restore(values: Tensor) -> Tensor:
-    """Inverse of `transform`."""
-    return values.expm1().clamp(min=0)
+        """Loss of a batch and its parts, as `losses.mof_loss`."""
+        return losses.mof_loss(self, batch, generator)

@@ -13,8 +13,9 @@ from torch import Tensor
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.lattice import k_to_matrix
 from crystaltool.models.mofdiff.draws import Noise
-from crystaltool.models.mofdiff.model import Denoised, MOFDiff
+from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
+from crystaltool.models.mofdiff.states import CoarseSample, Denoised, Noisy, Places
 
 RESULT_GRID = 1e-6
 """Centres, k, predicted properties and scores are rounded to this; float64 batches differ by 1e-13."""
@@ -25,35 +26,11 @@ span a volume. In 3,000 MOFs of QMOF the largest is 0.81."""
 
 
 @dataclass(frozen=True)
-class CoarseSample:
-    """What the network says of one MOF, all in numpy.
+class BoundedPlaces(Places):
+    """Places with the bounds of their cells; (B, 6) each."""
 
-    Args:
-        lattice: (3, 3), a along x. centres: fractional; (K, 3). embeddings: (K, E).
-        kinds, connections: log probabilities; (K, n_kinds), (K, n_classes).
-    """
-
-    lattice: np.ndarray
-    centres: np.ndarray
-    embeddings: np.ndarray
-    kinds: np.ndarray
-    connections: np.ndarray
-
-
-@dataclass(frozen=True)
-class Places:
-    """What stays the same while a batch is denoised: latent, the head's cell and its bounds, which places there are."""
-
-    z: Tensor
-    guess: Tensor
     least_k: Tensor
     most_k: Tensor
-    mask: Tensor
-
-    @property
-    def n_blocks(self) -> Tensor:
-        """Blocks of each MOF."""
-        return self.mask.sum(1)
 
 
 @dataclass(frozen=True)
@@ -71,17 +48,18 @@ def stacked(model: MOFDiff, values: Sequence[np.ndarray]) -> Tensor:
     return torch.as_tensor(np.stack(values)).to(model.device, model.dtype)
 
 
-def places_of(model: MOFDiff, z: Tensor, n_blocks: Tensor) -> Places:
+def places_of(model: MOFDiff, z: Tensor, n_blocks: Tensor) -> BoundedPlaces:
     """Places of MOFs with latents z (B, Z) and these numbers of blocks (B,)."""
     mask = torch.arange(int(n_blocks.max()), device=model.device) < n_blocks[:, None]
     heads = model.heads(z)
     usual = model.absolute_k(torch.zeros_like(heads.k), n_blocks)
     least_k, most_k = usual - LARGEST_LOG_CHANGE, usual + LARGEST_LOG_CHANGE
-    return Places(z, model.absolute_k(heads.k, n_blocks).clamp(least_k, most_k), least_k, most_k, mask)
+    guess = model.absolute_k(heads.k, n_blocks).clamp(least_k, most_k)
+    return BoundedPlaces(z, guess, mask, least_k, most_k)
 
 
 def reverse(
-    model: MOFDiff, places: Places, noise: Sequence[Noise], config: SamplerConfig, clean: Tensor | None = None
+    model: MOFDiff, places: BoundedPlaces, noise: Sequence[Noise], config: SamplerConfig, clean: Tensor | None = None
 ) -> State:
     """The stochastic sampler of Karras et al. (arXiv 2206.00364, algorithm 2) over even times from 1 to the last.
 
@@ -119,7 +97,7 @@ def reverse(
             now = raised
         if clean is not None:
             e = (clean + now[1] * churn_e[call]) * inside
-        out = model.denoise(places.z, places.guess, u, e, k, t.expand(n), places.mask)
+        out = model.denoise(places, Noisy(u, e, k, t.expand(n)))
         e_0 = gaussian.denoise(e, now[1], out.embeddings) * inside
         k_0 = places.guess + residual * gaussian.denoise(k, now[2], out.k)
         k_0 = (k_0.clamp(places.least_k, places.most_k) - places.guess) / residual

@@ -15,19 +15,19 @@ import torch
 from torch import Tensor
 
 from crystaltool.models.block_encoder.library import Library
-from crystaltool.models.mofdiff.decoding import Choice, decode, place_scores
+from crystaltool.models.mofdiff.decoding import Candidates, Choice, decode, place_scores
 from crystaltool.models.mofdiff.draws import ItemDraws, Noise, draw_item, draw_noise, item_name
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.properties import predict_mofs
 from crystaltool.models.mofdiff.reverse import (
     RESULT_GRID,
-    CoarseSample,
     places_of,
     results_of,
     reverse,
     stacked,
 )
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
+from crystaltool.models.mofdiff.states import CoarseSample
 from crystaltool.models.mofdiff.targets import Target, choose_latent
 from crystaltool.mof.blocks import MAX_BLOCKS, CoarseMOF
 
@@ -87,14 +87,10 @@ def decode_sample(
     sample: CoarseSample, library: Library, config: SamplerConfig, rng: np.random.Generator
 ) -> list[Choice]:
     """At most `config.candidates` decodings of a sample, best first; none if no choice was found."""
-    kinds, connections = library.kinds, library.n_connections
-    scores = place_scores(
-        sample.embeddings, sample.kinds, sample.connections, library.embeddings, kinds, connections, config.spread
-    )
-    scores = np.round(scores / RESULT_GRID) * RESULT_GRID
+    blocks = Candidates(library.embeddings, library.kinds, library.n_connections)
+    scores = np.round(place_scores(sample, blocks, config.spread) / RESULT_GRID) * RESULT_GRID
     needed = [members for members in map(library.containing, NEEDED) if members.any()]
-    n, temperature = config.candidates, config.candidate_temperature
-    return list(decode(scores, kinds, connections, config.penalties, n, rng, temperature, needed))
+    return list(decode(scores, blocks, config, rng, needed))
 
 
 def to_coarse(sample: CoarseSample, library: Library, choice: Choice) -> CoarseMOF:
@@ -103,65 +99,64 @@ def to_coarse(sample: CoarseSample, library: Library, choice: Choice) -> CoarseM
     return CoarseMOF(lattice=sample.lattice, blocks=blocks, centres=sample.centres)
 
 
-def sample_mofdiff(
-    model: MOFDiff,
-    library: Library,
-    indices: Sequence[int],
-    seed: int,
-    config: SamplerConfig,
-    batch_size: int,
-    target: Target | None = None,
-) -> Iterator[list[Decoded]]:
-    """The decodings of every item, in order; an empty list where none was found.
+@dataclass(frozen=True)
+class CoarseSampler:
+    """A run of sampling.
 
     Args:
         model: in float64 and evaluation mode for reproducible results.
         library: blocks to decode with.
-        indices: item numbers. seed: of all items. config: how to sample.
-        batch_size: items at a time; never changes results.
+        config: how to sample. seed: of all items.
         target: a property to aim at.
     """
-    for start in range(0, len(indices), batch_size):
-        part = indices[start : start + batch_size]
-        draws = [draw_item(model, seed, index, config.draws if target else 1) for index in part]
-        noise = [draw_noise(model, config, seed, index, 0) for index in part]
-        found, z = find_blocks(model, draws, noise, config, target)
+
+    model: MOFDiff
+    library: Library
+    config: SamplerConfig
+    seed: int
+    target: Target | None = None
+
+    def sample(self, indices: Sequence[int], batch_size: int) -> Iterator[list[Decoded]]:
+        """The decodings of every item, in order; an empty list where none was found.
+
+        Args:
+            indices: item numbers. batch_size: items at a time; never changes results.
+        """
+        for start in range(0, len(indices), batch_size):
+            yield from self._batch(indices[start : start + batch_size])
+
+    def _batch(self, indices: Sequence[int]) -> Iterator[list[Decoded]]:
+        model, config = self.model, self.config
+        draws = [draw_item(model, self.seed, index, config.draws if self.target else 1) for index in indices]
+        noise = [draw_noise(model, config, self.seed, index, 0) for index in indices]
+        found, z = find_blocks(model, draws, noise, config, self.target)
         choices = [
-            decode_sample(sample, library, config, draw.decoding) for sample, draw in zip(found, draws, strict=True)
+            decode_sample(sample, self.library, config, draw.decoding)
+            for sample, draw in zip(found, draws, strict=True)
         ]
-        placed = place_decodings(model, z, choices, library, seed, part, config)
-        for index, some, places in zip(part, choices, placed, strict=True):
-            mofs = [to_coarse(sample, library, choice) for sample, choice in zip(places, some, strict=True)]
+        placed = self._places(indices, z, choices)
+        for index, some, places in zip(indices, choices, placed, strict=True):
+            mofs = [to_coarse(sample, self.library, choice) for sample, choice in zip(places, some, strict=True)]
             yield [
-                _decoded(mof, item_name(seed, index), number, choice, predicted)
+                _decoded(mof, item_name(self.seed, index), number, choice, predicted)
                 for number, (mof, choice, predicted) in enumerate(
                     zip(mofs, some, predict_mofs(model, mofs), strict=True)
                 )
             ]
 
-
-def place_decodings(
-    model: MOFDiff,
-    z: Tensor,
-    choices: Sequence[Sequence[Choice]],
-    library: Library,
-    seed: int,
-    indices: Sequence[int],
-    config: SamplerConfig,
-) -> list[list[CoarseSample]]:
-    """Places of every decoding of every item, all items as one batch.
-
-    Args:
-        z: latents of the items; (n, Z). choices: their decodings. indices: their numbers.
-        library: of the decodings. seed: of all items. config: how.
-    """
-    turns = [(row, number) for row, some in enumerate(choices) for number in range(min(len(some), config.placings))]
-    if not turns:
-        return [[] for _ in choices]
-    vectors = [library.embeddings[choices[row][number].rows].astype(np.float64) for row, number in turns]
-    noise = [draw_noise(model, config, seed, indices[row], 1 + number) for row, number in turns]
-    placed = dict(zip(turns, place_blocks(model, z[[row for row, _ in turns]], vectors, noise, config), strict=True))
-    return [[placed[row, number % config.placings] for number in range(len(some))] for row, some in enumerate(choices)]
+    def _places(
+        self, indices: Sequence[int], z: Tensor, choices: Sequence[Sequence[Choice]]
+    ) -> list[list[CoarseSample]]:
+        """Places of every decoding of every item, all items as one batch; z are their latents (n, Z)."""
+        most = self.config.placings
+        turns = [(row, number) for row, some in enumerate(choices) for number in range(min(len(some), most))]
+        if not turns:
+            return [[] for _ in choices]
+        vectors = [self.library.embeddings[choices[row][number].rows].astype(np.float64) for row, number in turns]
+        noise = [draw_noise(self.model, self.config, self.seed, indices[row], 1 + number) for row, number in turns]
+        found = place_blocks(self.model, z[[row for row, _ in turns]], vectors, noise, self.config)
+        placed = dict(zip(turns, found, strict=True))
+        return [[placed[row, number % most] for number in range(len(some))] for row, some in enumerate(choices)]
 
 
 def _decoded(mof: CoarseMOF, name: str, number: int, choice: Choice, predicted: dict[str, float]) -> Decoded:

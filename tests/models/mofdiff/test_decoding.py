@@ -7,7 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from crystaltool.models.mofdiff.decoding import Choice, decode, merge_places, place_scores
+from crystaltool.models.mofdiff.decoding import Candidates, Choice, decode, merge_places, place_scores
+from crystaltool.models.mofdiff.sampler_config import SamplerConfig
+from crystaltool.models.mofdiff.states import CoarseSample
 from crystaltool.mof.blocks import BRIDGE, MAX_BLOCKS, MAX_CONNECTIONS, METAL, ORGANIC
 
 APART = (0.0,)
@@ -28,7 +30,18 @@ def decodings(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> list[Choice]:
-    return list(decode(scores, kinds, connections, penalties, n, np.random.default_rng(seed), temperature))
+    config = SamplerConfig(penalties=penalties, candidates=n, candidate_temperature=temperature)
+    return list(decode(scores, blocks_of(kinds, connections), config, np.random.default_rng(seed)))
+
+
+def blocks_of(kinds: np.ndarray, connections: np.ndarray) -> Candidates:
+    """Blocks without embeddings, for scores that are given."""
+    return Candidates(np.zeros((len(kinds), 0)), kinds, connections)
+
+
+def said(embeddings: np.ndarray, kinds: np.ndarray, connections: np.ndarray) -> CoarseSample:
+    """What a network says of the blocks, wherever they are."""
+    return CoarseSample(np.eye(3), np.zeros((len(embeddings), 3)), embeddings, kinds, connections)
 
 
 def difference(rows: np.ndarray, kinds: np.ndarray, connections: np.ndarray) -> int:
@@ -119,11 +132,13 @@ def test_choices_without_a_needed_block_are_passed_over() -> None:
     kinds, connections = np.array([METAL, ORGANIC, ORGANIC, ORGANIC]), np.array([2, 2, 2, 2])
     scores = np.array([[9.0, 0, 0, 0], [0, 8.0, 7.0, 6.0]])
     rng, without = np.random.default_rng(0), np.array([True, True, False, False])
-    free = list(decode(scores, kinds, connections, APART, 4, rng, 30.0))
-    kept = list(decode(scores, kinds, connections, APART, 4, rng, 30.0, [~without]))
+    blocks = blocks_of(kinds, connections)
+    config = SamplerConfig(penalties=APART, candidates=4, candidate_temperature=30.0)
+    free = list(decode(scores, blocks, config, rng))
+    kept = list(decode(scores, blocks, config, rng, [~without]))
     assert free[0].rows.tolist() == [0, 1] and {choice.rows[1] for choice in free} == {1, 2, 3}
     assert {choice.rows[1] for choice in kept} == {2, 3}
-    assert list(decode(scores, kinds, connections, APART, 4, rng, 30.0, [~without, np.zeros(4, dtype=bool)])) == []
+    assert list(decode(scores, blocks, config, rng, [~without, np.zeros(4, dtype=bool)])) == []
 
 
 def test_random_numbers_alone_decide_which_follow() -> None:
@@ -199,7 +214,7 @@ def test_scores_are_log_probabilities_of_a_normal_error_and_the_two_heads() -> N
     embeddings, library = rng.standard_normal((3, 4)), rng.standard_normal((5, 4))
     kind_scores, connection_scores = rng.standard_normal((3, 3)), rng.standard_normal((3, 21))
     kinds, connections = a_library(rng, 5)
-    found = place_scores(embeddings, kind_scores, connection_scores, library, kinds, connections, 0.4)
+    found = place_scores(said(embeddings, kind_scores, connection_scores), Candidates(library, kinds, connections), 0.4)
     for place, block in itertools.product(range(3), range(5)):
         expected = (
             -np.square((embeddings[place] - library[block]) / 0.4).sum() / 2
@@ -215,6 +230,6 @@ def test_a_place_at_a_block_of_the_library_takes_it() -> None:
     library = rng.standard_normal((5, 8))
     rows = [1, 3, 3, 4]
     flat = np.zeros((4, 3)), np.zeros((4, 21))
-    scores = place_scores(library[rows] + 0.01, *flat, library, kinds, connections, 0.3)
+    scores = place_scores(said(library[rows] + 0.01, *flat), Candidates(library, kinds, connections), 0.3)
     (found,) = decodings(scores, kinds, connections)
     assert found.rows.tolist() == rows

@@ -15,8 +15,10 @@ from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.errors import UsageError
 from crystaltool.models.mofdiff import model as model_module
 from crystaltool.models.mofdiff.config import MOFDiffConfig
-from crystaltool.models.mofdiff.model import Denoised, MOFDiff, restore, transform
+from crystaltool.models.mofdiff.losses import property_error
+from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseBatch, prepare
+from crystaltool.models.mofdiff.states import Denoised, Noisy, Places, restore, transform
 from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.table import tabulate
 from crystaltool.nn.cells import symmetric_lattice
@@ -88,7 +90,7 @@ def test_noise_ends_at_half_a_cell_and_levels_rise_with_time() -> None:
 def watched_loss(
     model: MOFDiff, batch: CoarseBatch, answer: Callable[..., Denoised], seed: int = 0
 ) -> dict[str, Tensor]:
-    """Losses where the denoiser gives `answer(z, guess, u_t, e_t, k_t, t, mask)`."""
+    """Losses where the denoiser gives `answer(places, noisy)`."""
     original = model.denoise
     try:
         model.denoise = answer  # ty: ignore[invalid-assignment]
@@ -113,8 +115,9 @@ def test_targets_are_those_of_the_wrapped_normal_and_of_unit_variance_data() -> 
     batch = batch_of(small_data(), dtype=torch.float32)
     seen: dict[str, float] = {}
 
-    def knows(z: Tensor, guess: Tensor, u_t: Tensor, e_t: Tensor, k_t: Tensor, t: Tensor, mask: Tensor) -> Denoised:
-        sigma_u, sigma_e, sigma_k = model.sigmas(t)
+    def knows(places: Places, noisy: Noisy) -> Denoised:
+        mask, u_t, e_t, k_t = places.mask, noisy.u, noisy.e, noisy.k
+        sigma_u, sigma_e, sigma_k = model.sigmas(noisy.t)
         sides = [displacement_by_images(u_t, side * batch.centres, sigma_u).float() for side in (1, -1)]
         steps = [(u_t - side * batch.centres).square().sum((1, 2)) for side in (1, -1)]
         inverted = steps[1] < steps[0]  # half the MOFs are shown by their other hand
@@ -123,7 +126,7 @@ def test_targets_are_those_of_the_wrapped_normal_and_of_unit_variance_data() -> 
         amplitude = (sigma_u * wrapped_normal.score_scale(sigma_u))[:, None, None]
         mean = (move * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
         move, step = move - mean, torch.where(inverted[:, None, None], u_t + batch.centres, u_t - batch.centres)
-        k_0 = (batch.k - guess) / model.config.cell_residual
+        k_0 = (batch.k - places.guess) / model.config.cell_residual
         seen["largest"] = max(seen.get("largest", 0), float(sigma_u.max()))
         seen["apart"] = float((move + mean + step).abs()[mask].max())
         assert not step[~mask].any() and not e_t[~mask].any()
@@ -147,10 +150,10 @@ def test_a_blind_denoiser_has_a_loss_of_about_one() -> None:
     batch = batch_of(small_data(), dtype=torch.float32)
     batch = replace(batch, k=batch.k - batch.k.mean(0) + model.absolute_k(torch.zeros(1, 6), torch.ones(1))[0])
 
-    def blind(z: Tensor, guess: Tensor, u_t: Tensor, e_t: Tensor, k_t: Tensor, t: Tensor, mask: Tensor) -> Denoised:
-        zeros = torch.zeros_like
-        kinds, connections = torch.zeros(*mask.shape, 3), torch.zeros(*mask.shape, 21)
-        return Denoised(zeros(u_t), zeros(e_t), zeros(k_t), kinds, connections)
+    def blind(places: Places, noisy: Noisy) -> Denoised:
+        zeros, shape = torch.zeros_like, places.mask.shape
+        kinds, connections = torch.zeros(*shape, 3), torch.zeros(*shape, 21)
+        return Denoised(zeros(noisy.u), zeros(noisy.e), zeros(noisy.k), kinds, connections)
 
     found = [watched_loss(model, batch, blind, seed) for seed in range(12)]
     mean = {name: float(np.mean([float(log[name]) for log in found])) for name in found[0]}
@@ -165,7 +168,8 @@ def test_displacements_do_not_move_the_mof_as_a_whole(model: MOFDiff) -> None:
     n = len(batch.k)
     z = torch.zeros(n, SIZES.z_size, dtype=torch.float64)
     t = torch.linspace(0, 1, n, dtype=torch.float64)
-    out = model.denoise(z, batch.k, batch.centres, batch.embeddings, torch.zeros_like(batch.k), t, batch.mask)
+    noisy = Noisy(batch.centres, batch.embeddings, torch.zeros_like(batch.k), t)
+    out = model.denoise(Places(z, batch.k, batch.mask), noisy)
     assert out.move.abs().max() > 1e-2 and not out.move[~batch.mask].any()
     assert out.move.sum(1).abs().max() < 1e-10
 
@@ -177,13 +181,13 @@ def test_displacements_are_fractional_with_the_length_of_the_cell_taken_out(mode
     batch = batch_of(small_data(), [2, 5])
     try:
         out = model.denoise(
-            torch.zeros(2, SIZES.z_size, dtype=torch.float64),
-            batch.k,
-            batch.centres,
-            batch.embeddings,
-            torch.zeros_like(batch.k),
-            torch.tensor([0.3, 0.6], dtype=torch.float64),
-            batch.mask,
+            Places(torch.zeros(2, SIZES.z_size, dtype=torch.float64), batch.k, batch.mask),
+            Noisy(
+                batch.centres,
+                batch.embeddings,
+                torch.zeros_like(batch.k),
+                torch.tensor([0.3, 0.6], dtype=torch.float64),
+            ),
         )
     finally:
         hook.remove()
@@ -246,7 +250,7 @@ def test_only_labelled_rows_count(model: MOFDiff) -> None:
     known = torch.tensor([[3.0, nan], [nan, nan], [1.0, 0.7]], dtype=torch.float64)
     target = (known.log1p() - model.property_mean) / model.property_scale
     expected = sum((predicted[i, j] - target[i, j]) ** 2 for i, j in ((0, 0), (2, 0), (2, 1))) / 3
-    found = model._property_loss(predicted, known)
+    found = property_error(model, predicted, known)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
     found.backward()
     assert predicted.grad is not None

@@ -17,16 +17,17 @@ from crystaltool.errors import UsageError
 from crystaltool.lattice import k_to_matrix, matrix_to_k
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.draws import draw_item, draw_noise
-from crystaltool.models.mofdiff.model import Denoised, MOFDiff
+from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.properties import predict_mofs
-from crystaltool.models.mofdiff.reverse import LARGEST_LOG_CHANGE, RESULT_GRID, CoarseSample
+from crystaltool.models.mofdiff.reverse import LARGEST_LOG_CHANGE, RESULT_GRID
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 from crystaltool.models.mofdiff.sampling import (
+    CoarseSampler,
     Decoded,
     find_blocks,
     place_blocks,
-    sample_mofdiff,
 )
+from crystaltool.models.mofdiff.states import CoarseSample, Denoised, Noisy, Places
 from crystaltool.models.mofdiff.targets import Target, parse_target
 from crystaltool.mof.blocks import MAX_BLOCKS, METAL, assert_block, assert_coarse
 from tests.models.mofdiff.tiny import SIZES, random_model, small_library
@@ -49,7 +50,7 @@ def sampled(
     target: Target | None = None,
 ) -> list[list[Decoded]]:
     indices = range(n) if isinstance(n, int) else n
-    return list(sample_mofdiff(model, small_library(), indices, seed, config, batch_size, target))
+    return list(CoarseSampler(model, small_library(), config, seed, target).sample(indices, batch_size))
 
 
 def found_blocks(
@@ -196,22 +197,22 @@ class Exact:
     def __init__(self, model: MOFDiff, centres: Tensor, embeddings: Tensor, k: Tensor) -> None:
         self.model, self.centres, self.embeddings, self.k, self.calls = model, centres, embeddings, k, 0
 
-    def __call__(self, z: Tensor, guess: Tensor, u: Tensor, e: Tensor, k: Tensor, t: Tensor, mask: Tensor) -> Denoised:
+    def __call__(self, places: Places, noisy: Noisy) -> Denoised:
         self.calls += 1
-        width = mask.shape[1]
-        sigma_u, sigma_e, sigma_k = self.model.sigmas(t)
-        eye = torch.eye(3, dtype=torch.float64).expand(len(z) * width, 3, 3)
-        used = torch.ones(len(z) * width, 3, dtype=torch.bool)
+        n, width = places.mask.shape
+        sigma_u, sigma_e, sigma_k = self.model.sigmas(noisy.t)
+        eye = torch.eye(3, dtype=torch.float64).expand(n * width, 3, 3)
+        used = torch.ones(n * width, 3, dtype=torch.bool)
         displacement = wrapped_normal.mean_displacement(
-            (u - self.centres[:, :width]).flatten(0, 1), sigma_u.repeat_interleave(width), eye, used
-        ).view_as(u)
-        k_0 = (self.k - guess) / self.model.config.cell_residual
+            (noisy.u - self.centres[:, :width]).flatten(0, 1), sigma_u.repeat_interleave(width), eye, used
+        ).view_as(noisy.u)
+        k_0 = (self.k - places.guess) / self.model.config.cell_residual
         return Denoised(
             displacement / (sigma_u * wrapped_normal.score_scale(sigma_u))[:, None, None],
-            gaussian.target(self.embeddings[:, :width], e, sigma_e[:, None, None]),
-            gaussian.target(k_0, k, sigma_k[:, None]),
-            torch.zeros(len(z), width, 3, dtype=torch.float64),
-            torch.zeros(len(z), width, 21, dtype=torch.float64),
+            gaussian.target(self.embeddings[:, :width], noisy.e, sigma_e[:, None, None]),
+            gaussian.target(k_0, noisy.k, sigma_k[:, None]),
+            torch.zeros(n, width, 3, dtype=torch.float64),
+            torch.zeros(n, width, 21, dtype=torch.float64),
         )
 
 
@@ -251,11 +252,10 @@ def test_given_embeddings_are_held(model: MOFDiff, exact: Exact, monkeypatch: py
     """What the network sees of them is themselves with the noise of each time, whatever it says."""
     seen, times = [], []
 
-    def watched(*arguments: Tensor) -> Denoised:
-        e, t = arguments[3], arguments[5]
-        seen.append((e - 7.0) / model.sigmas(t)[1][:, None, None])
-        times.append(float(t[0]))
-        return exact(*arguments)
+    def watched(places: Places, noisy: Noisy) -> Denoised:
+        seen.append((noisy.e - 7.0) / model.sigmas(noisy.t)[1][:, None, None])
+        times.append(float(noisy.t[0]))
+        return exact(places, noisy)
 
     monkeypatch.setattr(model, "denoise", watched)
     config = replace(FEW, calls=10)
@@ -352,9 +352,9 @@ def test_an_element_that_the_library_lacks_is_not_asked_for(model: MOFDiff, monk
 def test_items_that_cannot_be_decoded_are_empty(model: MOFDiff, monkeypatch: pytest.MonkeyPatch) -> None:
     library = small_library()
     monkeypatch.setattr(Library, "containing", lambda self, number: np.arange(len(self)) == len(self) + number - 7)
-    items = list(sample_mofdiff(model, library, range(8), 0, FEW, 8))
-    more = list(sample_mofdiff(model, library, range(8), 0, FEW, 3, Target("density", 1.0)))
-    one = list(sample_mofdiff(model, library, range(8), 0, replace(FEW, candidates=1), 8))
+    items = list(CoarseSampler(model, library, FEW, 0).sample(range(8), 8))
+    more = list(CoarseSampler(model, library, FEW, 0, Target("density", 1.0)).sample(range(8), 3))
+    one = list(CoarseSampler(model, library, replace(FEW, candidates=1), 0).sample(range(8), 8))
     assert [] in items and [] in more
     assert [bool(item) for item in items] == [bool(item) for item in one]
     for item in [*items, *more]:
