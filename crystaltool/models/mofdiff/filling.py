@@ -65,18 +65,25 @@ class Filling:
         return float(np.square(depth).sum() / len(edges)), float((pairs.distances / pairs.radii).min())
 
 
-def fill(net: LabelledNet, blocks: Sequence[BuildingBlock]) -> Filling | None:
+Turns = dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]
+"""For a vertex and a block (by its `id`) rotation and points of the block there."""
+
+
+def fill(net: LabelledNet, blocks: Sequence[BuildingBlock], turns: Turns | None = None) -> Filling | None:
     """Places of blocks, one for each vertex; None where no cell with a volume comes out.
 
     Args:
         net: whose vertices have the kinds and numbers of connections of the blocks.
         blocks: one for each vertex.
+        turns: what was found for this net before; blocks must live as long.
     """
+    turns = {} if turns is None else turns
     slots, rotations, chosen = [], [], []
     for vertex, block in enumerate(blocks):
         edges, figure = net.figure(vertex)
-        groups = groups_of(net, vertex)
-        rotation, points = _turn(block, figure, groups)
+        if (vertex, id(block)) not in turns:
+            turns[vertex, id(block)] = _turn(block, figure, groups_of(net, vertex))
+        rotation, points = turns[vertex, id(block)]
         slots.append(edges)
         rotations.append(rotation)
         chosen.append(points)
