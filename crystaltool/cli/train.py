@@ -47,6 +47,18 @@ def command(
         Optional[Path],  # noqa: UP045
         typer.Option("--embeddings", metavar="EMB.h5", help="Embeddings of DATA's blocks from `embed`; mofdiff only."),
     ] = None,
+    part: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--part",
+            metavar="nets",
+            help="Only this part: the catalogue of nets and which block goes where, into DIR/nets; mofdiff only.",
+        ),
+    ] = None,
+    library: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--library", metavar="FILE", help="Blocks to choose from, from `embed --library`; --part nets."),
+    ] = None,
     epochs: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--epochs", min=1, metavar="N", help="Passes through the data; with --resume more than before."),
@@ -72,7 +84,8 @@ def command(
     DIR/properties. A run that was killed and resumed equals an unbroken one step by step; SIGTERM saves and exits 0,
     Ctrl-C saves and exits 130, both print the line that resumes. --resume keeps the settings of the run and may have
     more --epochs, with the learning rate of the longer run from there on. Under torchrun the batch is divided among
-    the processes.
+    the processes. mofdiff has a part that is made for itself, in a minute: --part nets puts the nets of the MOFs in
+    DATA.h5 into DIR/nets, from where `sample` draws them first.
     """
     from crystaltool.verbs.train import train
 
@@ -98,6 +111,8 @@ def command(
             embeddings=embeddings,
             resume=resume,
             overwrite=overwrite,
+            part=part,
+            library=library,
             device=device,
             threads=threads,
             on_progress=show,

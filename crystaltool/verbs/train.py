@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystaltool.errors import UsageError
 from crystaltool.verbs.models import MODELS, named
+from crystaltool.verbs.nets import NETS_FOLDER, NETS_NAME
 
 if TYPE_CHECKING:
     from crystaltool.training.loop import Stop
@@ -25,6 +26,8 @@ def train(
     embeddings: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    part: str | None = None,
+    library: str | Path | None = None,
     device: str = "auto",
     threads: int = 1,
     on_progress: Callable[[Any], object] = lambda progress: None,
@@ -39,6 +42,8 @@ def train(
         epochs: passes through the data. init: start from the weights of this checkpoint, name or folder.
         embeddings: of the blocks, from `crystaltool embed`; mofdiff only.
         resume: go on from the last saved step. overwrite: start afresh in a folder that holds a run.
+        part: "nets" for the catalogue of nets and the model of which block goes where, `output_dir/nets`; mofdiff only.
+        library: the blocks that it chooses from, as `embed --library` writes them; for `nets` only.
         device: where networks run. threads: CPU threads.
         on_progress: called with a `crystaltool.training.loop.Progress` now and then.
 
@@ -54,10 +59,15 @@ def train(
     if model not in MODELS:
         raise UsageError(f"no model {model!r}, expected one of: {', '.join(MODELS)}")
     row, folder = MODELS[model], Path(output_dir)
+    given = None if config is None else Path(config)
+    if part is not None or library is not None:
+        other = {"--embeddings": embeddings, "--init": init, "--resume": resume or None}
+        _check_part(model, part, library, other)
+        _train_nets(Path(data), Path(library or ""), folder / NETS_FOLDER, given, epochs, overwrite, on_progress)
+        return None
     _check_folder(folder, resume, overwrite)
     if (embeddings is None) == row.embeddings:
         raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
-    given = None if config is None else Path(config)
     settings = named(row.config)(given, epochs=epochs, resumed=folder if resume else None)
     fit = named(row.fit)
     if embeddings is not None:
@@ -72,6 +82,38 @@ def train(
         threads=threads,
         on_progress=on_progress,
     )
+
+
+def _check_part(model: str, part: str | None, library: str | Path | None, other: Mapping[str, object]) -> None:
+    """Refuse a part that there is not, or what does not go with it."""
+    if part != NETS_FOLDER or model != "mofdiff":
+        asked = "--library goes with" if part is None else f"--part {part} of {model}: there is only"
+        raise UsageError(f"{asked} --part {NETS_FOLDER} of mofdiff")
+    if library is None:
+        raise UsageError(f"--part {NETS_FOLDER} needs --library LIBRARY.h5, from `crystaltool embed --library`")
+    for option, value in other.items():
+        if value is not None:
+            raise UsageError(f"--part {NETS_FOLDER} does not take {option}")
+
+
+def _train_nets(
+    data: Path,
+    library: Path,
+    folder: Path,
+    config: Path | None,
+    epochs: int | None,
+    overwrite: bool,
+    on_progress: Callable[[Any], object],
+) -> None:
+    """The catalogue of nets and the model of blocks, into a folder beside the weights."""
+    from dataclasses import replace
+
+    from crystaltool.models.mofdiff.fit_nets import fit_nets, load_config
+
+    if (folder / NETS_NAME).exists() and not overwrite:
+        raise UsageError(f"{folder} holds nets; start afresh with --overwrite")
+    settings = load_config(config)
+    fit_nets([data], library, folder, settings if epochs is None else replace(settings, epochs=epochs), on_progress)
 
 
 def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:

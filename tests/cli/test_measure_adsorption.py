@@ -12,8 +12,15 @@ import pytest
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif_format import format_crystal
 from crystaltool.io.stream import iter_blocks
+from crystaltool.models.mofdiff.checkpoint import load_mofdiff
+from crystaltool.models.mofdiff.properties import predict_mofs
+from crystaltool.models.weights import find_checkpoint
+from crystaltool.mof.fragment import fragment
+from crystaltool.mof.perception import perceive_bonds
+from crystaltool.verbs.fragment import identified
 from tests.cli.one_process import Child, one_process
 from tests.measure.adsorption.frameworks import CHARGES, CRYSTAL
+from tests.mof.structures import curated
 
 GOOD = format_crystal(CRYSTAL, "good", ("1 elsewhere 1.0 | made",), {"e_above_hull": "7"}, charges=CHARGES)
 HEAVY = format_crystal(Crystal(CRYSTAL.lattice, CRYSTAL.frac_coords, np.array([105, 8, 6, 1])), "heavy")
@@ -133,6 +140,28 @@ def test_wrong_options_are_one_line_and_exit_2(
     ended = child.run(tmp_path, "measure", *arguments, "in.cif")
     assert ended.code == 2 and ended.out == ""
     assert message in ended.err and ended.err.count("\n") == 1
+
+
+def test_predictions_are_those_of_the_heads_for_the_cell_as_it_is(child: Child, tmp_path: Path) -> None:
+    crystal = curated()["MOF-5"]
+    wide = Crystal(crystal.lattice * 1.2, crystal.frac_coords, crystal.numbers)
+    bonds = perceive_bonds(crystal)
+    texts = [format_crystal(one, name, bonds=bonds) for one, name in ((crystal, "MOF-5"), (wide, "wide"))]
+    (tmp_path / "in.cif").write_text("".join(texts))
+    ended = child.run(tmp_path, "measure", "--predict", "-o", "out.cif", "in.cif")
+    assert (ended.code, ended.err) == (0, "")
+    found = blocks(tmp_path / "out.cif")
+    model = load_mofdiff(find_checkpoint("mofdiff"))
+    names = [f"predicted_{name}" for name in model.model.config.properties]
+    for name, one in (("MOF-5", crystal), ("wide", wide)):
+        expected = predict_mofs(model.model, [identified(fragment(one, bonds))[0]])[0]
+        told = {key: float(value) for key, value in found[name].properties.items() if key in names}
+        assert told == pytest.approx({f"predicted_{key}": value for key, value in expected.items()}, rel=1e-5)
+        assert f"weights sha256:{model.sha256}" in found[name].history[-1]
+    density = [float(found[name].properties["predicted_density"]) for name in ("MOF-5", "wide")]
+    assert density[0] == pytest.approx(0.59, abs=0.1) and density[1] < 0.8 * density[0]
+    listed = child.run(tmp_path, "view", "-e", "predicted_lcd > 0", "--columns", "name,predicted_lcd", "out.cif")
+    assert listed.code == 0 and "wide" in listed.out
 
 
 def test_what_is_no_mof_has_no_prediction(child: Child, tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from crystaltool.models.block_encoder.embedding_file import write_embeddings
+from crystaltool.models.block_encoder.library import write_library
 from crystaltool.models.mofdiff.checkpoint import load_mofdiff
-from crystaltool.mof.table import tabulate
+from crystaltool.mof.catalogue import read_catalogue
+from crystaltool.mof.table import read_mofs, tabulate
 from tests.cli.one_process import Child, Ended, one_process
-from tests.models.mofdiff.tiny import TOML, embeddings_of, small_table, write_data
+from tests.models.mofdiff.tiny import ENCODER_SHA256, TOML, embeddings_of, small_library, small_table, write_data
 
 
 def toml(epochs: int) -> str:
@@ -75,6 +77,42 @@ def test_a_run_its_notes_and_a_second_one(train: Callable, tmp_path: Path) -> No
     assert train(toml(1), "-q", "--init", tmp_path / "first").code == 0
     wider = toml(1).replace("n_latent = 6", "n_latent = 7")
     assert_one_line(train(wider, "--init", tmp_path / "first", "--overwrite"), "other sizes")
+
+
+NETS = "[model]\nwidth = 16\nkey = 8\n[fit]\nepochs = 2\n"
+
+
+def test_nets_are_a_part_of_their_own_and_sampled_first(train: Callable, child: Child, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(toml(1), "-q").code == 0
+    write_library(run / "library.h5", small_library())
+    free = child.run(tmp_path, "sample", run, "-n", "1", "--metal", "Zn", "-o", "free.h5", "--device", "cpu")
+    assert free.code == 2 and "no catalogue of nets" in free.err
+    part = ("--part", "nets", "--library", run / "library.h5")
+    ended = train(NETS, *part, "-v", embeddings=None)
+    assert (ended.code, ended.out) == (0, "") and ended.err.count("step ") == 2
+    stored = json.loads((run / "nets" / "config.json").read_text())
+    assert stored["config"]["epochs"] == 2 and stored["encoder_sha256"] == ENCODER_SHA256
+    assert len(read_catalogue(run / "nets" / "nets.h5")) > 2
+    sampled = child.run(tmp_path, "sample", run, "-n", "2", "--metal", "Zn", "-o", "nets.h5", "--device", "cpu")
+    assert sampled.code == 0, sampled.err
+    mofs = read_mofs(tmp_path / "nets.h5")
+    assert len(mofs) and all(mofs[row].edges is not None for row in range(len(mofs)))
+    assert_one_line(train(NETS, *part, embeddings=None), "holds nets; start afresh with --overwrite")
+    assert train(NETS, *part, "--overwrite", "--epochs", "1", "-q", embeddings=None).code == 0
+    assert json.loads((run / "nets" / "config.json").read_text())["config"]["epochs"] == 1
+    assert (run / "model.safetensors").is_file()
+
+
+def test_what_does_not_go_with_a_part_is_one_line(train: Callable, tmp_path: Path) -> None:
+    assert_one_line(train(NETS, "--part", "nets", embeddings=None), "--part nets needs --library")
+    assert_one_line(train(NETS, "--part", "heads", embeddings=None), "there is only --part nets of mofdiff")
+    assert_one_line(train(NETS, "--library", "l.h5"), "--library goes with --part nets of mofdiff")
+    part = ("--part", "nets", "--library", tmp_path / "absent.h5")
+    assert_one_line(train(NETS, *part), "--part nets does not take --embeddings")
+    assert_one_line(train("[loop]\nseed = 1\n", *part, embeddings=None), "no table [loop] for nets")
+    assert_one_line(train(NETS, *part, embeddings=None), "absent.h5")
+    assert not (tmp_path / "run" / "nets").exists()
 
 
 def test_a_run_that_ended_while_it_learnt_properties_is_a_run(train: Callable, tmp_path: Path) -> None:

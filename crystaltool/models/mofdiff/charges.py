@@ -8,9 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from crystaltool.arrays import Float
-from crystaltool.checks.mof.elements import CENTRE
-from crystaltool.checks.mof.ligand_charge import as_ligand, cheapest_charge
-from crystaltool.checks.mof.oxidation import OXIDATION_STATES
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.mof.blocks import BuildingBlock
 from crystaltool.mof.quotient import find_pieces
@@ -21,6 +18,10 @@ def charge_range(block: BuildingBlock) -> Float[np.ndarray, "2"]:
 
     Ligands have the charge that they have as a chemist writes them, metals any mean of their oxidation states.
     """
+    from crystaltool.checks.mof.elements import CENTRE  # loads all rules: not where charges are stored
+    from crystaltool.checks.mof.ligand_charge import as_ligand, cheapest_charge
+    from crystaltool.checks.mof.oxidation import OXIDATION_STATES
+
     centre = CENTRE[block.numbers]
     bound = np.zeros(block.n_atoms, dtype=bool)
     bound[block.connection_atoms] = True

@@ -46,24 +46,33 @@ def sorted_distances(points: Float[np.ndarray, "... k 3"]) -> Float[np.ndarray, 
 
 
 def reach_of(points: Float[np.ndarray, "k 3"], n_groups: int) -> float:
-    """How far the middles of a linker's groups of points lie from its centre, A: of points near each other, so many
+    """`reaches_of` of one linker."""
+    return float(reaches_of(points[None], n_groups)[0])
+
+
+def reaches_of(points: Float[np.ndarray, "n k 3"], n_groups: int) -> Float[np.ndarray, " n"]:
+    """How far the middles of each linker's groups of points lie from its centre, A: of points near each other, so many
     groups (single linkage)."""
-    k = len(points)
+    n, k, _ = points.shape
     if n_groups >= k:
-        return float(np.linalg.norm(points, axis=1).mean())
-    labels = np.arange(k)
+        return np.linalg.norm(points, axis=2).mean(axis=1)
+    labels = np.tile(np.arange(k), (n, 1))
     first, second = np.triu_indices(k, 1)
-    apart = np.linalg.norm(points[first] - points[second], axis=1)
-    left = k
-    for pair in np.argsort(apart, kind="stable"):
-        if left == n_groups:
-            break
-        a, b = labels[first[pair]], labels[second[pair]]
-        if a != b:
-            labels[labels == b] = a
-            left -= 1
-    middles = np.stack([points[labels == label].mean(axis=0) for label in np.unique(labels)])
-    return float(np.linalg.norm(middles, axis=1).mean())
+    apart = np.linalg.norm(points[:, first] - points[:, second], axis=2)
+    left = np.full(n, k)
+    every = np.arange(n)
+    for pair in np.argsort(apart, axis=1, kind="stable").T:
+        a, b = labels[every, first[pair]], labels[every, second[pair]]
+        joined = (a != b) & (left > n_groups)
+        labels = np.where(joined[:, None] & (labels == b[:, None]), a[:, None], labels)
+        left -= joined
+    sums, counts = np.zeros((n, k, 3)), np.zeros((n, k))
+    for place in range(k):
+        sums[every, labels[:, place]] += points[:, place]
+        counts[every, labels[:, place]] += 1
+    used = counts > 0  # n_groups of each
+    middles = sums[used] / counts[used][:, None]
+    return np.linalg.norm(middles, axis=1).reshape(n, n_groups).mean(axis=1)
 
 
 class Shapes:
@@ -78,10 +87,10 @@ class Shapes:
         self._distances: dict[tuple[int, int], np.ndarray] = {}
         self._reaches: dict[tuple[int, int, int], np.ndarray] = {}
 
-    def points(self, row: int) -> Float[np.ndarray, "k 3"]:
-        """Connection points of a block, their mean at the origin, A."""
-        found = self._points[self._starts[row] : self._starts[row + 1]]
-        return found - found.mean(axis=0)
+    def _every(self, kind: int, k: int) -> Float[np.ndarray, "n k 3"]:
+        """Connection points of the blocks that `rows` gives, their means at the origin, A."""
+        found = self._points[self._starts[self.rows(kind, k)][:, None] + np.arange(k)]
+        return found - found.mean(axis=1, keepdims=True)
 
     def rows(self, kind: int, k: int) -> Int[np.ndarray, " n"]:
         """The blocks of a kind with so many connection points."""
@@ -100,8 +109,7 @@ class Shapes:
         if not len(rows):
             return np.zeros(0)
         if (kind, k) not in self._distances:
-            every = np.stack([self.points(int(row)) for row in rows])
-            self._distances[kind, k] = sorted_distances(every)
+            self._distances[kind, k] = sorted_distances(self._every(kind, k))
         total = np.zeros(len(rows))
         for vertex in vertices:
             groups = groups_of(net, vertex)
@@ -124,8 +132,7 @@ class Shapes:
     def _reach(self, kind: int, k: int, n_groups: int) -> np.ndarray:
         key = kind, k, n_groups
         if key not in self._reaches:
-            rows = self.rows(kind, k)
-            self._reaches[key] = np.array([reach_of(self.points(int(row)), n_groups) for row in rows]).clip(0.1)
+            self._reaches[key] = reaches_of(self._every(kind, k), n_groups).clip(0.1)
         return self._reaches[key]
 
 

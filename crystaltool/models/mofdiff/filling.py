@@ -65,14 +65,23 @@ class Filling:
         return float(np.square(depth).sum() / len(edges)), float((pairs.distances / pairs.radii).min())
 
 
-def fill(net: LabelledNet, blocks: Sequence[BuildingBlock]) -> Filling | None:
+Turns = dict[tuple[int, int], "_Slot"]
+"""For a vertex and a block (by its `id`) how the block stands there."""
+
+
+def fill(net: LabelledNet, blocks: Sequence[BuildingBlock], turns: Turns | None = None) -> Filling | None:
     """Places of blocks, one for each vertex; None where no cell with a volume comes out.
 
     Args:
         net: whose vertices have the kinds and numbers of connections of the blocks.
         blocks: one for each vertex.
+        turns: what was found for this net before; blocks must live as long.
     """
-    slots = [_slot(net, vertex, block) for vertex, block in enumerate(blocks)]
+    turns = {} if turns is None else turns
+    for vertex, block in enumerate(blocks):
+        if (vertex, id(block)) not in turns:
+            turns[vertex, id(block)] = _slot(net, vertex, block)
+    slots = [turns[vertex, id(block)] for vertex, block in enumerate(blocks)]
     rotations = [slot.rotation for slot in slots]
     ends = np.zeros((len(net.edges), 2, 2, 3))  # of each edge: end, middle and ray, in the frame of the cell
     centres, lattice = net.centres @ net.lattice, net.lattice

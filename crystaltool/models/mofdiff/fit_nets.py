@@ -2,6 +2,7 @@
 
     python -m crystaltool.models.mofdiff.fit_nets BLOCKS.h5 [...] --library LIBRARY.h5 -o DIR [--config TOML]
 
+is `crystaltool train mofdiff --part nets` for hosts without the command line's libraries, and for several files.
 BLOCKS.h5 are posed MOFs as `crystaltool fragment` writes them, LIBRARY.h5 is what `crystaltool embed --library` makes.
 DIR, put beside the weights of MOFDiff as `nets/`, holds `nets.h5`, `config.json` and `model.safetensors`. MOFs whose
 property `split` is not 0 are in the catalogue only if it is 1, and are never trained on; without it every twentieth is
@@ -14,7 +15,7 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from crystaltool.arrays import Int
-from crystaltool.errors import CrystaltoolError, UsageError
+from crystaltool.errors import CrystaltoolError, InputError, UsageError
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.configuration import fill, parse_tables
 from crystaltool.models.mofdiff.block_prior import (
@@ -39,6 +40,7 @@ from crystaltool.mof.catalogue import KEPT, build_catalogue, write_catalogue
 from crystaltool.mof.labelled_net import net_of_mof
 from crystaltool.mof.table import MOFTable, read_mofs
 from crystaltool.training.checkpoint import replace_file, save_model
+from crystaltool.training.loop import Progress
 
 SPLIT, VALIDATION_EVERY = "split", 20
 
@@ -82,6 +84,18 @@ def read_config(text: str) -> NetsFitConfig:
         raise UsageError("configuration has no table [loop] for nets, only [model] and [fit]")
     model = fill(PriorConfig(), tree.get("model", {}), "model")
     return fill(replace(NetsFitConfig(), model=model), tree.get("fit", {}), "fit")
+
+
+def load_config(path: Path | None) -> NetsFitConfig:
+    """The run that a TOML file describes, the default one without a file.
+
+    Raises:
+        UsageError: as `read_config`, or it is not text.
+    """
+    try:
+        return read_config("" if path is None else path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise UsageError(f"configuration {path} is not UTF-8 text") from None
 
 
 @dataclass(frozen=True)
@@ -148,8 +162,14 @@ class Data:
         return context_of(example.graph, c, vectors, seen)
 
 
-def fit_prior(train: Data, validation: Data, config: NetsFitConfig) -> tuple[BlockPrior, list[dict[str, float]]]:
-    """A trained model in evaluation mode, and the losses of every epoch in nat a class."""
+def fit_prior(
+    train: Data,
+    validation: Data,
+    config: NetsFitConfig,
+    on_progress: Callable[[Progress], object] = lambda progress: None,
+) -> tuple[BlockPrior, list[dict[str, float]]]:
+    """A trained model in evaluation mode, and the losses of every epoch in nat a class; told of each epoch."""
+    begun = time.monotonic()
     torch.manual_seed(config.seed)
     model = BlockPrior(config.model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -175,6 +195,9 @@ def fit_prior(train: Data, validation: Data, config: NetsFitConfig) -> tuple[Blo
             total += float(loss.detach()) * len(part)
         n = sum(map(len, train.groups.values()))
         metrics.append({"epoch": float(epoch + 1), "loss": total / n, "validation": evaluate(model, validation)})
+        done = (epoch + 1) * steps // config.epochs
+        rate = done / max(time.monotonic() - begun, 1e-9)
+        on_progress(Progress(done, steps, {k: v for k, v in metrics[-1].items() if k != "epoch"}, rate))
     return model.eval(), metrics
 
 
@@ -203,8 +226,18 @@ def frequencies(data: Data, power: float) -> float:
     return total / n if n else float("nan")
 
 
-def fit_nets(files: Sequence[Path], library_path: Path, directory: Path, config: NetsFitConfig) -> dict[str, float]:
-    """Make all that lies in `directory`; returns what was measured."""
+def fit_nets(
+    files: Sequence[Path],
+    library_path: Path,
+    directory: Path,
+    config: NetsFitConfig,
+    on_progress: Callable[[Progress], object] = lambda progress: None,
+) -> dict[str, float]:
+    """Make all that lies in `directory`; returns what was measured.
+
+    Raises:
+        InputError: a file that is damaged or of another kind, no MOF to learn from.
+    """
     begun = time.monotonic()
     library = Library.load(library_path)
     tables = [read_mofs(path) for path in files]
@@ -222,7 +255,9 @@ def fit_nets(files: Sequence[Path], library_path: Path, directory: Path, config:
         for part in ("train", "validation")
     }
     train, validation = Data(examples["train"], library), Data(examples["validation"], library)
-    model, metrics = fit_prior(train, validation, config)
+    if not train.groups:
+        raise InputError(f"{files[0]}: no MOF to learn from that holds a block of {library_path}")
+    model, metrics = fit_prior(train, validation, config, on_progress)
     measured = metrics[-1] | {f"frequencies_{power:g}": frequencies(validation, power) for power in (0.5, 1.0)}
     measured |= {"mofs": float(sum(map(len, rows["catalogue"]))), "nets": float(len(set(catalogue.keys)))}
     directory.mkdir(parents=True, exist_ok=True)
@@ -248,9 +283,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", type=Path)
     options = parser.parse_args(arguments)
     try:
-        text = "" if options.config is None else options.config.read_text(encoding="utf-8")
-        measured = fit_nets(options.blocks, options.library, options.output, read_config(text))
-    except (CrystaltoolError, OSError, UnicodeDecodeError) as error:
+        measured = fit_nets(options.blocks, options.library, options.output, load_config(options.config))
+    except (CrystaltoolError, OSError) as error:
         sys.stderr.write(f"fit_nets: ERROR, {error}\n")
         return 2
     sys.stderr.write(", ".join(f"{name} {value:.4g}" for name, value in measured.items()) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from crystaltool.errors import CheckpointError
@@ -27,4 +28,11 @@ def load_library(directory: Path, encoder_sha256: str, given: Path | None = None
         raise CheckpointError(
             f"{path}: no such file; make a library with `crystaltool embed --library` and give it with --library"
         )
+    seen = path.stat()
+    return _read(path.absolute(), encoder_sha256, (seen.st_mtime_ns, seen.st_size, seen.st_ino))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path: Path, encoder_sha256: str, version: tuple[int, ...]) -> Library:
+    """The library of a file as it is now; `sample` asks for one several times."""
     return Library.load(path, encoder_sha256)

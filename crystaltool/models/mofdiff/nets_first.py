@@ -18,7 +18,7 @@ from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import UsageError
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.figures import Shapes
-from crystaltool.models.mofdiff.filling import Filling, fill
+from crystaltool.models.mofdiff.filling import Filling, Turns, fill
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF
 from crystaltool.mof.catalogue import Catalogue
 from crystaltool.mof.labelled_net import LabelledNet
@@ -204,11 +204,12 @@ class NetFiller:
         classes = [np.flatnonzero(net.classes == c) for c in np.unique(net.classes)]
         options = [self._options(net, vertices, choices) for vertices in classes]
         found: dict[tuple[int, ...], Filling] = {}
+        turns: Turns = {}
         for _ in range(n if all(len(rows) for rows, _ in options) else 0):
             rows = self._blocks_of(net, classes, options, choices, rng)
             if rows is None or rows in found:
                 continue
-            filling = fill(net, [self.block(one) for one in rows])
+            filling = fill(net, [self.block(one) for one in rows], turns)
             if filling is not None:
                 found[rows] = filling
         best = sorted(found.items(), key=lambda item: item[1].strain)[: self.config.looked_at]

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from crystaltool.errors import UsageError
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.charges import charge_range, library_charges
-from crystaltool.models.mofdiff.figures import Shapes, groups_of, reach_of, sorted_distances, stretched
+from crystaltool.models.mofdiff.figures import Shapes, groups_of, reach_of, reaches_of, sorted_distances, stretched
 from crystaltool.models.mofdiff.filling import fill
 from crystaltool.models.mofdiff.nets_first import (
     Choices,
@@ -85,6 +86,27 @@ def test_stretching_keeps_what_is_near_together() -> None:
     longer = stretched(figure, np.array([0, 0, 1, 1]), 8.0)
     assert np.allclose(longer, [[8, 1, 0], [8, -1, 0], [-8, 0, 1], [-8, 0, -1]])
     assert np.isclose(reach_of(longer, 2), 8) and np.isclose(reach_of(longer, 4), np.sqrt(65))
+
+
+def test_reaches_of_many_linkers_are_those_of_each() -> None:
+    points = np.random.default_rng(0).normal(size=(30, 6, 3))
+    for n_groups in (1, 2, 3, 5, 6, 9):
+        many = reaches_of(points, n_groups)
+        assert many.tolist() == [reach_of(one, n_groups) for one in points]
+        for one, reach in zip(points, many, strict=True):
+            labels = np.arange(6) if n_groups >= 6 else fcluster(linkage(one), n_groups, "maxclust")
+            middles = [one[labels == label].mean(axis=0) for label in np.unique(labels)]
+            assert np.isclose(reach, np.linalg.norm(middles, axis=1).mean())
+
+
+def test_a_block_that_was_turned_before_is_not_turned_otherwise() -> None:
+    mof = mof5()
+    net, turns = net_of_mof(mof), {}
+    first, again = (fill(net, mof.blocks, turns) for _ in range(2))
+    alone = fill(net, mof.blocks)
+    assert first is not None and again is not None and alone is not None and len(turns) == mof.n_blocks
+    for one in (first, again):
+        assert np.array_equal(one.rotations, alone.rotations) and one.strain == alone.strain
 
 
 @pytest.mark.parametrize(
