@@ -37,7 +37,7 @@ def command(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A shipped model (symmcd, symmcd-fast, symmcd-mp, mofdiff) or a folder that `crystaltool train` wrote.",
+            help="Shipped model (symmcd, symmcd-fast, symmcd-mp, mofdiff) or a folder that `crystaltool train` wrote.",
         ),
     ],
     n: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Number of structures.")] = N_SAMPLES,
