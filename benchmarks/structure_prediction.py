@@ -73,8 +73,10 @@ def predict(loaded: LoadedSymmCD, name: str, crystal: Crystal, seed: int, option
     started = time.process_time()
     if crystal.numbers.max() > N_ELEMENTS:
         return {"name": name, "found": [None] * options.samples, "seconds": 0.0}
-    plan = loaded.plan(request_of(crystal, templates))
     sampler = replace(loaded.sampler, site_candidates=options.candidates, formula_candidates=options.candidates)
+    if not options.guided:
+        sampler = replace(sampler, above_hull=())
+    plan = loaded.plan(request_of(crystal, templates), sampler)
     units = list(sample_symmcd(loaded.model, range(options.samples), plan, seed, sampler, options.samples))
     seconds = time.process_time() - started
     truth, found = pymatgen_structure(crystal), []
@@ -116,6 +118,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5, help="samples a structure")
     parser.add_argument("--candidates", type=int, default=32, help="choices of sites that each is weighed from")
     parser.add_argument("--template", action="store_true", help="Wyckoff positions from the training data's templates")
+    parser.add_argument("--guided", action="store_true", help="sites weighed by stability too, as `sample` does")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
