@@ -169,10 +169,7 @@ def reduce(crystal: Crystal, symprec: float = SYMPREC) -> AsymUnit:
     Raises:
         SymmetryError: if no space group is found.
     """
-    (unit,) = reduce_many([crystal], symprec)
-    if isinstance(unit, CrystaltoolError):
-        raise unit
-    return unit
+    return reduce_traced(crystal, symprec)[0]
 
 
 def reduce_many(crystals: Iterable[Crystal], symprec: float = SYMPREC) -> list[AsymUnit | CrystaltoolError]:

@@ -11,6 +11,7 @@ knows the element at all.
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crystaltool.units import SYMBOLS
@@ -48,13 +49,13 @@ def rows() -> list[tuple[str, ...]]:
     return found
 
 
-def main() -> None:
-    """Write the file beside this module."""
-    with Path(__file__).with_name("elements.csv").open("w", newline="", encoding="ascii") as handle:
+def write_table(module: str, columns: Sequence[str], found: Iterable[Sequence[str]]) -> None:
+    """Write `elements.csv` beside a module, named by its `__file__`."""
+    with Path(module).with_name("elements.csv").open("w", newline="", encoding="ascii") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows())
+        writer.writerow(columns)
+        writer.writerows(found)
 
 
 if __name__ == "__main__":
-    main()
+    write_table(__file__, COLUMNS, rows())

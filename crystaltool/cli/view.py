@@ -14,17 +14,14 @@ from crystaltool.cli.session import Session
 from crystaltool.cli.view_report import TABLE, Report
 from crystaltool.cli.view_selection import Selection, check_name
 from crystaltool.errors import UsageError
+from crystaltool.verbs.format_table import CIF, FORMATS
 
+TABULAR = ("csv", "tsv", "json")
+"""Formats of columns; a test compares them with `view.render.TABLES`, which this module must not load."""
 
-class FormatName(StrEnum):
-    """Formats of the output; a test compares them with `view.render.FORMATS`, which this module must not load."""
-
-    cif = "cif"
-    csv = "csv"
-    tsv = "tsv"
-    json = "json"
-    extxyz = "extxyz"
-    poscar = "poscar"
+FORMAT_NAMES = tuple(dict.fromkeys((CIF, *TABULAR, *FORMATS)))
+FormatName = StrEnum("FormatName", FORMAT_NAMES)
+"""Formats of the output."""
 
 
 def command(
@@ -51,7 +48,7 @@ def command(
     ] = None,
     form: Annotated[
         Optional[FormatName],  # noqa: UP045
-        typer.Option("--format", metavar="cif|csv|tsv|json|extxyz|poscar", help="Write this format."),
+        typer.Option("--format", metavar="|".join(FORMAT_NAMES), help="Write this format."),
     ] = None,
     info: Annotated[
         bool, typer.Option("--info", help="Say of each file what it is: kind, format version, counts, history.")
@@ -112,9 +109,9 @@ def _format(form: FormatName | None, columns: str | None, output: str, to_folder
         if to_folder and columns is not None:
             raise UsageError("--columns writes one table, -O a file a structure")
         return TABLE if on_terminal else "tsv" if columns is not None else None
-    if columns is not None and form in (FormatName.cif, FormatName.extxyz, FormatName.poscar):
+    if columns is not None and form.value not in TABULAR:
         raise UsageError(f"--columns writes a table, --format {form.value} whole structures")
-    if to_folder and form in (FormatName.csv, FormatName.tsv, FormatName.json):
+    if to_folder and form.value in TABULAR:
         raise UsageError(f"--format {form.value} writes one table, -O a file a structure")
     return form.value
 
@@ -134,7 +131,7 @@ def _column_names(columns: str | None) -> tuple[str, ...] | None:
 
 
 def _refuse_with_info(others: object, form: FormatName | None) -> None:
-    if others or form not in (None, FormatName.json):
+    if others or form not in (None, "json"):
         raise UsageError("--info goes with --format json and -o alone")
 
 

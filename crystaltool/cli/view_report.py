@@ -11,7 +11,7 @@ from crystaltool.errors import CrystaltoolError, UsageError
 
 if TYPE_CHECKING:
     from crystaltool.cli.writer import BlockWriter
-    from crystaltool.view.render import AnyRecord
+    from crystaltool.view.render import AnyRecord, Format
 
 TABLE = "table"
 """The format of a terminal."""
@@ -28,15 +28,20 @@ class Report:
     @property
     def suffix(self) -> str:
         """Ending of files in a folder."""
-        from crystaltool.view.render import FORMATS
+        return self._format.suffix
 
-        return FORMATS[self._form or "cif"].suffix
+    @property
+    def _format(self) -> Format:
+        from crystaltool.verbs.format_table import CIF
+        from crystaltool.view.render import format_of
+
+        return format_of(self._form or CIF)
 
     def write(self, records: Iterator[AnyRecord], out: BlockWriter) -> None:
         """All records, one after another; a failed one is reported."""
         if self._form == TABLE:
             self._write_aligned(records, out)
-        elif self._form == "poscar" and not self._to_folder:
+        elif not (self._to_folder or self._format.many):
             self._write_one(records, out)
         else:
             self._write_each(records, out)
@@ -52,15 +57,15 @@ class Report:
         return tuple(dict.fromkeys((*COLUMNS[of], *self._view.named)))
 
     def _write_each(self, records: Iterator[AnyRecord], out: BlockWriter) -> None:
-        from crystaltool.view.render import FORMATS
+        from crystaltool.view.render import TABLES
         from crystaltool.view.rows import STRUCTURES
 
-        form = FORMATS[self._form or "cif"]
+        form = self._format
         begun = False
         for record in records:
             if not begun:
                 of = self._view.of or STRUCTURES
-                form = FORMATS["tsv"] if self._form is None and of != STRUCTURES else form
+                form = TABLES["tsv"] if self._form is None and of != STRUCTURES else form
                 self.columns = self._columns_of(of)
                 begun = True
                 if header := form.header(self.columns):
@@ -101,16 +106,15 @@ class Report:
             out.write(text)
 
     def _write_one(self, records: Iterator[AnyRecord], out: BlockWriter) -> None:
-        """POSCAR holds one structure: nothing is written before it is known that there is no second."""
-        from crystaltool.view.render import FORMATS
-
+        """A file holds one structure: nothing is written before it is known that there is no second."""
         first = next(records, None)
         if first is not None and next(records, None) is not None:
+            name = (self._form or "").upper()
             raise UsageError(
-                "POSCAR holds one structure and there are more, name a folder with -O DIR or take --head 1"
+                f"{name} holds one structure and there are more, name a folder with -O DIR or take --head 1"
             )
         if first is not None:
-            self._each(first, out, FORMATS["poscar"].write)
+            self._each(first, out, self._format.write)
 
 
 def _all_columns(record: AnyRecord) -> list[str]:

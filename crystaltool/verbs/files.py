@@ -1,12 +1,8 @@
-"""`read` and `write`: files, folders and archives to structures, and structures to files of any format of a table.
-
-To add an output format, write a function from a `Structure` to text in a file of its own and give it a row.
-"""
+"""`read` and `write`: files, folders and archives to structures, and structures to files of any format of the table."""
 
 from __future__ import annotations
 
 import gzip
-import importlib
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,36 +23,10 @@ from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.sample import MOFSample, grouped
 from crystaltool.mof.table import MOF_KIND, read_mofs, write_mofs
 from crystaltool.structure import Structure
+from crystaltool.verbs.format_table import FORMATS, Format
 
 STDOUT = "-"
 HDF5_SUFFIXES = (".h5", ".hdf5")
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format of text.
-
-    Args:
-        function: `MODULE:NAME` of a function of a `Structure` that gives its text, ending in a newline.
-        suffixes: of files that have it. many: whether a file holds more than one structure.
-    """
-
-    function: str
-    suffixes: tuple[str, ...]
-    many: bool = True
-
-    def text(self, structure: Structure) -> str:
-        """The structure in this format."""
-        module, _, name = self.function.partition(":")
-        return getattr(importlib.import_module(module), name)(structure)
-
-
-FORMATS = {
-    "cif": Format("crystaltool.verbs.formats:cif", (".cif",)),
-    "extxyz": Format("crystaltool.verbs.formats:extxyz", (".extxyz", ".xyz")),
-    "poscar": Format("crystaltool.verbs.formats:poscar", (".vasp", ".poscar"), many=False),
-}
-"""Output formats by name; `.h5` is a data set or blocks of MOFs, by what is written."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Texts of a structure: what the rows of `verbs.files.FORMATS` name."""
+"""Texts of a structure: what the rows of `verbs.format_table.FORMATS` name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as text: a table of one row of `FORMATS` for each format."""
+"""Records as text: tables of columns, and the formats of whole structures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from crystaltool.errors import InputError
-from crystaltool.io.extxyz import format_extxyz
-from crystaltool.io.poscar import format_poscar
+from crystaltool.structure import Structure
+from crystaltool.verbs.format_table import CIF, FORMATS
 from crystaltool.view.fields import Record
 from crystaltool.view.rows import RowRecord
 from crystaltool.view.values import plain, text_of
@@ -19,19 +20,19 @@ AnyRecord: TypeAlias = Record | RowRecord
 
 
 class Format(NamedTuple):
-    """A row of the table.
+    """How records are written.
 
     Args:
-        tabular: whether it writes columns, else whole structures.
         suffix: ending of its files.
         write: text of a record with its columns.
         header: text of the columns' names, for formats that begin with it.
+        many: whether a file holds more than one record.
     """
 
-    tabular: bool
     suffix: str
     write: Callable[[AnyRecord, Sequence[str]], str]
     header: Callable[[Sequence[str]], str] = lambda columns: ""
+    many: bool = True
 
 
 def csv_line(cells: Sequence[str]) -> str:
@@ -56,34 +57,30 @@ def _json(record: AnyRecord, columns: Sequence[str]) -> str:
     return json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _structure(record: AnyRecord) -> Record:
+TABLES: Mapping[str, Format] = {
+    "csv": Format(".csv", lambda record, columns: csv_line(cells_of(record, columns)), csv_line),
+    "tsv": Format(".tsv", lambda record, columns: tsv_line(cells_of(record, columns)), tsv_line),
+    "json": Format(".json", _json),
+}
+"""Formats that write columns; all others are those of `verbs.format_table` and hold whole structures."""
+
+
+def format_of(name: str) -> Format:
+    """The format of a name: a table of columns, or one that holds structures."""
+    if name in TABLES:
+        return TABLES[name]
+    row = FORMATS[name]
+    return Format(row.suffixes[0], partial(_whole, name), many=row.many)
+
+
+def _whole(form: str, record: AnyRecord, columns: Sequence[str]) -> str:
+    """A structure; CIF as it came."""
     if isinstance(record, RowRecord):
         raise InputError(f"{record.raw.of} are no structures, they are written as csv, tsv or json")
-    return record
-
-
-def _cif(record: AnyRecord, columns: Sequence[str]) -> str:
-    text = _structure(record).raw.text
+    if form != CIF:
+        return FORMATS[form].text(Structure.from_block(record.block))
+    text = record.raw.text
     return text if text.endswith("\n") else text + "\n"
-
-
-def _extxyz(record: AnyRecord, columns: Sequence[str]) -> str:
-    structure = _structure(record)
-    return format_extxyz(structure.crystal, structure.raw.name, structure.properties)
-
-
-def _poscar(record: AnyRecord, columns: Sequence[str]) -> str:
-    return format_poscar(_structure(record).crystal, record.raw.name)
-
-
-FORMATS: Mapping[str, Format] = {
-    "cif": Format(False, ".cif", _cif),
-    "csv": Format(True, ".csv", lambda record, columns: csv_line(cells_of(record, columns)), csv_line),
-    "tsv": Format(True, ".tsv", lambda record, columns: tsv_line(cells_of(record, columns)), tsv_line),
-    "json": Format(True, ".json", _json),
-    "extxyz": Format(False, ".xyz", _extxyz),
-    "poscar": Format(False, ".vasp", _poscar),
-}
 
 
 class AlignedTable:

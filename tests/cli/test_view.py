@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from crystaltool.cli.view import FormatName
+from crystaltool.cli.view import TABULAR, FormatName
 from crystaltool.io.cif import format_asym_unit, parse_block
 from crystaltool.io.stream import iter_blocks, iter_raw
 from crystaltool.view.fields import FIELDS, Record
-from crystaltool.view.render import FORMATS
+from crystaltool.view.render import TABLES
 from crystaltool.view.rows import EMBEDDING_KIND
 from tests.cli.one_process import Child, one_process
 from tests.conftest import ROOT
@@ -283,7 +283,8 @@ def test_a_field_that_no_structure_has_is_a_warning(view) -> None:
 
 
 def test_formats_of_the_option_are_those_of_the_table() -> None:
-    assert [form.value for form in FormatName] == list(FORMATS)
+    assert list(TABLES) == list(TABULAR)
+    assert [form.value for form in FormatName] == ["cif", "csv", "tsv", "json", "extxyz", "poscar"]
 
 
 def test_the_manual_names_every_field() -> None:

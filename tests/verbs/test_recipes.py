@@ -65,7 +65,8 @@ ROWS = {
         "registry.FORCE_FIELDS['springs'] = registry.Row('toy_force_field:Springs');"
     ),
     "format": (
-        "from crystaltool.verbs import files;files.FORMATS['line'] = files.Format('toy_format:line', ('.txt',));"
+        "from crystaltool.verbs import format_table;"
+        "format_table.FORMATS['line'] = format_table.Format('toy_format:line', ('.txt',));"
     ),
     "model": (
         "from crystaltool.verbs import models;"
@@ -122,12 +123,16 @@ def test_a_force_field(toy, tmp_path: Path, monkeypatch) -> None:
 
 
 def test_an_output_format(toy, tmp_path: Path, monkeypatch) -> None:
-    toy("format")
-    from crystaltool.verbs import files
+    prelude = toy("format")
+    from crystaltool.verbs import format_table
 
-    monkeypatch.setitem(files.FORMATS, "line", files.Format("toy_format:line", (".txt",)))
+    monkeypatch.setitem(format_table.FORMATS, "line", format_table.Format("toy_format:line", (".txt",)))
     assert ct.write([salt(), salt()], tmp_path / "out.txt") == 2
     assert (tmp_path / "out.txt").read_text() == "salt ClNa\nsalt ClNa\n"
+    ct.write(salt(), tmp_path / "in.cif")
+    with one_process(prelude) as child:
+        ended = child.run(tmp_path, "view", "--format", "line", "in.cif")
+    assert ended.code == 0 and ended.out == "salt ClNa\n"
 
 
 def test_a_model(toy, tmp_path: Path, monkeypatch) -> None:

@@ -1,6 +1,6 @@
 """Writes `elements.csv`: van der Waals radii and what charge equilibration knows of an element, from pymatgen.
 
-Run `python crystaltool/checks/mof/build_elements.py` with pymatgen installed; a test compares the file with it.
+Run `python -m crystaltool.checks.mof.build_elements` with pymatgen installed; a test compares the file with it.
 
 Columns: atomic number; symbol; van der Waals radius in Angstrom (pymatgen `Element.van_der_waals_radius`, from the CRC
 Handbook; empty where there is none); charge centre, the oxidation state about which EQeq expands an atom's energy; the
@@ -10,9 +10,7 @@ where the centre is 0) and the next one (pymatgen: NIST); empty where NIST has n
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
+from crystaltool.checks.build_elements import write_table
 from crystaltool.units import SYMBOLS
 
 COLUMNS = (
@@ -69,13 +67,5 @@ def rows() -> list[tuple[str, ...]]:
     return found
 
 
-def main() -> None:
-    """Write the file beside this module."""
-    with Path(__file__).with_name("elements.csv").open("w", newline="", encoding="ascii") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows())
-
-
 if __name__ == "__main__":
-    main()
+    write_table(__file__, COLUMNS, rows())
