@@ -20,9 +20,10 @@ from crystaltool.models.block_encoder.data import block_points, conformers, spli
 from crystaltool.models.block_encoder.embedding import embed_points
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, blocks_digest
 from crystaltool.models.block_encoder.library import build_library
+from crystaltool.models.block_encoder.neighbours import order_kept
 from crystaltool.models.block_encoder.validation import validate_blocks
 from crystaltool.models.weights import find_checkpoint
-from crystaltool.mof.blocks import BuildingBlock
+from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock
 from crystaltool.mof.table import TableBuilder, read_mofs
 
 PARTS = {
@@ -100,6 +101,14 @@ def main() -> None:
     vectors[chosen] = embed_points(model, points, chosen)
     vectors = vectors[stands]
     library = build_library(table, BlockEmbeddings(vectors, identity, blocks_digest(table), loaded.sha256))
+    for kind, name in ((ORGANIC, "linkers"), (METAL, "nodes")):
+        kept = order_kept(library, kind, options.seed)
+        if "nearest" in kept:
+            row(
+                f"nearest of another identity, {name}: mean Tanimoto; of a random one, of the most similar one"
+                f" (n = {int(kept['n'])})",
+                f"{kept['nearest']:.3f}; {kept['random']:.3f}, {kept['best']:.3f}",
+            )
     rows = rng.choice(len(points), N_DECODED, replace=len(points) < N_DECODED)
     started = time.process_time()
     library.nearest(vectors[rows], 16)

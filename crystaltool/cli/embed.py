@@ -14,6 +14,8 @@ from crystaltool.cli.session import STDIN, Session
 if TYPE_CHECKING:
     from io import BytesIO
 
+    from crystaltool.models.block_encoder.checkpoint import LoadedBlockEncoder
+
 
 def command(
     context: typer.Context,
@@ -41,6 +43,18 @@ def command(
             help="Only blocks of these MOFs go into the library: a text file, a name a line.",
         ),
     ] = None,
+    nearest: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--nearest", min=1, metavar="N", help="Write a table in place of embeddings: N nearest blocks of each."
+        ),
+    ] = None,
+    among: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--among", metavar="FILE", help="Library that --nearest looks in. Default: that of the shipped MOFDiff."
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
     no_provenance: options.NoProvenance = False,
@@ -51,7 +65,8 @@ def command(
 
     Gives each block 32 numbers that do not depend on how it is turned, shifted or numbered; blocks of one chemistry
     lie close together, whatever their conformation. Written as HDF5 of kind block-embeddings, a row for each block of
-    the input, with the sha256 of the blocks and of the encoder's weights.
+    the input, with the sha256 of the blocks and of the encoder's weights. With --nearest N a table instead,
+    tab-separated: for each identity the N nearest of a library, with the Tanimoto similarity of their fingerprints.
     """
     from dataclasses import replace
 
@@ -70,12 +85,19 @@ def command(
     session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
     if keep is not None and library is None:
         raise UsageError("--keep chooses blocks for a --library")
+    if nearest is not None and library is not None:
+        raise UsageError("--nearest writes a table, no --library")
+    if among is not None and nearest is None:
+        raise UsageError("--among is of use with --nearest only")
     if library is not None:
         refuse_input_as_output(library, [file])
         if output not in ("-", "") and Path(output).absolute() == library.absolute():
             raise UsageError("-o and --library name one file")
     names = None if keep is None else _names(keep)
     loaded = load_block_encoder(find_checkpoint(checkpoint), str(choose_device(device)))
+    if nearest is not None:
+        _write_nearest(session, file, loaded, nearest, among, output, overwrite)
+        session.finish()
     with (
         session.binary_output(output, overwrite, [file]) as target,
         _library_output(session, library, overwrite) as library_target,
@@ -92,6 +114,28 @@ def command(
             write_library(library_target, made, history)
             session.note(f"library of {len(made)} blocks from {table.n_blocks}")
     session.finish()
+
+
+def _write_nearest(
+    session: Session,
+    file: str,
+    loaded: LoadedBlockEncoder,
+    n: int,
+    among: Path | None,
+    output: str,
+    overwrite: bool,
+) -> None:
+    """The table of `--nearest`."""
+    from crystaltool.cli.embed_nearest import library_among, table_lines, write_table
+    from crystaltool.mof.table import read_mofs
+    from crystaltool.verbs.embed import embedded
+
+    library = library_among(among, loaded)
+    table = read_mofs(_source(session, file), "standard input" if file == STDIN else file)
+    with session.progress(table.n_blocks, "blocks") as progress:
+        embeddings = embedded(table, loaded, file, progress.advance)
+    inputs = [file] if among is None else [file, str(among)]
+    write_table(table_lines(table, embeddings, library, n), output, overwrite, inputs)
 
 
 def _source(session: Session, file: str) -> str | BytesIO:

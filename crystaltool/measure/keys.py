@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crystaltool.measure.adsorption.uptake import is_adsorption_key
+from crystaltool.measure.adsorption.names import is_adsorption_key
 from crystaltool.measure.pores import PORE_PROPERTIES
 from crystaltool.measure.stability import HULL_PROPERTIES
 

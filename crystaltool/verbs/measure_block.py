@@ -13,7 +13,8 @@ from crystaltool.checks.verdict import OF_ALL_CHECKS, verdict_key
 from crystaltool.defaults import POTENTIAL
 from crystaltool.errors import UsageError
 from crystaltool.measure.adsorption.gases import Gas, find_gas
-from crystaltool.measure.adsorption.uptake import check_conditions, is_adsorption_key, measure_adsorption
+from crystaltool.measure.adsorption.names import is_adsorption_key
+from crystaltool.measure.adsorption.uptake import check_conditions, measure_adsorption
 
 if TYPE_CHECKING:
     from crystaltool.io.cif import CifBlock

@@ -21,7 +21,7 @@ from crystaltool.models.weights import find_checkpoint
 from crystaltool.mof.table import read_mofs
 from tests.cli.one_process import Child, Ended, one_process
 from tests.conftest import TOOL, tool_environment
-from tests.models.block_encoder.blocks import TOML, made_table, trained_folder, write_table
+from tests.models.block_encoder.blocks import TOML, made_table, trained_folder, write_real_blocks, write_table
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,26 @@ def test_a_library_of_all_blocks_or_of_some_mofs(embed: Callable, tmp_path: Path
     again = embed("some.h5", "-o", "again.h5")  # a library is a file of blocks
     assert again.code == 0
     np.testing.assert_allclose(read_embeddings(tmp_path / "again.h5").embedding, some.embeddings, atol=1e-5)
+
+
+def test_the_nearest_blocks_of_a_library_as_a_table(embed: Callable, tmp_path: Path) -> None:
+    write_real_blocks(tmp_path / "real.h5")
+    assert embed("real.h5", "-o", "e.h5", "--library", "real-library.h5").code == 0
+    ended = embed("real.h5", "--nearest", "3", "--among", "real-library.h5")
+    assert (ended.code, ended.err) == (0, "")
+    header, *lines = (line.split("\t") for line in ended.out.splitlines())
+    rows = [dict(zip(header, line, strict=True)) for line in lines]
+    assert len({(row["identity"], row["n_connections"]) for row in rows}) == len(rows) / 3 >= 40
+    for row in rows:
+        if row["rank"] == "1":  # its own, in the library
+            assert row["nearest"] == row["identity"] and float(row["distance"]) < 1e-2 and row["tanimoto"] == "1.000"
+        else:
+            assert row["nearest"] != row["identity"] and 0 <= float(row["tanimoto"]) <= 1
+    assert embed("real.h5", "--nearest", "3", "--among", "real-library.h5", "-o", "near.tsv").code == 0
+    assert (tmp_path / "near.tsv").read_text() == ended.out
+    assert_one_line(embed("real.h5", "--nearest", "1", "--library", "x.h5"), "--nearest writes a table, no --library")
+    assert_one_line(embed("real.h5", "--among", "real-library.h5"), "--among is of use with --nearest only")
+    assert_one_line(embed("real.h5", "--nearest", "1"), "library.h5: of the encoder")  # the shipped one's
 
 
 def test_through_a_pipe(embed: Callable, encoder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,17 +111,6 @@ def _number(value: float, digits: int = 4) -> str:
 def pressure_key(pressure: float) -> str:
     """A pressure in bar as a part of a name: 0.15 is `0p15bar`."""
     return f"{pressure:g}bar".replace(".", "p").replace("-", "m").replace("+", "")
-
-
-_KEY = re.compile(
-    rf"({'|'.join(name.lower() for name in GASES)})_"
-    r"(uptake_\w+|heat_\w+|working_capacity(_\w+)?|henry(_error)?|temperature|charges|force_field|remark)"
-)
-
-
-def is_adsorption_key(key: str) -> bool:
-    """Whether `Adsorption.properties` gives values of this name."""
-    return _KEY.fullmatch(key) is not None
 
 
 def check_conditions(gases: Sequence[Gas], pressures: Sequence[float], temperature: float) -> None:

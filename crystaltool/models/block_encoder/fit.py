@@ -29,6 +29,7 @@ from crystaltool.models.block_encoder.data import (
 )
 from crystaltool.models.block_encoder.embedding import embed_points
 from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
+from crystaltool.models.block_encoder.neighbours import tanimoto
 from crystaltool.models.block_encoder.validation import validate_blocks
 from crystaltool.models.configuration import load_run, read_run
 from crystaltool.mof.blocks import MAX_BLOCK_ATOMS, MAX_CONNECTIONS
@@ -109,7 +110,8 @@ class BlockTask(Task[BlockFitConfig]):
         n_identities = len(np.unique(self.identity[train]))
         self.n_batches = -(-n_identities // (config.batch_size // 2))
         self.settings = {"batch_size": config.batch_size, "noise": config.noise}
-        blocks = (array for name, array in sorted(table.arrays.items()) if name.startswith("blocks/"))
+        seen = ("blocks/", "identities/ecfp4") if config.model.order_weight > 0 else ("blocks/",)
+        blocks = (array for name, array in sorted(table.arrays.items()) if name.startswith(seen))
         self.digest = digest(blocks, table.identity_names)
         trained_on = {"blocks": len(self.points), "conformers": len(train), "identities": n_identities}
         self.record = {"trained_on": trained_on}
@@ -129,7 +131,12 @@ class BlockTask(Task[BlockFitConfig]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         rows = rows.reshape(-1)  # pairs of one identity
         batch = self.points.batch(rows, rng.uniform(0.0, self.config.noise, len(rows)), rng)
-        return model.loss(batch.to(model.device, model.dtype), torch.from_numpy(self.identity[rows]).to(model.device))
+        similarity = None
+        if self.config.model.order_weight > 0:
+            bits = self.table.arrays["identities/ecfp4"][self.identity[rows]]
+            similarity = torch.from_numpy(tanimoto(bits, bits)).to(model.device)
+        identity = torch.from_numpy(self.identity[rows]).to(model.device)
+        return model.loss(batch.to(model.device, model.dtype), identity, similarity)
 
     def complete(self, model: BlockEncoder) -> BlockEncoder:
         """In float64, whitened."""

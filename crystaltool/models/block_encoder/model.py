@@ -38,6 +38,8 @@ class BlockEncoderConfig:
         cutoff: Angstrom, of those. n_functions: radial functions up to the cutoff.
         projection: length of the vectors that the contrastive loss compares.
         temperature, contrastive_weight: of that loss; the three others have weight 1.
+        order_weight, order_temperature: of the loss that puts blocks of similar fingerprints next to each other, and
+            how much more similar ones count; 0 leaves it out.
 
     Raises:
         UsageError: on sizes that no network can have.
@@ -52,6 +54,8 @@ class BlockEncoderConfig:
     projection: int = 128
     temperature: float = 0.1
     contrastive_weight: float = 5.0
+    order_weight: float = 0.0
+    order_temperature: float = 0.05
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -66,7 +70,9 @@ class BlockEncoderConfig:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
         if self.n_near_layers > self.n_layers:
             raise UsageError(f"n_near_layers {self.n_near_layers} is more than n_layers {self.n_layers}")
-        for name in ("cutoff", "temperature", "contrastive_weight"):
+        if not 0 <= self.order_weight < math.inf:
+            raise UsageError(f"order_weight is {self.order_weight}, expected at least 0")
+        for name in ("cutoff", "temperature", "contrastive_weight", "order_temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
 
@@ -163,12 +169,15 @@ class BlockEncoder(nn.Module):
         """The raw form of whitened embeddings, as `heads` takes them."""
         return embedding * self.embedding_scale + self.embedding_mean
 
-    def loss(self, batch: BlockBatch, identity: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the four losses, and each of them.
+    def loss(
+        self, batch: BlockBatch, identity: Tensor, similarity: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum of the losses, and each of them.
 
         Args:
             batch: blocks.
             identity: number of the identity of each; shape (B,).
+            similarity: of their fingerprints, 0 to 1, NaN where unknown; shape (B, B); None without `order_weight`.
         """
         raw, diameter = self.raw(batch)
         contrast = contrastive_loss(self.project(raw), identity, self.config.temperature)
@@ -178,6 +187,9 @@ class BlockEncoder(nn.Module):
         size = functional.mse_loss(heads.diameter, diameter / DIAMETER_SCALE)
         total = self.config.contrastive_weight * contrast + atoms + connections + size
         parts = {"contrast": contrast, "atoms": atoms, "connections": connections, "diameter": size}
+        if similarity is not None:
+            parts["order"] = order_loss(raw, similarity, identity, self.config.order_temperature)
+            total = total + self.config.order_weight * parts["order"]
         return total, {name: value.detach() for name, value in parts.items()}
 
 
@@ -200,3 +212,33 @@ def contrastive_loss(vectors: Tensor, identity: Tensor, temperature: float) -> T
     count = positive.sum(1)
     value = -(log_share.masked_fill(~positive, 0.0).sum(1)) / count.clamp(min=1)
     return value.sum() / (count > 0).sum().clamp(min=1)
+
+
+def order_loss(vectors: Tensor, similarity: Tensor, identity: Tensor, temperature: float) -> Tensor:
+    """Divergence of who lies near whom from who is similar to whom, mean over the blocks.
+
+    For block i, q_ij is the softmax over j of the similarities divided by the temperature, p_ij that of minus the mean
+    squared difference of the vectors in units of their deviations, divided by twice the temperature; j are the blocks
+    of other identities. The loss is the Kullback-Leibler divergence of p from q, as in stochastic neighbour embedding
+    (Hinton and Roweis, NIPS 2002).
+
+    Args:
+        vectors: shape (B, n). similarity: 0 to 1, NaN where unknown; shape (B, B).
+        identity: blocks of one number are no neighbours of each other here; shape (B,).
+        temperature: of the similarities.
+
+    Returns:
+        A scalar, 0 where no block has two neighbours of known similarity.
+    """
+    scaled = (vectors - vectors.mean(0)) / vectors.std(0).clamp(min=1e-3)
+    squares = scaled.square().mean(1)
+    apart = squares[:, None] + squares[None] - 2 / scaled.shape[1] * scaled @ scaled.T
+    counts = (identity[:, None] != identity[None]) & similarity.isfinite()
+    rows = counts.sum(1) > 1
+    if not rows.any():
+        return vectors.sum() * 0.0
+    nothing = torch.finfo(vectors.dtype).min
+    near = (-apart / (2 * temperature)).masked_fill(~counts, nothing).log_softmax(1)
+    wanted = (similarity.nan_to_num().to(vectors.dtype) / temperature).masked_fill(~counts, nothing).log_softmax(1)
+    divergence = (wanted.exp() * (wanted - near)).masked_fill(~counts, 0.0).sum(1)
+    return divergence[rows].mean()

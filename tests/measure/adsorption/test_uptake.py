@@ -12,10 +12,10 @@ from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError, UsageError
 from crystaltool.measure.adsorption import uptake as module
 from crystaltool.measure.adsorption.gases import BOLTZMANN, CH4, CO2, H2, N2
+from crystaltool.measure.adsorption.names import is_adsorption_key
 from crystaltool.measure.adsorption.pool import make_pool
 from crystaltool.measure.adsorption.uptake import (
     check_conditions,
-    is_adsorption_key,
     measure_adsorption,
     pressure_key,
 )

@@ -13,7 +13,8 @@ from crystaltool.models.block_encoder.data import BlockBatch, block_points
 from crystaltool.models.block_encoder.fit import BlockFitConfig, fit_block_encoder
 from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
 from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF
-from crystaltool.mof.table import MOFTable, TableBuilder, write_mofs
+from crystaltool.mof.identity import identify
+from crystaltool.mof.table import MOFTable, TableBuilder, read_mofs, write_mofs
 from crystaltool.training.loop import LoopConfig
 
 SIZES = BlockEncoderConfig(width=16, pair_width=8, n_layers=3, n_near_layers=2, n_functions=8, projection=16)
@@ -121,3 +122,14 @@ def trained_folder(directory: Path, epochs: int = 3) -> Path:
     data = write_table(directory / "blocks.h5")
     fit_block_encoder(data, directory / "run", short_run(epochs), device="cpu", threads=1)
     return directory / "run"
+
+
+def write_real_blocks(path: Path) -> Path:
+    """REAL_BLOCKS with the fingerprints of its identities, which that file has not."""
+    table = read_mofs(REAL_BLOCKS)
+    prints = np.zeros_like(table.arrays["identities/ecfp4"])
+    for row, identity in enumerate(table.arrays["blocks/identity"].tolist()):
+        if not prints[identity].any():
+            prints[identity] = identify(table.block(row)).bits
+    write_mofs(path, replace(table, arrays=table.arrays | {"identities/ecfp4": prints}))
+    return path
