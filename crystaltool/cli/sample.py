@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+from typing import Annotated, NamedTuple, Optional
 
 import typer
 
 from crystaltool.cli import options
 from crystaltool.cli import sample_conditions as conditions
 from crystaltool.cli import sample_nets as nets
-from crystaltool.cli.session import Record, Session
+from crystaltool.cli.sample_asked import Asked
+from crystaltool.cli.session import Session
 from crystaltool.defaults import BATCH_SIZE, N_SAMPLES
-from crystaltool.verbs.models import MODELS
-
-if TYPE_CHECKING:
-    from crystaltool.cli.writer import BlockWriter
-    from crystaltool.verbs.sample_symmcd import SampleSettings
+from crystaltool.verbs.models import MODELS, named
 
 
-OWN_OPTIONS = ("symmcd", "mofdiff")
-"""Models with options of their own here; any other of the table takes a number and a seed."""
+class Way(NamedTuple):
+    """How a kind of model is sampled.
+
+    Args:
+        run: `MODULE:NAME` of a function of (session, `Asked`).
+        own: options that it takes beside those that all have; others are refused.
+    """
+
+    run: str
+    own: tuple[str, ...]
+
+
+WAYS = {
+    "symmcd": Way("crystaltool.cli.sample_symmcd:sample", (*conditions.NAMES, "attempts", "output_dir", "resume")),
+    "mofdiff": Way("crystaltool.cli.sample_mofdiff:sample", ("draws", "library", *nets.NAMES)),
+}
+PLAIN = Way("crystaltool.cli.sample_plain:sample", ("output_dir", "resume"))
+"""Any other model of the table of models takes a number and a seed."""
 
 OPTIONS = {"space_group": "sg"}
 """Conditions whose option has another name."""
-
-LEAST_CHUNK = 32
-"""Structures that a process takes at a time at least, where batches are larger: as many as share a network call."""
 
 
 def command(
@@ -132,17 +139,13 @@ def command(
     Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
     """
     from crystaltool.errors import UsageError
-    from crystaltool.executor import map_ordered
     from crystaltool.models.symmcd.draws import LARGEST_SEED
-    from crystaltool.models.symmcd.sampling import SamplerConfig
     from crystaltool.models.weights import checkpoint_kind, find_checkpoint
-    from crystaltool.training.distributed import choose_device
 
     session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
     checkpoint = find_checkpoint(model)
     kind = checkpoint_kind(checkpoint)
-    coarse = kind == "mofdiff"
-    wishes = {
+    given = {
         "space_group": sg,
         "elements": elements,
         "require": require,
@@ -152,106 +155,36 @@ def command(
         "primitive": primitive or None,
         "n_elements": n_elements,
         "template": template,
+        "attempts": attempts,
+        "output_dir": output_dir,
+        "resume": resume or None,
+        "draws": draws,
+        "library": library,
+        "net": net,
+        "metal": metal,
+        "node": node,
+        "linker": linker,
     }
-    inorganic = {"attempts": attempts, "output_dir": output_dir, "resume": resume or None}
-    others = (
-        {f"--{OPTIONS.get(name, name).replace('_', '-')}": value for name, value in {**wishes, **inorganic}.items()}
-        if coarse
-        else {
-            "--draws": draws,
-            "--library": library,
-            "--net": net,
-            "--metal": metal,
-            "--node": node,
-            "--linker": linker,
-        }
-    )
-    for option, value in others.items():
-        if value is not None:
-            raise UsageError(f"{option} does not go with {kind or 'this'} models")
+    plain = kind in MODELS and MODELS[kind].load
+    way = WAYS.get(kind, PLAIN if plain else WAYS["symmcd"])  # which says what is wrong with the checkpoint
+    for name, value in given.items():
+        if value is not None and name not in way.own:
+            raise UsageError(f"--{OPTIONS.get(name, name).replace('_', '-')} does not go with {kind or 'this'} models")
     if seed > LARGEST_SEED:
         raise UsageError(f"--seed is {seed}, the largest is {LARGEST_SEED}")
-    if steps is not None and not coarse:
-        SamplerConfig(calls=steps).split()
-    if kind in MODELS and MODELS[kind].load and kind not in OWN_OPTIONS:
-        _sample_plainly(session, model, n, seed, session.writer(output, output_dir, overwrite, resume))
-    if coarse:
-        from crystaltool.cli import sample_mofdiff
-        from crystaltool.verbs.nets import Wishes
-        from crystaltool.verbs.sample_mofdiff import MOFSettings
-
-        wishes_of_mofs = Wishes(net, tuple(metal or ()), tuple(node or ()), tuple(linker or ()))
-        wanted = MOFSettings(
-            str(checkpoint), library, seed, steps, candidates, draws, target, str(choose_device(device)), wishes_of_mofs
-        )
-        sample_mofdiff.sample(session, wanted, n, batch_size, jobs, output, overwrite)
-        session.finish()
-    from crystaltool.verbs.sample_symmcd import SampleSettings
-
-    settings = SampleSettings(
-        checkpoint=str(checkpoint),
-        request=conditions.read_request(session, checkpoint, wishes),
+    asked = Asked(
+        checkpoint=checkpoint,
+        device=device,
+        n=n,
         seed=seed,
         steps=steps,
-        attempts=attempts,
         candidates=candidates,
-        above_hull=None if target is None else conditions.read_target(target),
-        device=str(choose_device(device)),
+        target=target,
+        batch_size=batch_size,
+        jobs=jobs,
+        output=output,
+        overwrite=overwrite,
+        own={name: given[name] for name in way.own},
     )
-    settings.check()
-    faulty: list[str] = []
-    with session.writer(output, output_dir, overwrite, resume) as out, session.progress(n) as progress:
-        todo = list(missing(settings, n, batch_size, out.has)) if resume else list(range(n))
-        size = min(batch_size, max(LEAST_CHUNK, -(-len(todo) // (4 * jobs))))  # work and progress for every process
-        chunks = (tuple(todo[start : start + size]) for start in range(0, len(todo), size))
-        with contextlib.closing(
-            map_ordered(functools.partial(sample_blocks, settings, session.record), chunks, jobs)
-        ) as results:
-            for blocks in results:
-                if isinstance(blocks, Exception):
-                    raise blocks
-                for name, text, fault in blocks:
-                    out.write(text, name)
-                    faulty += [name] if fault else []
-                    progress.advance()
-    if faulty:
-        some = f"{', '.join(faulty[:3])}{', ...' if len(faulty) > 3 else ''}"
-        session.warn(f"{len(faulty)} of {len(todo)} have a supergroup or coinciding atoms after all attempts: {some}")
+    named(way.run)(session, asked)
     session.finish()
-
-
-def _sample_plainly(
-    session: Session, model: str, n: int, seed: int, writer: contextlib.AbstractContextManager[BlockWriter]
-) -> NoReturn:
-    """Sample a model of which nothing but its row is known: a number and a seed."""
-    from crystaltool.verbs.models import load
-
-    with writer as out, session.progress(n) as progress:
-        for structure in load(model).sample(n, seed=seed):
-            out.write(structure.to_cif(session.created, session.provenance), structure.name)
-            progress.advance()
-    session.finish()
-
-
-def missing(settings: SampleSettings, n: int, batch_size: int, has: Callable[[str], bool]) -> Iterator[int]:
-    """Items of a resumed run that the output does not hold yet; names are known before any geometry is sampled."""
-    from crystaltool.models.symmcd.draws import item_name
-    from crystaltool.models.symmcd.sampling import draw_items
-    from crystaltool.verbs.sample_symmcd import load, plan, sampler
-
-    loaded = load(settings.checkpoint, settings.device)
-    for start in range(0, n, batch_size):
-        indices = range(start, min(start + batch_size, n))
-        draws = draw_items(loaded.model, plan(settings), indices, settings.seed, sampler(settings, loaded))
-        yield from (i for i in indices if not has(item_name(draws[i].group, settings.seed, i)))
-
-
-def sample_blocks(settings: SampleSettings, record: Record, indices: tuple[int, ...]) -> list[tuple[str, str, int]]:
-    """(name, CIF text, fault that all attempts have left) of some items; pure, for any process."""
-    from crystaltool.verbs.sample_symmcd import sample_units, structure_of
-
-    blocks = []
-    for index, (unit, fault) in zip(indices, sample_units(settings, indices), strict=True):
-        structure = structure_of(settings, unit, index, record.command_line)
-        blocks.append((structure.name, structure.to_cif(record.created), fault))
-    return blocks

@@ -21,6 +21,19 @@ TRAINING = "train"
 TARGET, NO_TARGET = "e_above_hull", "none"
 """What a crystal's sites can aim at, and the word for aiming at nothing."""
 
+NAMES = (
+    "space_group",
+    "elements",
+    "require",
+    "exclude",
+    "formula",
+    "n_atoms",
+    "primitive",
+    "n_elements",
+    "template",
+)
+"""The conditions, as `Request` calls them."""
+
 SpaceGroups = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer evaluates these at run time
     typer.Option(

@@ -6,12 +6,13 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from crystaltool.cli.sample_asked import Asked
     from crystaltool.cli.session import Session
     from crystaltool.verbs.sample_mofdiff import MOFSettings
 
 
-def sample(session: Session, settings: MOFSettings, n: int, batch_size: int, jobs: int, output: str, overwrite: bool):
-    """Sample `n` MOFs and write them, decodings of one sample one after the other.
+def sample(session: Session, asked: Asked) -> None:
+    """Sample MOFs and write them, decodings of one sample one after the other.
 
     Raises:
         UsageError: a target that the model does not know, a wish that cannot be met, an option of the other mode.
@@ -23,6 +24,7 @@ def sample(session: Session, settings: MOFSettings, n: int, batch_size: int, job
     from crystaltool.mof.table import TableBuilder, write_mofs
     from crystaltool.verbs.sample_mofdiff import load, prepare, sample_items
 
+    settings, n, jobs, batch_size = settings_of(asked), asked.n, asked.jobs, asked.batch_size
     library = prepare(settings)  # here too when workers do the work: what cannot be loaded ends the run at once
     loaded, _ = load(settings)
     if settings.nets_first:
@@ -31,7 +33,7 @@ def sample(session: Session, settings: MOFSettings, n: int, batch_size: int, job
     fingerprints = library.blocks.arrays["identities/ecfp4"]
     identities = library.blocks.arrays["blocks/identity"]
     rows: dict[int, int] = {}
-    with session.binary_output(output, overwrite) as target, session.progress(n) as progress:
+    with session.binary_output(asked.output, asked.overwrite) as target, session.progress(n) as progress:
         chunks = (tuple(range(start, min(start + batch_size, n))) for start in range(0, n, batch_size))
         with contextlib.closing(map_ordered(functools.partial(sample_items, settings), chunks, jobs)) as results:
             for items in results:
@@ -48,3 +50,23 @@ def sample(session: Session, settings: MOFSettings, n: int, batch_size: int, job
                     progress.advance()
         origin = (f"weights sha256:{loaded.sha256[:16]}", settings.device)
         write_mofs(target, builder.table(), session.history((), None, origin))
+
+
+def settings_of(asked: Asked) -> MOFSettings:
+    """All that decides the MOFs."""
+    from crystaltool.training.distributed import choose_device
+    from crystaltool.verbs.nets import Wishes
+    from crystaltool.verbs.sample_mofdiff import MOFSettings
+
+    own = asked.own
+    return MOFSettings(
+        checkpoint=str(asked.checkpoint),
+        library=own["library"],
+        seed=asked.seed,
+        steps=asked.steps,
+        candidates=asked.candidates,
+        draws=own["draws"],
+        target=asked.target,
+        device=str(choose_device(asked.device)),
+        wishes=Wishes(own["net"], *(tuple(own[name] or ()) for name in ("metal", "node", "linker"))),
+    )

@@ -6,6 +6,8 @@ from typing import Annotated, Optional
 
 import typer
 
+NAMES = ("net", "metal", "node", "linker")
+
 NetOption = Annotated[
     Optional[str],  # noqa: UP045 -- typer evaluates this at run time
     typer.Option(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,23 +60,34 @@ def extxyz_records(handle: ByteReader, source: str) -> Iterator[Raw]:
         stem = file_stem(source) if source != STDIN else "frame"
         unnamed = f"{stem}-{n_frames}" if n_frames else stem
         n_frames += 1
-        yield _frame(source, start, comment, rows, n_rows, n_atoms, unnamed)
+        yield _record(_Frame(start, comment, rows, n_rows, n_atoms), source, unnamed)
 
 
-def _frame(source: str, line: int, comment: str, rows: list[str], n_rows: int, n_atoms: int, unnamed: str) -> Raw:
+class _Frame(NamedTuple):
+    """A frame: its first line, its comment and atoms, how many of these there are and how many are stated."""
+
+    line: int
+    comment: str
+    rows: list[str]
+    n_rows: int
+    n_atoms: int
+
+
+def _record(frame: _Frame, source: str, unnamed: str) -> Raw:
+    """A frame as a CIF block, called `unnamed` where it has no name."""
     name = ""
     try:
-        info = _pairs(comment)
+        info = _pairs(frame.comment)
         name = clean_name(next((info[key] for key in _NAMES if info.get(key, "").strip()), unnamed))
-        if n_rows < n_atoms:
-            raise InputError(f"ends after {n_rows} of {n_atoms} atoms")
-        if n_atoms > MAX_ATOMS:
-            raise InputError(f"{n_atoms} atoms, the limit is {MAX_ATOMS}")
-        crystal = _crystal(info, rows)
+        if frame.n_rows < frame.n_atoms:
+            raise InputError(f"ends after {frame.n_rows} of {frame.n_atoms} atoms")
+        if frame.n_atoms > MAX_ATOMS:
+            raise InputError(f"{frame.n_atoms} atoms, the limit is {MAX_ATOMS}")
+        crystal = _crystal(info, frame.rows)
         text = format_crystal(crystal, name, (), _properties(info))
-        return RawBlock(source, line, name, text, form="extended XYZ")
+        return RawBlock(source, frame.line, name, text, form="extended XYZ")
     except InputError as error:
-        return BadRecord(source, line, name, f"XYZ: {error}")
+        return BadRecord(source, frame.line, name, f"XYZ: {error}")
 
 
 def _pairs(comment: str) -> dict[str, str]:

@@ -148,5 +148,7 @@ def test_a_model(toy, tmp_path: Path, monkeypatch) -> None:
     with one_process(prelude) as child:
         trained = child.run(tmp_path, "train", "always", "data.h5", "-o", tmp_path / "again", "--epochs", "3", "-q")
         ended = child.run(tmp_path, "sample", tmp_path / "again", "-n", "2", "--seed", "5", "--no-provenance")
+        refused = child.run(tmp_path, "sample", tmp_path / "again", "--net", "pcu")
+    assert refused.code == 2 and "--net does not go with always models" in refused.err
     assert trained.code == 0 and ended.code == 0, trained.err + ended.err
     assert ended.out == "".join(one.to_cif(provenance=False) for one in structures)
