@@ -186,7 +186,13 @@ def report(options: argparse.Namespace) -> str:
     n = sum(stage["asked"] for stage in stages)
     together = options.work / "relaxed.cif"
     together.write_text("".join((folder / "relaxed.cif").read_text() for folder in folders))
-    references = [options.reference] if options.reference else alike(options.known, together.read_text())
+    references, compared = [options.reference], ""
+    if options.known:
+        every, could_be = sorted(options.known.rglob("*.cif")), alike(options.known, together.read_text())
+        references = could_be or every[:1]  # one, so that `check` judges at all whether samples are unique
+        compared = (
+            f"Novel: none of {len(every)} known MOFs, of which {len(could_be)} could be one of these by composition."
+        )
     listed = [word for path in references for word in ("--reference", str(path))]
     checked = subprocess.run([*TOOL, "check", "--json", *listed, str(together)], capture_output=True, text=True)
     if checked.returncode not in (0, 1):
@@ -210,6 +216,7 @@ def report(options: argparse.Namespace) -> str:
         title = "relaxed and converged" if name == "after relax" else name
         lines.append(f"| {title} | {hits} of {n} | {100 * hits / n:.1f} % | {100 * low:.1f}-{100 * high:.1f} |")
     table = fragments([together])
+    lines += ["", compared] if compared else []
     lines += ["", f"Of the {0 if table is None else len(table)} relaxed ones that `fragment` can cut:", ""]
     for name, hits in likeness(table, known_nets(options.checkpoint)).items() if table is not None else ():
         low, high = wilson(hits, len(table))
