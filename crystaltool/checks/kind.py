@@ -47,14 +47,17 @@ def kind_of(block: CifBlock) -> str:
     they fail to be; so are molecules that leave room for a metal or whose charges ask for one, others are judged as
     crystals. Of the 9,046 crystals of MP-20's test set seven are, three of them oxalates frameworks.
     """
-    if block.bonds is not None:
-        return MOF
-    numbers = block.crystal.numbers
+    return MOF if block.bonds is not None else kind_of_atoms(block.crystal)
+
+
+def kind_of_atoms(crystal: Crystal) -> str:
+    """The kind of a crystal whose bonds are not stated; see `kind_of`."""
+    numbers = crystal.numbers
     if not (numbers == _CARBON).any():
         return INORGANIC
     if METAL[numbers].any() and (numbers == _HYDROGEN).any():
         return MOF
-    return MOF if _is_organic_framework(block.crystal) else INORGANIC
+    return MOF if _is_organic_framework(crystal) else INORGANIC
 
 
 def _is_organic_framework(crystal: Crystal) -> bool:
@@ -64,6 +67,8 @@ def _is_organic_framework(crystal: Crystal) -> bool:
 
     numbers = crystal.numbers
     metal = METAL[numbers]
+    if (numbers[~metal] == _CARBON).all() or not (metal.any() or (numbers == _HYDROGEN).any()):
+        return False
     try:
         bonds = perceive_bonds(crystal)
     except InputError:  # atoms overlap
@@ -76,7 +81,7 @@ def _is_organic_framework(crystal: Crystal) -> bool:
     only_carbon = np.bincount(pieces.labels, weights=numbers != _CARBON, minlength=len(pieces)) == 0
     if metal.any():
         return bool((organic & (rank == 0) & ~only_carbon[pieces.labels]).any())
-    if not organic.any() or not (numbers == _HYDROGEN).any():
+    if not organic.any():
         return False
     if (organic & (rank >= 2)).any():
         return True

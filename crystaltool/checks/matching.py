@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,14 +47,12 @@ def table_keys(table: AsymUnitTable) -> list[FormulaKey]:
     symmetry = tables()
     first = symmetry["first_position"][np.repeat(table.group, table.n_orbits) - 1]
     multiplicities = symmetry["multiplicity"][first + table.positions].astype(np.int64)
+    orbits = zip(table.numbers.tolist(), multiplicities.tolist(), strict=True)
     keys: list[FormulaKey] = []
-    start = 0
-    for count in table.n_orbits.tolist():
-        orbits = slice(start, start + count)
-        start += count
-        atoms = np.bincount(table.numbers[orbits], weights=multiplicities[orbits]).astype(np.int64)
-        present = np.flatnonzero(atoms)
-        counts = dict(zip(present.tolist(), atoms[present].tolist(), strict=True))
+    for n_orbits in table.n_orbits.tolist():
+        counts: dict[int, int] = {}
+        for number, count in islice(orbits, n_orbits):
+            counts[number] = counts.get(number, 0) + count
         keys.append(tuple(sorted(reduced(counts).items())))
     return keys
 

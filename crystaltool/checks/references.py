@@ -11,16 +11,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from crystaltool.asymunit import AsymUnitTable, join_tables
-from crystaltool.checks.kind import INORGANIC, MOF, kind_of
+import numpy as np
+
+from crystaltool.asymunit import AsymUnitTable, expand, join_tables
+from crystaltool.checks.kind import INORGANIC, MOF, kind_of, kind_of_atoms
 from crystaltool.checks.matching import Reference
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.executor import map_pairs
 from crystaltool.io.byte_streams import SeekableReader
-from crystaltool.io.cif import clean_name, format_asym_unit
+from crystaltool.io.cif import clean_name
 from crystaltool.io.hdf5 import ASYM_UNIT_KIND, open_checked, read_asym_units
+from crystaltool.io.records import StoredUnit
 from crystaltool.io.stream import BadRecord, Raw, RawBlock, iter_raw, read_raw
 
 if TYPE_CHECKING:
@@ -144,7 +147,7 @@ def read_references(
             reporter.bad(f"not compared with: {text}", record)
     identified = [(found.identity, found.crystal.name) for _, found in known if found.identity is not None]
     parts = sets.blocks + ([MOFReference(identified)] if identified else [])
-    crystals = [found.crystal for raw, found in known if not isinstance(raw, _InTable) and found.identity is None]
+    crystals = [found.crystal for raw, found in known if not isinstance(raw, StoredUnit) and found.identity is None]
     reference = Reference(join_tables(sets.tables), crystals)
     unidentified = [(raw, found) for raw, found in known if found.reason]
     for raw, found in unidentified:
@@ -167,11 +170,6 @@ class _Known:
     reason: str
 
 
-@dataclass(frozen=True)
-class _InTable(RawBlock):
-    """A structure of a data set that may be a framework."""
-
-
 def _readable(records: Iterable[Raw], bad: list[tuple[str, RawBlock | BadRecord]]) -> Iterator[RawBlock]:
     for record in records:
         if isinstance(record, BadRecord):
@@ -186,9 +184,13 @@ def _identified(kind: str | None, raw: RawBlock) -> _Known:
     Raises:
         UnreadableError: if it cannot be read.
     """
-    block = read_raw(raw)
-    kind = kind or kind_of(block)
-    crystal = replace(block.crystal, name=raw.name)
+    if isinstance(raw, StoredUnit):
+        crystal = expand(raw.unit)
+        kind = kind or kind_of_atoms(crystal)
+    else:
+        block = read_raw(raw)
+        crystal, kind = block.crystal, kind or kind_of(block)
+    crystal = replace(crystal, name=raw.name)
     if kind != MOF:
         return _Known(kind, crystal, None, "")
     from crystaltool.checks.mof.identity import identify_mof
@@ -230,9 +232,16 @@ class _DataSets:
             yield BadRecord(source, 0, "", str(error).removeprefix(f"{source}: "))
             return
         self.tables.append(table)
-        for index, unit in enumerate(table):
-            if self._kind == INORGANIC or (self._kind is None and _CARBON not in unit.numbers):
-                self.kinds.add(INORGANIC)
-            else:
-                name = unit.name or f"entry-{index:06d}"
-                yield _InTable(source, 0, clean_name(name), format_asym_unit(unit, name))
+        for index in self._perhaps_frameworks(table):
+            unit = table[index]
+            name = clean_name(unit.name or f"entry-{index:06d}")
+            yield StoredUnit(source, 0, name, "", unit=unit)
+
+    def _perhaps_frameworks(self, table: AsymUnitTable) -> list[int]:
+        """The entries that can be frameworks; if there are others, crystals are among the kinds."""
+        holds_carbon = np.zeros(len(table), dtype=bool)
+        holds_carbon[np.repeat(np.arange(len(table)), table.n_orbits)[table.numbers == _CARBON]] = True
+        asked = {None: holds_carbon, MOF: np.ones_like(holds_carbon)}.get(self._kind, np.zeros_like(holds_carbon))
+        if not asked.all():
+            self.kinds.add(INORGANIC)
+        return np.flatnonzero(asked).tolist()

@@ -55,6 +55,9 @@ MOF_CHECKS: tuple[Check, ...] = (
 )
 """Checks of metal-organic frameworks: MOFChecker's rules, and the pore diameter."""
 
+DECLARED = ("formula", "multiplicities")
+"""What a block says of its own content is asked of both kinds."""
+
 NOVEL, UNIQUE = "novel", "unique"
 """The two checks that compare with other structures; see `crystaltool.checks.matching`."""
 
@@ -85,7 +88,9 @@ def select(only: Sequence[str] | None, with_reference: bool, kind: str = INORGAN
     """
     if only is None:
         checks = MOF_CHECKS if kind == MOF else CHECKS
-        return [check.name for check in checks if check.default] + (list(REFERENCE_CHECKS) if with_reference else [])
+        declared = list(DECLARED) if kind == MOF else []
+        names = declared + [check.name for check in checks if check.default]
+        return names + (list(REFERENCE_CHECKS) if with_reference else [])
     names = check_names()
     unknown = [name for name in only if name not in names]
     if unknown or not only:

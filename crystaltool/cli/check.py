@@ -96,8 +96,8 @@ def command(
     MOFs, the rules of MOFChecker on bonds perceived from the geometry: has-metal, has-carbon, has-hydrogen, overlap,
     overcoordinated-c, -n and -h, undercoordinated-c, -n, -rare-earth and -alkali, lone-molecule, connected-3d,
     terminal-oxo, exposed-metal, high-charge (EQeq); and framework-charge (ligands by their valences and metals in usual
-    oxidation states are neutral together), which is not MOFChecker's; with --pores pore-diameter. Novel and unique
-    compare nodes, linkers and net.
+    oxidation states are neutral together), which is not MOFChecker's; formula and multiplicities as of crystals; with
+    --pores pore-diameter. Novel and unique compare nodes, linkers and net.
 
     A check that cannot tell (charges of a cell that is too large, of ligands whose valences are not understood) says
     "not judged" with the reason, in JSON null; that is no failure.

@@ -65,12 +65,12 @@ def command(
 ) -> None:
     """Relax structures with a force field.
 
-    Cell and positions move together to a minimum of the energy. A block that states its bonds, or holds a metal, carbon
-    and hydrogen, is a metal-organic framework and goes to uff (UFF with the UFF4MOF types, no charges) on these bonds,
-    or on bonds perceived from the geometry where none are stated, or with a warning where stated ones are too long,
-    too many or not all (--bonds); it is written in P 1 with its bonds. Anything else goes to chgnet and keeps its space
-    group exactly: the one that a block declares in the standard setting, else the one detected within --symprec (also
-    where a block declares P 1); it is written as its asymmetric unit.
+    Cell and positions move together to a minimum of the energy. What check judges as a metal-organic framework (a block
+    that states its bonds, or has organic carbon and a metal, or is an organic net) goes to uff (UFF with the UFF4MOF
+    types, no charges) on these bonds, or on bonds perceived from the geometry where none are stated, or with a warning
+    where stated ones are too long, too many or not all (--bonds); it is written in P 1 with its bonds. Anything else
+    goes to chgnet and keeps its space group exactly: the one that a block declares in the standard setting, else the
+    one detected within --symprec (also where a block declares P 1); it is written as its asymmetric unit.
 
     Partial charges of the input (_atom_site_charge) go into the output where every atom is written; --charges writes
     those of EQeq instead.

@@ -36,7 +36,7 @@ class SeekableReader(ByteReader, Protocol):
 class Encoded(io.RawIOBase):
     """Text as UTF-8 bytes, line by line."""
 
-    def __init__(self, text: codecs.StreamReader) -> None:
+    def __init__(self, text: codecs.StreamReader | io.TextIOWrapper) -> None:
         self._text, self._held = text, b""
 
     def readable(self) -> bool:

@@ -19,7 +19,7 @@ MAX_VALUE_LENGTH = 2000
 
 def is_csv_header(head: bytes) -> bool:
     """Whether the first line of a file is a CSV header with a `cif` column."""
-    line = head.split(b"\n", 1)[0]
+    line = re.split(rb"[\r\n]", head, maxsplit=1)[0]
     fields = next(csv.reader([line.decode("utf-8", "replace").removeprefix("\ufeff").strip()]), [])
     return STRUCTURE_COLUMN in fields
 

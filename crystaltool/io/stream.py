@@ -203,6 +203,8 @@ class _Reader:
         elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = codecs.getreader("utf-16")(stream, "replace")
             yield from self.content(Encoded(text), source, depth + 1)
+        elif b"\r" in head and b"\n" not in head and b"\0" not in head:  # lines end as on the first Macintosh
+            yield from self.content(Encoded(io.TextIOWrapper(stream, "utf-8", "replace")), source, depth + 1)
         elif b"\0" in head or source.lower().endswith(_HDF5_SUFFIXES):
             kind = "not a readable HDF5 file, in spite of its name" if source.lower().endswith(_HDF5_SUFFIXES) else ""
             yield BadRecord(source, 0, "", kind or "not CIF text, CSV, HDF5, zip or tar")

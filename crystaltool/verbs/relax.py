@@ -13,13 +13,13 @@ import numpy as np
 from crystaltool.arrays import Float
 from crystaltool.asymunit import AsymUnit, expand, reduce
 from crystaltool.bonds import BondGraph
+from crystaltool.checks.kind import MOF, kind_of
 from crystaltool.crystal import Crystal
 from crystaltool.defaults import FORCE_FIELD, MAX_FORCE, MAX_STEPS, MOF_FORCE_FIELD, SYMPREC
 from crystaltool.errors import UsageError
 from crystaltool.io.provenance import extend_history
 from crystaltool.io.remarks import publish
 from crystaltool.lattice import matrix_to_parameters
-from crystaltool.mof.elements import METAL
 from crystaltool.structure import Structure, declared_unit_of
 from crystaltool.verbs.framework_bonds import Bonds, chosen_bonds
 from crystaltool.verbs.stream import call_text, each
@@ -86,8 +86,8 @@ def relax(
     Args:
         structure: one, or an iterable of them.
         force_field: `uff`, `chgnet` or `ase:MODULE:FACTORY`; or an ASE calculator; or anything with the attributes of
-            `crystaltool.forcefield.interface.ForceField`. None: uff for a structure that states its bonds or holds a
-            metal, carbon and hydrogen, chgnet for others.
+            `crystaltool.forcefield.interface.ForceField`. None: uff for a metal-organic framework (as `check`
+            tells it: `crystaltool.checks.kind.kind_of`), chgnet for others.
         max_force: converged below this largest force, eV/A.
         max_steps: evaluations of the force field after the first.
         keep_symmetry: keep the space group exactly; has no effect with bonds, which are stated in P 1.
@@ -137,18 +137,12 @@ def relaxed(settings: RelaxSettings, call: str | None, structure: Structure) -> 
     block = structure.block
     wanted = settings.force_field
     if wanted is None:
-        wanted = MOF_FORCE_FIELD if has_framework(block) else FORCE_FIELD
+        wanted = MOF_FORCE_FIELD if kind_of(block) == MOF else FORCE_FIELD
     if wanted == MOF_FORCE_FIELD:
         return _relaxed_on_bonds(settings, call, structure)
     from crystaltool.forcefield.registry import load_force_field
 
     return _relaxed_by_potential(settings, call, structure, load_force_field(wanted))
-
-
-def has_framework(block: CifBlock) -> bool:
-    """Whether a block states bonds, or holds a metal, carbon and hydrogen."""
-    numbers = block.crystal.numbers
-    return block.bonds is not None or (bool(METAL[numbers].any()) and {1, 6} <= set(numbers.tolist()))
 
 
 def _relaxed_by_potential(

@@ -60,10 +60,17 @@ def test_a_mixed_stream_gets_the_checks_of_each_kind(crystaltool):
     done = crystaltool("check", stdin=MIL53 + HALITE)
     found = table(done.stdout)
     assert done.returncode == 0
-    assert list(found["mil-53"]) == [rule.name for rule in RULES]
+    assert list(found["mil-53"]) == ["formula", "multiplicities", *(rule.name for rule in RULES)]
     assert "charge" in found["halite"] and "overlap" not in found["halite"]
     assert set(found["mil-53"].values()) == {"pass"}
     assert "high-charge" in done.stderr and "distance-lemat" in done.stderr
+
+
+def test_a_framework_is_held_to_what_it_declares(crystaltool):
+    assert "_chemical_formula_sum 'C8 H5 Al O5'" in MIL53
+    done = crystaltool("check", "-q", stdin=MIL53.replace("C8 H5 Al O5", "C8 H Al O5"))
+    found = table(done.stdout)["mil-53"]
+    assert done.returncode == 1 and [name for name, word in found.items() if word == "fail"] == ["formula"]
 
 
 def test_kind_overrides_what_is_recognised(crystaltool):

@@ -6,18 +6,21 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
+from crystaltool.errors import InputError
 from crystaltool.forcefield import registry
 from crystaltool.io.cif import CifBlock, format_crystal, parse_block
 from crystaltool.io.stream import iter_blocks
 from crystaltool.lattice import matrix_to_parameters
 from crystaltool.mof.perception import perceive_bonds
-from crystaltool.verbs.relax import has_framework
+from crystaltool.structure import Structure
+from crystaltool.verbs.relax import RelaxSettings, relaxed
 from tests.cli.one_process import Child, one_process
 from tests.mof.structures import curated
 
@@ -45,12 +48,34 @@ def test_the_table_of_force_fields() -> None:
     assert set(registry.FORCE_FIELDS) == {"uff", "chgnet"}
 
 
+def goes_to_uff(block: CifBlock) -> bool:
+    """Whether relax and check take a block for a framework; they ask one function."""
+    asked: list[str] = []
+
+    def by_bonds(*_: object) -> NoReturn:
+        asked.append("uff")
+        raise InputError("asked")
+
+    def by_potential(name: str) -> NoReturn:
+        asked.append(name)
+        raise InputError("asked")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crystaltool.verbs.relax._relaxed_on_bonds", by_bonds)
+        patch.setattr("crystaltool.forcefield.registry.load_force_field", by_potential)
+        with pytest.raises(InputError, match="asked"):
+            relaxed(RelaxSettings(), None, Structure.from_block(block))
+    return asked == ["uff"]
+
+
 def test_what_is_a_mof() -> None:
     crystal = curated()["MIL-47"]
-    assert has_framework(parse_block(format_crystal(crystal, "mof")))
+    assert goes_to_uff(parse_block(format_crystal(crystal, "mof")))
     no_hydrogen = Crystal(crystal.lattice, crystal.frac_coords, np.where(crystal.numbers == 1, 9, crystal.numbers))
-    assert not has_framework(parse_block(format_crystal(no_hydrogen, "none")))
-    assert has_framework(parse_block(format_crystal(no_hydrogen, "bonds", bonds=perceive_bonds(no_hydrogen))))
+    assert goes_to_uff(parse_block(format_crystal(no_hydrogen, "fluorinated")))
+    salt = Crystal(np.eye(3) * 4.0, np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([55, 17]))
+    assert not goes_to_uff(parse_block(format_crystal(salt, "salt")))
+    assert goes_to_uff(parse_block(format_crystal(salt, "bonds", bonds=perceive_bonds(salt))))
 
 
 def test_stated_bonds_are_kept_and_missing_ones_perceived(child: Child, tmp_path: Path) -> None:
