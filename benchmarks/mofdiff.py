@@ -4,7 +4,7 @@
     python benchmarks/mofdiff.py --reference BLOCKS.h5 -n 200 --work DIR2 --baseline   no model: random blocks
     python benchmarks/mofdiff.py --known CIF_FOLDER -n 300 --work DIR3 --baseline --catalogue --fillings 12
 
-Samples come in chunks of 25, each with a seed of its own; a run that was stopped goes on where it was, with the same
+Samples come in chunks of 25 (`--chunk`), each with a seed of its own; a run that was stopped goes on where it was, with the same
 command. `--reference` is what `crystaltool fragment` made of the training data: novelty is counted against it, and
 the baseline takes its nets from it. The baseline draws a training MOF, keeps cell, centres and kinds, and puts a random
 library block with as many connection points in the place of each of its distinct blocks; assembly, relaxation and
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     """What holds one block, its kind and number of connection points, and the block where the library has none."""
 
 TOOL = [sys.executable, "-m", "crystaltool"]
-CHUNK = 25
 STAGES = ("parity", "closure", "overlap", "dimension")
 
 
@@ -60,6 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     known.add_argument("--known", type=Path, metavar="FOLDER", help="CIFs of known MOFs")
     parser.add_argument("-n", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="chunk c draws from seed * 1000 + c")
+    parser.add_argument("--chunk", type=int, default=25, help="samples of one chunk")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--baseline", action="store_true")
@@ -89,7 +89,7 @@ def run_chunk(options: argparse.Namespace, chunk: int) -> None:
         sample_baseline(options, seed, sampled)
     else:
         more = options.sample.split()
-        call("sample", options.checkpoint, "-n", str(CHUNK), "--seed", str(seed), *more, "-o", str(sampled))
+        call("sample", options.checkpoint, "-n", str(options.chunk), "--seed", str(seed), *more, "-o", str(sampled))
     seconds["sample"] = time.monotonic() - before
     before = time.monotonic()
     said = call("assemble", str(sampled), "--seed", str(seed), "-o", str(assembled))
@@ -103,7 +103,7 @@ def run_chunk(options: argparse.Namespace, chunk: int) -> None:
     numbers = {stage: int(re.search(rf"(\d+) after {stage}", said)[1]) for stage in STAGES}
     text = relaxed.read_text()
     numbers["relax"] = len(re.findall(r"^_crystaltool_relax_converged +yes", text, re.MULTILINE))
-    done.write_text(json.dumps({"asked": CHUNK, "after": numbers, "seconds": seconds}))
+    done.write_text(json.dumps({"asked": options.chunk, "after": numbers, "seconds": seconds}))
 
 
 def call(*arguments: str) -> str:
@@ -126,7 +126,7 @@ def sample_baseline(options: argparse.Namespace, seed: int, target: Path) -> Non
     rng = np.random.default_rng([seed, 1])
     draw = catalogue_nets(directory, rng) if options.catalogue else training_nets(options.reference, rng)
     made = []
-    for index in range(CHUNK):
+    for index in range(options.chunk):
         mof, places = draw()
         for number in range(options.fillings):
             drawn: dict[Hashable, int] = {}
@@ -229,7 +229,7 @@ def report(options: argparse.Namespace) -> str:
         f"Rules that relaxed structures fail: {', '.join(f'{k} {v}' for k, v in failed.most_common()) or 'none'}.",
         f"Wall seconds a sample: {', '.join(f'{k} {v:.2f}' for k, v in spent.items())}"
         f" ({options.jobs} processes; {usage.ru_utime:.0f} cpu s in this run).",
-        f"Seeds {options.seed * 1000} to {options.seed * 1000 + len(folders) - 1}, {CHUNK} samples each;"
+        f"Seeds {options.seed * 1000} to {options.seed * 1000 + len(folders) - 1}, {options.chunk} samples each;"
         f" {datetime.now(UTC):%Y-%m-%d}, {machine()}, Python {platform.python_version()}, {libraries}.",
     ]
     return "\n".join(lines) + "\n"
@@ -255,7 +255,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     if not options.report_only:
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(lambda chunk: run_chunk(options, chunk), range(-(-options.n // CHUNK))))
+            list(pool.map(lambda chunk: run_chunk(options, chunk), range(-(-options.n // options.chunk))))
     text = report(options)
     if options.output:
         options.output.write_text(text)
