@@ -134,6 +134,18 @@ def close_pairs(
         yield query[other], images.atom[image[other]], distance[other]
 
 
+def pair_vectors(
+    lattice: Float[np.ndarray, "3 3"], frac_coords: Float[np.ndarray, "n 3"], cutoff: float
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Float[np.ndarray, "pairs 3"]]:
+    """All pairs up to a cutoff in Angstrom and the vector from the first atom to the second; each from both ends."""
+    cell, points = _in_reduced_cell(lattice, frac_coords)
+    images = _images(cell, points, cutoff)
+    queries = images.cart_coords[images.original]
+    found = [(query[query != image], image[query != image]) for query, image, _ in _near(queries, images.cart_coords, cutoff)]
+    query, image = (np.concatenate(ends) for ends in zip(*found, strict=True))
+    return query, images.atom[image], images.cart_coords[image] - queries[query]
+
+
 def nearest_atom(
     lattice: Float[np.ndarray, "3 3"],
     frac_coords: Float[np.ndarray, "n 3"],

@@ -36,6 +36,9 @@ LEAST_SHARE = 1e-6
 MOST_ELEMENTS = 12
 """A composition of more elements is refused: the number of its subsystems doubles with each."""
 
+MOST_PIVOTS, PIVOT_TOLERANCE = 200, 1e-9
+"""Of `Hull.energy`: steps before another solver is asked, and what counts as zero, in eV/atom and shares."""
+
 _AMOUNT = r"(?:[1-9][0-9]*(?:\.[0-9]*)?|0?\.[0-9]+)?"
 _FLAT_FORMULA = re.compile(rf"(?:[A-Z][a-z]?{_AMOUNT}\s*)+$")  # no amount begins with 0: P04 is a slip for PO4
 _PART = re.compile(rf"([A-Z][a-z]?)({_AMOUNT})")
@@ -145,10 +148,34 @@ class Hull:
             self._found[shares] = self._solve(shares)
         return self._found[shares]
 
-    def _solve(self, shares: Shares) -> tuple[float, tuple[tuple[float, Phase], ...]]:
-        from scipy.optimize import linprog
+    def energy(self, shares: Shares) -> float:
+        """The energy of `decompose` alone, some ten times as fast: a simplex of so few rows needs no library's checks.
 
-        system = [number for number, _ in shares]
+        Primal simplex from the elements with Dantzig's rule (Nocedal and Wright, Numerical Optimization (2006),
+        procedure 13.1); where that goes round in circles, HiGHS decides.
+        """
+        _, content, energies = self._of_system(tuple(number for number, _ in shares))
+        wanted = np.array([share for _, share in shares])
+        pure = content == 1.0
+        basis = np.where(pure, energies, np.inf).argmin(1)
+        for _ in range(MOST_PIVOTS):
+            inverse = np.linalg.inv(content[:, basis])
+            reduced = energies - energies[basis] @ inverse @ content
+            enters = int(reduced.argmin())
+            amounts = inverse @ wanted
+            if reduced[enters] > -PIVOT_TOLERANCE:
+                return float(energies[basis] @ amounts)
+            change = inverse @ content[:, enters]
+            ratios = np.where(change > PIVOT_TOLERANCE, amounts / np.where(change > 0, change, 1.0), np.inf)
+            basis[ratios.argmin()] = enters
+        return self.decompose(shares)[0]
+
+    def _of_system(self, system: tuple[int, ...]) -> tuple[list[Phase], np.ndarray, np.ndarray]:
+        """Phases of some elements alone, the share of each element in each, and their energies; (n,), (k, n), (n,).
+
+        Raises:
+            InputError: too many elements.
+        """
         if len(system) > MOST_ELEMENTS:
             raise InputError(f"{len(system)} elements, the hull is worked out for at most {MOST_ELEMENTS}")
         phases = [
@@ -162,7 +189,12 @@ class Hull:
         for column, phase in enumerate(phases):
             for number, share in phase.shares:
                 content[row[number], column] = share
-        energies = np.array([phase.energy for phase in phases])
+        return phases, content, np.array([phase.energy for phase in phases])
+
+    def _solve(self, shares: Shares) -> tuple[float, tuple[tuple[float, Phase], ...]]:
+        from scipy.optimize import linprog
+
+        phases, content, energies = self._of_system(tuple(number for number, _ in shares))
         done = linprog(energies, A_eq=content, b_eq=[share for _, share in shares], method="highs")
         if done.status != 0:
             raise InputError(f"the hull cannot be worked out: {' '.join(str(done.message).split())}")

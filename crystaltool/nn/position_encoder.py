@@ -56,6 +56,7 @@ class PositionEncoder(nn.Module):
         nn.init.zeros_(self.position_rest.weight)
         nn.init.zeros_(self.group_rest.weight)
         self.drop = drop
+        self._kept: tuple[object, Tensor] | None = None
 
     def _rest(self, table: nn.Embedding, index: Tensor) -> Tensor:
         rest = table(index)
@@ -67,12 +68,20 @@ class PositionEncoder(nn.Module):
         """Vectors of positions; the index P (one past the last) means hidden; shape (..., width)."""
         hidden = index == len(self.site_code)
         found = index.masked_fill(hidden, 0)
-        if index.numel() < len(self.site_code):  # fewer vectors than positions: no need for all
+        if torch.is_grad_enabled() and index.numel() < len(self.site_code):  # fewer vectors than positions
             known = self.position_map(torch.cat([self.site_code[found], self.geometry[found]], dim=-1))
         else:
-            known = self.position_map(torch.cat([self.site_code, self.geometry], dim=1))
-            known = nn.functional.embedding(found, known)
+            known = nn.functional.embedding(found, self._known())
         return known.masked_fill(hidden[..., None], 0.0) + self._rest(self.position_rest, index)
+
+    def _known(self) -> Tensor:
+        """What the map says of all positions, kept while the weights stay and no gradient is asked for; (P, width)."""
+        weights = tuple((each.data_ptr(), each._version, each.dtype) for each in self.position_map.parameters())
+        if torch.is_grad_enabled() or torch.is_autocast_enabled(self.geometry.device.type):
+            return self.position_map(torch.cat([self.site_code, self.geometry], dim=1))
+        if self._kept is None or self._kept[0] != weights:
+            self._kept = weights, self.position_map(torch.cat([self.site_code, self.geometry], dim=1))
+        return self._kept[1]
 
     def groups(self, index: Tensor) -> Tensor:
         """Vectors of groups (number minus one); shape (..., width)."""

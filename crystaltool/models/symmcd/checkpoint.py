@@ -10,9 +10,11 @@ from crystaltool.models.configuration import from_json, stored_sizes
 from crystaltool.models.symmcd.known_sites import KnownSites, read_known_sites
 from crystaltool.models.symmcd.model import SymmCD, SymmCDConfig
 from crystaltool.models.symmcd.plan import Plan
+from crystaltool.models.symmcd.preferences import Preferences, template_sites
 from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.sampling import SamplerConfig, plan_for
 from crystaltool.models.symmcd.stability import guide_for
+from crystaltool.models.symmcd.templates import read_templates
 from crystaltool.training.checkpoint import fill_model, load_model
 
 
@@ -27,6 +29,8 @@ class LoadedSymmCD:
     sampler: SamplerConfig
     sha256: str
     known: KnownSites
+    templates: KnownSites
+    """Of the training data, as sites without elements; none where the checkpoint's sampler prefers no new ones."""
 
     def plan(self, request: Request | None = None, config: SamplerConfig | None = None) -> Plan:
         """What a request leaves open, weighed as the sampler's settings say; `config` is the checkpoint's own if None.
@@ -38,7 +42,10 @@ class LoadedSymmCD:
         aim = config.above_hull
         if aim and self.model.stability is None:
             raise UsageError("this model cannot aim at e_above_hull, it was trained without the part stability")
-        return plan_for(self.model, request, guide_for(aim[0], self.known, config.guidance) if aim else None)
+        if not aim:
+            return plan_for(self.model, request)
+        preferences = Preferences(self.templates, config.new_template, config.neutral, config.n_elements)
+        return plan_for(self.model, request, guide_for(aim[0], self.known, config.guidance, preferences))
 
 
 def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
@@ -54,4 +61,5 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
     model = fill_model(directory, lambda: SymmCD(sizes), tensors, device)
     if sizes.geometry_heads:
         model.geometry.float()
-    return LoadedSymmCD(model, sampler, str(config["sha256"]), read_known_sites(directory))
+    templates = template_sites(read_templates(directory) if sampler.new_template else ())
+    return LoadedSymmCD(model, sampler, str(config["sha256"]), read_known_sites(directory), templates)

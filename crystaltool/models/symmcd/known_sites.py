@@ -7,6 +7,7 @@ crystal that is not new. The 27,038 crystals of MP-20 train take 0.2 MB.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,12 @@ class KnownSites:
         """Those of a data set."""
         ends = np.cumsum(table.n_orbits)[:-1]
         positions, numbers = np.split(table.positions, ends), np.split(table.numbers, ends)
-        found = {sites_hash(*each) for each in zip(table.group.tolist(), positions, numbers, strict=True)}
-        return cls(np.array(sorted(found), dtype=np.uint64))
+        return cls.of_sites(zip(table.group.tolist(), positions, numbers, strict=True))
+
+    @classmethod
+    def of_sites(cls, sites: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> KnownSites:
+        """Those given, each by group, positions and atomic numbers as `sites_hash` takes them."""
+        return cls(np.array(sorted({sites_hash(*each) for each in sites}), dtype=np.uint64))
 
     def __len__(self) -> int:
         return len(self.hashes)

@@ -20,6 +20,7 @@ from crystaltool.checks.contacts import closest_contact
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
 from crystaltool.errors import UsageError
+from crystaltool.forcefield.wall import separate
 from crystaltool.models.symmcd.draws import ItemDraws, draw_item, item_name
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Plan
@@ -63,6 +64,9 @@ class SamplerConfig:
         above_hull: where sites are to lead: crystals at most so far above the hull, eV/atom; empty leads nowhere. One
             number; needs a model with a stability network.
         guidance: power of the probability by which sites are chosen under `above_hull`.
+        new_template, neutral, n_elements: what else sites are preferred for under `above_hull`, see `Preferences`.
+        apart: atoms nearer than so many times LeMat-GenBench's least distance are pushed apart (`forcefield.wall`); 0
+            leaves them.
         attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
             one asked for, not a supergroup; 1 gives raw samples, any positions and as many orbits as the data have.
 
@@ -79,6 +83,10 @@ class SamplerConfig:
     formula_candidates: int = 32
     above_hull: tuple[float, ...] = ()
     guidance: float = 1.0
+    new_template: float = 0.0
+    neutral: float = 0.0
+    n_elements: tuple[float, ...] = ()
+    apart: float = 0.0
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -94,6 +102,10 @@ class SamplerConfig:
             raise UsageError(f"above_hull is {list(self.above_hull)}, expected one number of eV/atom or none")
         if not 0 <= self.guidance < math.inf:
             raise UsageError(f"guidance is {self.guidance}, expected at least 0")
+        if not 0 <= self.apart < 2:
+            raise UsageError(f"apart is {self.apart}, expected from 0 to 2")
+        if not all(map(math.isfinite, (self.new_template, self.neutral, *self.n_elements))):
+            raise UsageError("new_template, neutral and n_elements must be finite numbers")
         if min(self.site_candidates, self.formula_candidates) < 1:
             raise UsageError("site_candidates and formula_candidates must be at least 1")
 
@@ -189,7 +201,8 @@ def sample_symmcd(
                 items = part.tolist()
                 names = [item_name(draws[i].group, seed, i) for i in items]
                 batch = sample_batch(model, [draws[i] for i in items], config).to("cpu")
-                for i, unit in zip(items, to_units(batch, names), strict=True):
+                for i, drawn in zip(items, to_units(batch, names), strict=True):
+                    unit = separate(drawn, config.apart) if config.apart else drawn
                     found = faults(unit) if config.exact else 0
                     if i not in best or found < best[i][0]:
                         best[i] = found, unit

@@ -171,8 +171,8 @@ class _Positions(_Reveal):
         return self.model.site_states(batch, hidden, batch.mask)
 
     def scores(self, h: Tensor, batch: Batch, hidden: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
-        logits, candidates = self.model.position_logits(h, batch, hidden)
-        return logits[torch.arange(len(slot), device=slot.device), slot], candidates
+        logits, candidates = self.model.position_logits(h[torch.arange(len(slot)), slot][:, None], batch, hidden)
+        return logits[:, 0], candidates
 
     def open(self, plan: Plan, row: int, batch: Batch, hidden: Tensor, slot: int) -> np.ndarray | None:
         group = int(batch.group[row])

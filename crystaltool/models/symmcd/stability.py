@@ -20,6 +20,7 @@ from crystaltool.errors import InputError
 from crystaltool.measure.hull import Hull, Shares, load_hull, shares_of
 from crystaltool.models.symmcd.known_sites import KnownSites
 from crystaltool.models.symmcd.model import SymmCD
+from crystaltool.models.symmcd.preferences import Preferences
 from crystaltool.nn.stability_network import EDGES, log_probability
 from crystaltool.symmetry.space_group import tables
 
@@ -40,26 +41,29 @@ class Guide:
         hull: the known phases.
         strength: power of the probability; above 1 prefers what is surest (as the scale of classifier guidance,
             Dhariwal and Nichol, arXiv 2105.05233).
+        preferences: what else sites are worth; None: nothing.
     """
 
     above_hull: float
     known: KnownSites
     hull: Hull
     strength: float = 1.0
+    preferences: Preferences | None = None
 
     def log_weights(self, model: SymmCD, batch: Batch) -> Tensor:
         """Logarithm of the weight of each item's sites; shape (B,)."""
-        hull, penalty = [], []
+        hull, extra = [], []
         sites = (each.cpu().numpy() for each in (batch.group, batch.position, batch.numbers, batch.mask))
         for group, position, numbers, mask in zip(*sites, strict=True):
             energy = hull_energy(self.hull, composition(position[mask], numbers[mask]))
             first = int(tables()["first_position"][group])
-            seen = self.known.has(int(group) + 1, position[mask] - first, numbers[mask])
+            own = int(group) + 1, position[mask] - first, numbers[mask]
             hull.append(0.0 if energy is None else energy)
-            penalty.append((WITHOUT_HULL if energy is None else 0.0) - KNOWN * seen)
+            preferred = self.preferences.log_weight(*own) if self.preferences else 0.0
+            extra.append(preferred + (WITHOUT_HULL if energy is None else 0.0) - KNOWN * self.known.has(*own))
         with torch.no_grad():
             _, scores = model.stability_scores(batch, torch.tensor(hull, device=model.device, dtype=model.dtype))
-            return self.strength * log_probability(scores, self.above_hull) + scores.new_tensor(penalty)
+            return self.strength * log_probability(scores, self.above_hull) + scores.new_tensor(extra)
 
 
 def composition(position: np.ndarray, numbers: np.ndarray) -> Shares:
@@ -75,12 +79,11 @@ def hull_energy(hull: Hull, shares: Shares) -> float | None:
     """The hull's formation energy at a composition, eV/atom; None where the hull has no reference of an element."""
     try:
         hull.require(np.array([number for number, _ in shares]))
-        energy, _ = hull.decompose(shares)
+        return hull.energy(shares) - hull.reference(shares)
     except InputError:
         return None
-    return energy - hull.reference(shares)
 
 
-def guide_for(above_hull: float, known: KnownSites, strength: float) -> Guide:
+def guide_for(above_hull: float, known: KnownSites, strength: float, preferences: Preferences | None = None) -> Guide:
     """The guide towards a distance to the shipped hull, the nearest of `EDGES`."""
-    return Guide(min(EDGES, key=lambda edge: abs(edge - above_hull)), known, load_hull(), strength)
+    return Guide(min(EDGES, key=lambda edge: abs(edge - above_hull)), known, load_hull(), strength, preferences)

@@ -1,0 +1,54 @@
+"""What sites are preferred for besides stability: logarithms of the factors by which some are taken more often.
+
+The guide alone returns to templates and compositions that it knows, and more often than the data to many elements; these
+factors lead back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crystaltool.arrays import Int
+from crystaltool.checks.charge import smact_valid_counts
+from crystaltool.models.symmcd.known_sites import KnownSites, sites_hash
+from crystaltool.models.symmcd.templates import Templates
+from crystaltool.symmetry.space_group import tables
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Factors, as logarithms, of sites of some kinds.
+
+    Args:
+        templates: those of the training data, as sites without elements.
+        new_template: of sites on a template that is none of these.
+        neutral: of compositions that are neutral by the SMACT rule.
+        n_elements: of 1, 2, ... elements; the last holds for more of them too. Empty: none.
+    """
+
+    templates: KnownSites
+    new_template: float = 0.0
+    neutral: float = 0.0
+    n_elements: tuple[float, ...] = ()
+
+    def log_weight(self, group: int, positions: Int[np.ndarray, " M"], numbers: Int[np.ndarray, " M"]) -> float:
+        """Logarithm of the factor of some sites; arguments as `sites_hash`."""
+        first = int(tables()["first_position"][group - 1])
+        elements, element = np.unique(numbers, return_inverse=True)
+        counts = np.bincount(element, tables()["multiplicity"][first + positions]).astype(np.int64)
+        counts //= np.gcd.reduce(counts)
+        found = 0.0
+        if self.n_elements:
+            found += self.n_elements[min(len(elements), len(self.n_elements)) - 1]
+        if self.neutral and smact_valid_counts(tuple(elements.tolist()), tuple(counts.tolist())):
+            found += self.neutral
+        if self.new_template and not self.templates.has(group, positions, np.zeros_like(numbers)):
+            found += self.new_template
+        return found
+
+
+def template_sites(templates: Templates) -> KnownSites:
+    """Templates as sites without elements."""
+    return KnownSites.of_sites((group, np.array(row), np.zeros(len(row), dtype=np.int64)) for group, row, _ in templates)
