@@ -141,7 +141,9 @@ def pair_vectors(
     cell, points = _in_reduced_cell(lattice, frac_coords)
     images = _images(cell, points, cutoff)
     queries = images.cart_coords[images.original]
-    found = [(query[query != image], image[query != image]) for query, image, _ in _near(queries, images.cart_coords, cutoff)]
+    found = [
+        (query[query != image], image[query != image]) for query, image, _ in _near(queries, images.cart_coords, cutoff)
+    ]
     query, image = (np.concatenate(ends) for ends in zip(*found, strict=True))
     return query, images.atom[image], images.cart_coords[image] - queries[query]
 

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from crystaltool.checks.contacts import close_pairs, closest_contact, nearest_atom, reduce_cell
+from crystaltool.checks.contacts import close_pairs, closest_contact, nearest_atom, pair_vectors, reduce_cell
 from crystaltool.checks.elements import LEMAT_RADIUS
 from crystaltool.lattice import parameters_to_matrix
 from tests.textbook import BY_NAME, TEXTBOOK
@@ -128,3 +128,14 @@ def test_two_thousand_atoms_stay_lean():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 300e6, "all pairs with images would take gigabytes"
+
+
+def test_vectors_lead_from_the_first_atom_to_an_image_of_the_second():
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        lattice, coords = 4 * np.eye(3) + rng.normal(size=(3, 3)), rng.random((5, 3)) * 3
+        first, second, vectors = pair_vectors(lattice, coords, 5.0)
+        shifts = (coords[first] - coords[second]) + vectors @ np.linalg.inv(lattice)
+        np.testing.assert_allclose(shifts, np.round(shifts), atol=1e-9)
+        expected = [np.sort(np.concatenate([d for *_, d in close_pairs(lattice, coords, 5.0)]))]
+        np.testing.assert_allclose(np.sort(np.linalg.norm(vectors, axis=1)), expected[0], atol=EXACT)

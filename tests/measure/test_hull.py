@@ -60,6 +60,20 @@ def test_pymatgen_agrees_on_random_quaternary_systems() -> None:
             assert mixture == pytest.approx(energy - found.above_hull, abs=1e-7)
 
 
+def test_the_energy_alone_is_that_of_the_decomposition() -> None:
+    hull, rng = load_hull(), np.random.default_rng(1)
+    elements = [n for n in range(1, 84) if n not in (2, 10, 18, 36, 54)]
+    for _ in range(200):
+        n = int(rng.integers(1, 7))
+        amounts = dict(
+            zip(rng.choice(elements, n, replace=False).tolist(), rng.integers(1, 9, n).tolist(), strict=True)
+        )
+        shares = shares_of(amounts)
+        assert hull.energy(shares) == pytest.approx(hull.decompose(shares)[0], abs=1e-9)
+    salt = shares_of({NA: 1, CL: 1})  # a phase itself: the end is degenerate
+    assert SALT.energy(salt) == pytest.approx(SALT.decompose(salt)[0], abs=1e-12)
+
+
 def test_phases_above_the_hull_move_it_nowhere() -> None:
     rng = np.random.default_rng(1)
     elements = [phase(symbol, 0.0) for symbol in ("Li", "Fe", "O")]

@@ -1,7 +1,7 @@
 """What sites are preferred for besides stability: logarithms of the factors by which some are taken more often.
 
-The guide alone returns to templates and compositions that it knows, and more often than the data to many elements; these
-factors lead back.
+The guide alone returns to templates and compositions that it knows, and to many elements more often than the data have
+them; these factors lead back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from crystaltool.arrays import Int
 from crystaltool.checks.charge import smact_valid_counts
-from crystaltool.models.symmcd.known_sites import KnownSites, sites_hash
+from crystaltool.models.symmcd.known_sites import KnownSites
 from crystaltool.models.symmcd.templates import Templates
 from crystaltool.symmetry.space_group import tables
 
@@ -51,4 +51,6 @@ class Preferences:
 
 def template_sites(templates: Templates) -> KnownSites:
     """Templates as sites without elements."""
-    return KnownSites.of_sites((group, np.array(row), np.zeros(len(row), dtype=np.int64)) for group, row, _ in templates)
+    return KnownSites.of_sites(
+        (group, np.array(row), np.zeros(len(row), dtype=np.int64)) for group, row, _ in templates
+    )

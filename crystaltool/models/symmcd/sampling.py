@@ -20,7 +20,6 @@ from crystaltool.checks.contacts import closest_contact
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
 from crystaltool.errors import UsageError
-from crystaltool.forcefield.wall import separate
 from crystaltool.models.symmcd.draws import ItemDraws, draw_item, item_name
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Plan
@@ -29,6 +28,7 @@ from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.site_sampling import choose_sites, draw_sites, padded
 from crystaltool.models.symmcd.stability import Guide
 from crystaltool.models.symmcd.supergroup import has_supergroup
+from crystaltool.models.symmcd.wall import separate
 
 RESULT_GRID = 1e-6
 """Free coordinates and k are rounded to this: about 1e-5 A, a millionth of what float64 batches differ by."""
@@ -65,7 +65,7 @@ class SamplerConfig:
             number; needs a model with a stability network.
         guidance: power of the probability by which sites are chosen under `above_hull`.
         new_template, neutral, n_elements: what else sites are preferred for under `above_hull`, see `Preferences`.
-        apart: atoms nearer than so many times LeMat-GenBench's least distance are pushed apart (`forcefield.wall`); 0
+        apart: atoms nearer than so many times LeMat-GenBench's least distance are pushed apart (`Wall`); 0
             leaves them.
         attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
             one asked for, not a supergroup; 1 gives raw samples, any positions and as many orbits as the data have.

@@ -1,4 +1,4 @@
-"""A soft wall between atoms: what pushes a sample's atoms apart where they came too close, and leaves all others alone."""
+"""A soft wall between atoms: it pushes those of a sample apart that came too close, and leaves all others alone."""
 
 from __future__ import annotations
 
