@@ -16,6 +16,9 @@ from crystaltool.models.symmcd.known_sites import KnownSites
 from crystaltool.models.symmcd.templates import Templates
 from crystaltool.symmetry.space_group import tables
 
+MOST_ORBITS = 6
+"""New templates are preferred up to so many orbits: of more, two in five are new as it is, and of these few are stable."""
+
 
 @dataclass(frozen=True)
 class Preferences:
@@ -23,7 +26,7 @@ class Preferences:
 
     Args:
         templates: those of the training data, as sites without elements.
-        new_template: of sites on a template that is none of these.
+        new_template: of sites on a template that is none of these, and of `MOST_ORBITS` at most.
         neutral: of compositions that are neutral by the SMACT rule.
         n_elements: of 1, 2, ... elements; the last holds for more of them too. Empty: none.
     """
@@ -44,8 +47,8 @@ class Preferences:
             found += self.n_elements[min(len(elements), len(self.n_elements)) - 1]
         if self.neutral and smact_valid_counts(tuple(elements.tolist()), tuple(counts.tolist())):
             found += self.neutral
-        if self.new_template and not self.templates.has(group, positions, np.zeros_like(numbers)):
-            found += self.new_template
+        if self.new_template and len(positions) <= MOST_ORBITS:
+            found += self.new_template * (not self.templates.has(group, positions, np.zeros_like(numbers)))
         return found
 
 
