@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 TRAINING = "train"
 """The word for the templates of the training data, in place of a file."""
 
-TARGET, NO_TARGET = "e_above_hull", "none"
+TARGET, NEW_TEMPLATE, NO_TARGET = "e_above_hull", "new_template", "none"
 """What a crystal's sites can aim at, and the word for aiming at nothing."""
 
 NAMES = (
@@ -87,24 +86,28 @@ Template = Annotated[
 ]
 
 
-def read_target(text: str) -> tuple[float, ...]:
-    """Energy above the hull that `e_above_hull=0.05` aims at, in eV/atom; empty for `none`.
+def read_target(text: str) -> tuple[tuple[str, Any], ...]:
+    """The sampler's settings that `e_above_hull=0.05`, `e_above_hull=0,new_template=0` or `none` asks for.
 
     Raises:
         UsageError: another property, or no number.
     """
     from crystaltool.errors import UsageError
+    from crystaltool.verbs.sample_symmcd import aim_of
 
     if text.strip() == NO_TARGET:
-        return ()
-    name, _, value = text.partition("=")
+        return (("above_hull", ()),)
+    pairs = [part.partition("=") for part in text.split(",")]
     try:
-        above_hull = float(value) if name.strip() == TARGET else math.nan
-    except ValueError:
-        above_hull = math.nan
-    if not math.isfinite(above_hull):
-        raise UsageError(f"--target is {text!r}, expected {TARGET}=NUMBER (eV/atom) or {NO_TARGET} of a symmcd model")
-    return (above_hull,)
+        target = {name.strip(): float(value) for name, _, value in pairs}
+        if len(target) < len(pairs):
+            raise ValueError
+        return aim_of(target)
+    except (ValueError, UsageError):
+        raise UsageError(
+            f"--target is {text!r}, expected {TARGET}=NUMBER (eV/atom), {TARGET}=NUMBER,{NEW_TEMPLATE}=NUMBER or"
+            f" {NO_TARGET} of a symmcd model"
+        ) from None
 
 
 def read_request(session: Session, checkpoint: Path, wishes: Mapping[str, Any]) -> Request:

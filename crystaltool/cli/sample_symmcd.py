@@ -67,7 +67,7 @@ def settings_of(session: Session, asked: Asked) -> SampleSettings:
         steps=asked.steps,
         attempts=asked.own["attempts"],
         candidates=asked.candidates,
-        above_hull=None if asked.target is None else conditions.read_target(asked.target),
+        aim=() if asked.target is None else conditions.read_target(asked.target),
         device=str(choose_device(asked.device)),
     )
     settings.check()

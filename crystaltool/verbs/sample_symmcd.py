@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +20,7 @@ from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.sampling import SamplerConfig, faults, sample_symmcd
 from crystaltool.structure import Structure
 
-TARGET = "e_above_hull"
+TARGET, NEW_TEMPLATE = "e_above_hull", "new_template"
 TRAINING = "train"
 """The word for the templates of the training data."""
 
@@ -34,7 +35,7 @@ class SampleSettings:
     steps: int | None
     attempts: int | None
     candidates: int | None
-    above_hull: tuple[float, ...] | None
+    aim: tuple[tuple[str, Any], ...]
     device: str
 
     def check(self) -> None:
@@ -78,9 +79,9 @@ def sampler(settings: SampleSettings, loaded: LoadedSymmCD) -> SamplerConfig:
         "attempts": settings.attempts,
         "site_candidates": settings.candidates,
         "formula_candidates": settings.candidates,
-        "above_hull": settings.above_hull,
     }
-    return replace(loaded.sampler, **{name: value for name, value in changes.items() if value is not None})
+    kept = {name: value for name, value in changes.items() if value is not None}
+    return replace(loaded.sampler, **kept, **dict(settings.aim))
 
 
 def sample_units(settings: SampleSettings, indices: Sequence[int]) -> list[tuple[AsymUnit, int]]:
@@ -127,7 +128,8 @@ class SymmCDSampler:
 
         Args:
             n: how many. seed: of all.
-            target: {"e_above_hull": EV}: aim at crystals at most so far above the hull, eV/atom.
+            target: {"e_above_hull": EV}: aim at crystals at most so far above the hull, eV/atom; beside it
+                {"new_template": W}: take templates that the training data do not have e^W times as often.
             steps: network calls a structure. attempts: how often one is drawn at most.
             candidates: choices of sites that are weighed; all three by default the checkpoint's own.
             batch_size: structures of a network call; never changes results.
@@ -139,10 +141,8 @@ class SymmCDSampler:
             UsageError: conditions that contradict each other or that nothing meets, or numbers out of range; before
                 anything is drawn.
         """
-        request, above_hull = self._request(conditions), above_hull_of(target)
-        settings = SampleSettings(
-            str(self.checkpoint), request, seed, steps, attempts, candidates, above_hull, self.device
-        )
+        request, aim = self._request(conditions), aim_of(target)
+        settings = SampleSettings(str(self.checkpoint), request, seed, steps, attempts, candidates, aim, self.device)
         if n < 1 or batch_size < 1:
             raise UsageError(f"n is {n} and batch_size {batch_size}, expected 1 or more")
         settings.check()
@@ -170,14 +170,19 @@ class SymmCDSampler:
             raise UsageError(f"conditions of sample: {error}") from None
 
 
-def above_hull_of(target: Mapping[str, float] | None) -> tuple[float, ...] | None:
-    """What the sampler's setting `above_hull` is for a target.
+def aim_of(target: Mapping[str, float] | None) -> tuple[tuple[str, Any], ...]:
+    """The sampler's settings that a target changes, of the keys `e_above_hull` and `new_template`; none for None.
 
     Raises:
-        UsageError: another property.
+        UsageError: another property, no number, or new templates without stability, which weighs them.
     """
     if target is None:
-        return None
-    if set(target) - {TARGET}:
-        raise UsageError(f"target {dict(target)}, expected {{{TARGET!r}: NUMBER}} (eV/atom) of a symmcd model")
-    return tuple(float(value) for value in target.values())
+        return ()
+    known = set(target) <= {TARGET, NEW_TEMPLATE} and TARGET in target
+    if not known or not all(math.isfinite(value) for value in target.values()):
+        raise UsageError(
+            f"target {dict(target)}, expected {{{TARGET!r}: NUMBER}} (eV/atom) of a symmcd model, and with it"
+            f" {{{NEW_TEMPLATE!r}: NUMBER}} or not"
+        )
+    aim = (("above_hull", (float(target[TARGET]),)),)
+    return aim + tuple((name, float(value)) for name, value in target.items() if name == NEW_TEMPLATE)

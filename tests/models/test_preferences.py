@@ -11,9 +11,14 @@ import pytest
 
 from crystaltool.asymunit import AsymUnit, expand
 from crystaltool.checks.charge import smact_valid
+from crystaltool.cli.sample_conditions import read_target
+from crystaltool.errors import UsageError
 from crystaltool.evaluation.templates import merge, template
 from crystaltool.measure.hull import load_hull
+from crystaltool.models.symmcd.checkpoint import LoadedSymmCD
 from crystaltool.models.symmcd.preferences import MOST_ORBITS, Preferences, template_sites
+from crystaltool.models.symmcd.request import Request
+from crystaltool.models.symmcd.sampling import SamplerConfig
 from crystaltool.models.symmcd.stability import Guide
 from crystaltool.models.symmcd.templates import Templates, table_templates
 from tests.models.test_stability import JUDGING, NOTHING, sampled
@@ -72,3 +77,36 @@ def test_factors_multiply() -> None:
     both = Preferences(NOTHING, 1.5, 0.25, (0.5, 0.5, 0.5, 0.5))
     each = [Preferences(NOTHING, 1.5), Preferences(NOTHING, 0.0, 0.25), Preferences(NOTHING, n_elements=(0.5,))]
     assert math.isclose(weight_of(unit, both), sum(weight_of(unit, one) for one in each))
+
+
+@pytest.mark.parametrize(
+    ("text", "aim"),
+    [
+        ("none", (("above_hull", ()),)),
+        ("e_above_hull=0.05", (("above_hull", (0.05,)),)),
+        ("e_above_hull=0, new_template=2", (("above_hull", (0.0,)), ("new_template", 2.0))),
+        ("new_template=-1,e_above_hull=0", (("above_hull", (0.0,)), ("new_template", -1.0))),
+    ],
+)
+def test_a_target_says_which_settings_change(text: str, aim: tuple) -> None:
+    assert read_target(text) == aim
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "e_above_hull", "e_above_hull=low", "new_template=2", "e_above_hull=nan", "e_above_hull=0,e_above_hull=1",
+     "e_above_hull=0,co2_wc=3", "e_above_hull=0,", "e_above_hull=0,new_template=inf"],
+)  # fmt: skip
+def test_what_is_no_target_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(UsageError, match="expected e_above_hull=NUMBER") as found:
+        read_target(text)
+    assert "\n" not in str(found.value)
+
+
+def test_a_formula_is_not_led_to_new_templates() -> None:
+    model = random_model(sizes=JUDGING)
+    settings = SamplerConfig(above_hull=(0.0,), new_template=8.0, neutral=1.0)
+    loaded = LoadedSymmCD(model, settings, "0" * 64, NOTHING, NOTHING)
+    free, formula = loaded.plan().guide, loaded.plan(Request.parse(formula="NaCl")).guide
+    assert free is not None and free.preferences == Preferences(NOTHING, 8.0, 1.0)
+    assert formula is not None and formula.preferences is None

@@ -14,7 +14,7 @@ from crystaltool.models.symmcd.preferences import Preferences, template_sites
 from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.sampling import SamplerConfig, plan_for
 from crystaltool.models.symmcd.stability import guide_for
-from crystaltool.models.symmcd.templates import read_templates
+from crystaltool.models.symmcd.templates import TEMPLATES, read_templates
 from crystaltool.training.checkpoint import fill_model, load_model
 
 
@@ -30,7 +30,7 @@ class LoadedSymmCD:
     sha256: str
     known: KnownSites
     templates: KnownSites
-    """Of the training data, as sites without elements; none where the checkpoint's sampler prefers no new ones."""
+    """Of the training data, as sites without elements; none for a checkpoint of before they were kept."""
 
     def plan(self, request: Request | None = None, config: SamplerConfig | None = None) -> Plan:
         """What a request leaves open, weighed as the sampler's settings say; `config` is the checkpoint's own if None.
@@ -45,7 +45,9 @@ class LoadedSymmCD:
         if not aim:
             return plan_for(self.model, request)
         preferences = Preferences(self.templates, config.new_template, config.neutral, config.n_elements)
-        return plan_for(self.model, request, guide_for(aim[0], self.known, config.guidance, preferences))
+        of_a_formula = request is not None and bool(request.formula)  # whose likeliest template is asked for
+        guide = guide_for(aim[0], self.known, config.guidance, None if of_a_formula else preferences)
+        return plan_for(self.model, request, guide)
 
 
 def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
@@ -61,5 +63,5 @@ def load_symmcd(directory: Path, device: str = "cpu") -> LoadedSymmCD:
     model = fill_model(directory, lambda: SymmCD(sizes), tensors, device)
     if sizes.geometry_heads:
         model.geometry.float()
-    templates = template_sites(read_templates(directory) if sampler.new_template else ())
+    templates = template_sites(read_templates(directory) if (directory / TEMPLATES).is_file() else ())
     return LoadedSymmCD(model, sampler, str(config["sha256"]), read_known_sites(directory), templates)

@@ -17,7 +17,7 @@ from crystaltool.models.symmcd.templates import Templates
 from crystaltool.symmetry.space_group import tables
 
 MOST_ORBITS = 6
-"""New templates are preferred up to so many orbits: of more, two in five are new as it is, and of these few are stable."""
+"""New templates are preferred up to so many orbits: of more, two in five are new as it is, and these seldom stable."""
 
 
 @dataclass(frozen=True)

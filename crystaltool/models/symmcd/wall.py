@@ -22,7 +22,7 @@ STEPS, FORCE = 60, 0.01
 """Evaluations at most, and the force (eV/A) at which the descent ends: a thousandth of an Angstrom."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Wall:
     """Energy k/2 (l - d)^2 for each pair nearer than l, `factor` times LeMat-GenBench's least distance.
 
