@@ -27,7 +27,7 @@ from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError
 from crystaltool.io.stream import BadRecord, RawBlock, iter_raw, parse_raw
 from crystaltool.measure.adsorption.gases import CO2
-from crystaltool.measure.adsorption.uptake import framework_mass, measure_adsorption
+from crystaltool.measure.adsorption.uptake import Run, framework_mass, measure_adsorption
 from crystaltool.measure.adsorption.void import helium_void_fraction
 from crystaltool.measure.pores import measure_pores
 
@@ -64,7 +64,7 @@ RASPA_CYCLES = 10000
 
 def isotherm(crystal: Crystal, seed: int = 0) -> dict[str, float]:
     """Uptakes, working capacity in mmol/g, heat at 0.1 bar in kJ/mol, standard errors, by the columns of the table."""
-    found = measure_adsorption(crystal, CO2, list(PRESSURES.values()), TEMPERATURE, seed=seed, ideal=True)
+    found = measure_adsorption(crystal, CO2, list(PRESSURES.values()), TEMPERATURE, run=Run(seed, ideal=True))
     row: dict[str, float] = {}
     for name, uptake in zip(PRESSURES, found.uptakes, strict=True):
         row |= {f"co2_{name}": uptake.amount, f"co2_{name}_error": uptake.error}

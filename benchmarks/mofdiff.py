@@ -4,7 +4,7 @@
     python benchmarks/mofdiff.py --reference BLOCKS.h5 -n 200 --work DIR2 --baseline   no model: random blocks
     python benchmarks/mofdiff.py --known CIF_FOLDER -n 300 --work DIR3 --baseline --catalogue --fillings 12
 
-Samples come in chunks of 25 (`--chunk`), each with a seed of its own; a run that was stopped goes on where it was, with the same
+Samples come in chunks of 25 (`--chunk`), each with a seed of its own; a run that was stopped goes on with the same
 command. `--reference` is what `crystaltool fragment` made of the training data: novelty is counted against it, and
 the baseline takes its nets from it. The baseline draws a training MOF, keeps cell, centres and kinds, and puts a random
 library block with as many connection points in the place of each of its distinct blocks; assembly, relaxation and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from crystaltool.defaults import POTENTIAL
 from crystaltool.errors import UsageError
 from crystaltool.measure.adsorption.gases import Gas, find_gas
 from crystaltool.measure.adsorption.names import is_adsorption_key
-from crystaltool.measure.adsorption.uptake import check_conditions, measure_adsorption
+from crystaltool.measure.adsorption.uptake import Run, check_conditions, measure_adsorption
 
 if TYPE_CHECKING:
     from crystaltool.io.cif import CifBlock
@@ -189,16 +189,9 @@ def _measure_adsorption(settings: AdsorptionSettings, seed: int, block: CifBlock
     if settings.charges == EQEQ:
         found.charges = charges
     for gas in settings.gases:
-        measured = measure_adsorption(
-            block.crystal,
-            gas,
-            settings.pressures,
-            settings.temperature,
-            charges,
-            charge_source=settings.charges,
-            seed=seed,
-            cycles=settings.cycles,
-        )
+        run = Run(seed, settings.cycles)
+        measured = measure_adsorption(block.crystal, gas, settings.pressures, settings.temperature, charges, run)
+        measured = replace(measured, charges=settings.charges)
         found.properties |= measured.properties
         if measured.remark:
             found.warnings.append(f"{gas.name}: {measured.remark}")

@@ -180,5 +180,5 @@ def test_defaults_are_those_of_the_package() -> None:
     defaults = {name: p.default for name, p in inspect.signature(measure_adsorption).parameters.items()}
     assert tuple(map(float, shared.PRESSURES.split(","))) == defaults["pressures"]
     assert defaults["temperature"] == shared.TEMPERATURE
-    assert shared.CYCLES == PRODUCTION == defaults["cycles"]
+    assert shared.CYCLES == PRODUCTION == defaults["run"].cycles
     assert shared.PROBE == PROBE_RADIUS and shared.POTENTIAL == POTENTIAL

@@ -15,12 +15,12 @@ from crystaltool.asymunit import AsymUnit, expand
 from crystaltool.diffusion import absorbing
 from crystaltool.errors import UsageError
 from crystaltool.models.symmcd.checkpoint import LoadedSymmCD, load_symmcd
-from crystaltool.models.symmcd.draws import draw_item
+from crystaltool.models.symmcd.draws import Turn, draw_item
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Plan, orbit_distribution
 from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.sampling import SamplerConfig, draw_items, plan_for, sample_symmcd
-from crystaltool.models.symmcd.site_sampling import choose_sites, draw_sites
+from crystaltool.models.symmcd.site_sampling import SiteSettings, choose_sites, draw_sites
 from crystaltool.models.symmcd.templates import table_templates
 from crystaltool.symmetry import space_group
 from tests.models.test_sampling import assert_same_bits
@@ -228,7 +228,7 @@ def test_candidates_are_taken_by_their_weights(untrained: SymmCD) -> None:
     many, share = (batch.mask.sum(1) == 8).numpy(), weight.exp().numpy()
     groups = np.random.default_rng(0).integers(0, 600, (4000, 10))
     expected = float(((share * many)[groups].sum(1) / share[groups].sum(1)).mean())
-    chosen = choose_sites(untrained, plan, range(120), 2, 0, {}, 10, (2, 2), (1.0, 1.0))
+    chosen = choose_sites(untrained, plan, 2, dict.fromkeys(range(120)), Turn(), SiteSettings(10, (2, 2)))
     found = np.mean([sites.n_orbits == 8 for _, sites in chosen.values()])
     assert many.mean() == pytest.approx(0.5, abs=0.06) and expected > 0.65
     assert found == pytest.approx(expected, abs=0.12)
@@ -243,11 +243,12 @@ def test_choices_that_leave_a_supergroup_are_not_taken_where_there_are_others(
     shares = []
     for exact in (False, True):
         monkeypatch.setattr(judge, lambda group, positions: 0 in positions)
-        chosen = choose_sites(untrained, plan, range(12), 0, 0, {}, 12, (2, 2), (1.0, 1.0), exact)
+        chosen = choose_sites(untrained, plan, 0, dict.fromkeys(range(12)), Turn(exact=exact), SiteSettings(12, (2, 2)))
         shares.append(np.mean([0 in sites.positions for _, sites in chosen.values()]))
     assert shares[0] > 0 and shares[1] == 0
     monkeypatch.setattr(judge, lambda group, positions: True)
-    assert len(choose_sites(untrained, plan, range(4), 0, 0, {}, 3, (2, 2), (1.0, 1.0), True)) == 4
+    again = choose_sites(untrained, plan, 0, dict.fromkeys(range(4)), Turn(exact=True), SiteSettings(3, (2, 2)))
+    assert len(again) == 4
 
 
 def test_what_is_blocked_is_never_drawn() -> None:

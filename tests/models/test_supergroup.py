@@ -118,14 +118,14 @@ def test_the_second_draw_keeps_the_network_s_distribution() -> None:
     )
     share = torch.softmax(logits[0], 0)
     drawn = candidates[0][torch.multinomial(share.repeat(n, 1), 1, generator=torch.Generator().manual_seed(1))[:, 0]]
-    slot, last = torch.ones(n, dtype=torch.long), torch.ones(n, dtype=torch.bool)
-    found = break_supergroups(batch, logits, candidates, drawn, slot, last, torch.from_numpy(rng.random(n)))
+    last = torch.ones(n, dtype=torch.long)
+    found = break_supergroups(batch, logits, candidates, drawn, last, torch.from_numpy(rng.random(n)))
     good = torch.tensor([not positions_have_supergroup(group, tuple(sorted((revealed, p)))) for p in range(k)])
     assert 1 <= good.sum() < k
     counts = torch.bincount(found - first, minlength=k) / n
     expected = share * good / (share * good).sum()
     assert (counts - expected).abs().max() < 4 * (0.25 / n) ** 0.5
-    untouched = break_supergroups(batch, logits, candidates, drawn, slot, ~last, torch.from_numpy(rng.random(n)))
+    untouched = break_supergroups(batch, logits, candidates, drawn, -last, torch.from_numpy(rng.random(n)))
     assert torch.equal(untouched, drawn)
 
 

@@ -69,22 +69,33 @@ class Pool:
         return mean, float(np.sqrt((weights**2) @ (energies - mean) ** 2))
 
 
+@dataclass(frozen=True)
+class PoolEffort:
+    """How many placements: `size` spread evenly, then up to `rounds` more times as many where they weigh most, until
+    the relative error of the mean weight is `error`."""
+
+    error: float = POOL_ERROR
+    size: int = POOL_SIZE
+    rounds: int = ROUNDS
+
+
+USUAL = PoolEffort()
+
+
 def make_pool(
     crystal: Crystal,
     gas: Gas,
     temperature: float,
     charges: Float[np.ndarray, " n_atoms"] | None = None,
     *,
-    error: float = POOL_ERROR,
     seed: int | tuple[int, ...] = 0,
-    size: int = POOL_SIZE,
-    rounds: int = ROUNDS,
+    effort: PoolEffort = USUAL,
 ) -> Pool:
-    """A pool of `size` placements spread evenly, then up to `rounds` more times as many where they weigh most.
+    """Placements of a molecule, as many as `effort` says.
 
     Each round draws small cells by the root mean square weight found in them so far (a tenth of the draws stay even),
     and all placements are weighed by the density of the whole mixture (adaptive importance sampling, balance
-    heuristic). Ends when the relative error of the mean weight is `error`.
+    heuristic).
 
     Args:
         crystal: the framework. charges: of its atoms in e, None for none. temperature: K.
@@ -92,7 +103,7 @@ def make_pool(
     Raises:
         InputError: an element without Lennard-Jones parameters.
     """
-    rng = np.random.default_rng(seed)
+    rng, size, rounds = np.random.default_rng(seed), effort.size, effort.rounds
     surroundings = Surroundings(crystal, gas, temperature, charges)
     grid = np.ceil(np.linalg.norm(crystal.lattice, axis=1) / VOXEL).astype(int)
     density = np.ones(grid.prod())  # of the whole mixture, in units of the even one
@@ -102,7 +113,7 @@ def make_pool(
         voxels = np.ravel_multi_index((frac_coords % 1 * grid).astype(int).clip(max=grid - 1).T, grid)
         factors = np.exp(-np.clip(energies / temperature, -300, 300)) * (energies < np.inf)
         pool = Pool(gas, temperature, crystal.lattice, frac_coords, axes, energies, factors / density[voxels])
-        if pool.relative_error < error or done > rounds or not factors.any():
+        if pool.relative_error < effort.error or done > rounds or not factors.any():
             break
         squares = np.bincount(voxels, factors * pool.weights, len(density))
         share = np.sqrt(_smoothed(squares.reshape(grid)).ravel())

@@ -13,7 +13,7 @@ from crystaltool.errors import InputError, UsageError
 from crystaltool.measure.adsorption.chains import PRODUCTION, Loading, simulate
 from crystaltool.measure.adsorption.gases import BAR, BOLTZMANN, GAS_CONSTANT, GASES, Gas
 from crystaltool.measure.adsorption.parameters import FORCE_FIELD
-from crystaltool.measure.adsorption.pool import POOL_ERROR, Pool, make_pool
+from crystaltool.measure.adsorption.pool import POOL_ERROR, Pool, PoolEffort, make_pool
 from crystaltool.measure.adsorption.surroundings import replicas
 from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM
 
@@ -148,17 +148,31 @@ def framework_mass(crystal: Crystal) -> float:
     return float(ATOMIC_MASS[crystal.numbers].sum())
 
 
+@dataclass(frozen=True)
+class Run:
+    """How a measurement is made.
+
+    Args:
+        seed: results are those of (seed, gas, pressure), whatever else is measured.
+        cycles: accepted moves for each molecule in the averages.
+        ideal: take the pressure for the fugacity.
+    """
+
+    seed: int = 0
+    cycles: float = PRODUCTION
+    ideal: bool = False
+
+
+USUAL_RUN = Run()
+
+
 def measure_adsorption(
     crystal: Crystal,
     gas: Gas,
     pressures: Sequence[float] = (0.1, 1.0),
     temperature: float = 298.0,
     charges: Float[np.ndarray, " n_atoms"] | None = None,
-    *,
-    charge_source: str | None = None,
-    seed: int = 0,
-    cycles: float = PRODUCTION,
-    ideal: bool = False,
+    run: Run = USUAL_RUN,
 ) -> Adsorption:
     """Uptakes of a rigid framework at pressures in bar and a temperature in K.
 
@@ -167,10 +181,8 @@ def measure_adsorption(
 
     Args:
         crystal: every atom of the cell, without guests.
-        charges: of its atoms in e, None for none; shape (n_atoms,). charge_source: what to call them.
-        seed: results are those of (seed, gas, pressure), whatever else is measured.
-        cycles: accepted moves for each molecule in the averages.
-        ideal: take the pressure for the fugacity.
+        charges: of its atoms in e, None for none; shape (n_atoms,).
+        run: how it is made.
 
     Raises:
         InputError: an element without parameters, or a box so full that moves are not accepted.
@@ -179,14 +191,14 @@ def measure_adsorption(
     check_conditions((gas,), pressures, temperature)
     pressures = sorted(pressures)
     number = list(GASES).index(gas.name)
-    goal = POOL_ERROR / float(np.sqrt(max(1.0, cycles / PRODUCTION)))
-    pool = make_pool(crystal, gas, temperature, charges, error=goal, seed=(seed, number))
+    goal = POOL_ERROR / float(np.sqrt(max(1.0, run.cycles / PRODUCTION)))
+    pool = make_pool(crystal, gas, temperature, charges, seed=(run.seed, number), effort=PoolEffort(goal))
     to_amount = 1000 / (framework_mass(crystal) * float(np.prod(replicas(crystal.lattice))))
     loadings = []
     for pressure in pressures:
-        fugacity = pressure * BAR if ideal else gas.fugacity(pressure * BAR, temperature)
-        stream = (seed, number, int(np.float64(pressure).view(np.uint64)))
-        loadings.append(simulate(pool, fugacity, seed=stream, cycles=cycles))
+        fugacity = pressure * BAR if run.ideal else gas.fugacity(pressure * BAR, temperature)
+        stream = (run.seed, number, int(np.float64(pressure).view(np.uint64)))
+        loadings.append(simulate(pool, fugacity, seed=stream, cycles=run.cycles))
     remark = _judge(loadings, pressures, pool)
     uptakes = tuple(_uptake(*pair, pool, to_amount) for pair in zip(pressures, loadings, strict=True))
     capacity, capacity_error = _capacity(loadings, pool, to_amount)
@@ -196,7 +208,7 @@ def measure_adsorption(
     return Adsorption(
         gas=gas,
         temperature=temperature,
-        charges=charge_source or ("none" if charges is None else "given"),
+        charges="none" if charges is None else "given",
         density=framework_mass(crystal) / crystal.volume * G_PER_MOL_PER_CUBIC_ANGSTROM,
         uptakes=uptakes,
         capacity=capacity,

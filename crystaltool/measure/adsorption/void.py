@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crystaltool.crystal import Crystal
 from crystaltool.measure.adsorption.gases import HELIUM
-from crystaltool.measure.adsorption.pool import make_pool
+from crystaltool.measure.adsorption.pool import PoolEffort, make_pool
 
 TEMPERATURE = 298.0
 """K."""
@@ -16,5 +16,5 @@ def helium_void_fraction(crystal: Crystal, seed: int = 0) -> tuple[float, float]
     Raises:
         InputError: an element without Lennard-Jones parameters.
     """
-    pool = make_pool(crystal, HELIUM, TEMPERATURE, seed=seed, rounds=0)
+    pool = make_pool(crystal, HELIUM, TEMPERATURE, seed=seed, effort=PoolEffort(rounds=0))
     return pool.mean_weight, pool.relative_error * pool.mean_weight

@@ -17,6 +17,24 @@ CHOOSES = 2**32
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Which of the draws of an item.
+
+    Args:
+        attempt: number of earlier draws of it; group and number of orbits are those of the first.
+        candidate: which of several draws of sites to choose from.
+        exact: at least as many orbits as a crystal of the group and no supergroup needs.
+    """
+
+    attempt: int = 0
+    candidate: int = 0
+    exact: bool = False
+
+
+FIRST = Turn()
+
+
+@dataclass(frozen=True)
 class SiteDraws:
     """All random numbers of the sites of one item.
 
@@ -47,11 +65,13 @@ class ItemDraws(SiteDraws):
     """All random numbers of one item: those of its sites, and those of its geometry.
 
     Args:
+        attempt: number of earlier draws of the item.
         free_coords: uniform start of the coordinates; (M, 3).
         k: normal start of the cell; (6,).
         churn_coords, churn_k: normal noise of each geometry call; (calls, M, 3), (calls, 6).
     """
 
+    attempt: int
     free_coords: np.ndarray
     k: np.ndarray
     churn_coords: np.ndarray
@@ -65,14 +85,7 @@ def item_generator(seed: int, index: int, attempt: int, stream: int) -> np.rando
 
 
 def draw_item(
-    plan: Plan,
-    seed: int,
-    index: int,
-    calls: int = 0,
-    attempt: int = 0,
-    candidate: int = 0,
-    begun: Choice | None = None,
-    exact: bool = False,
+    plan: Plan, seed: int, index: int, calls: int = 0, turn: Turn = FIRST, begun: Choice | None = None
 ) -> ItemDraws:
     """The random numbers of item `index`.
 
@@ -80,24 +93,23 @@ def draw_item(
         plan: groups to take in turn or to draw, and numbers of orbits.
         seed, index: the item.
         calls: geometry calls.
-        attempt: number of earlier draws of this item; group and number of orbits are those of the first.
-        candidate: which of several draws to choose from.
+        turn: which of its draws.
         begun: group, number of orbits and template, where they are settled.
-        exact: at least as many orbits as a crystal of the group and no supergroup needs.
     """
-    rng = item_generator(seed, index, 0, candidate)
+    rng = item_generator(seed, index, 0, turn.candidate)
     chosen = plan.choose(index, *rng.random(2)) if begun is None else begun
-    if exact:
+    if turn.exact:
         chosen = replace(chosen, n_orbits=max(chosen.n_orbits, least_orbits(chosen.group + 1)))
     n_orbits = chosen.n_orbits
-    if attempt:
-        rng = item_generator(seed, index, attempt, candidate)
+    if turn.attempt:
+        rng = item_generator(seed, index, turn.attempt, turn.candidate)
     return ItemDraws(
         group=chosen.group,
         n_orbits=n_orbits,
         positions=chosen.positions,
         numbers=None,
         begun=chosen,
+        attempt=turn.attempt,
         position=rng.random(n_orbits),
         element=rng.random(n_orbits),
         element_order=rng.permutation(n_orbits),

@@ -20,12 +20,12 @@ from crystaltool.checks.contacts import closest_contact
 from crystaltool.diffusion import gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import geometric
 from crystaltool.errors import UsageError
-from crystaltool.models.symmcd.draws import ItemDraws, draw_item, item_name
+from crystaltool.models.symmcd.draws import ItemDraws, Turn, draw_item, item_name
 from crystaltool.models.symmcd.model import SymmCD
-from crystaltool.models.symmcd.plan import Plan
+from crystaltool.models.symmcd.plan import Choice, Plan
 from crystaltool.models.symmcd.representation import free_components, to_units
 from crystaltool.models.symmcd.request import Request
-from crystaltool.models.symmcd.site_sampling import choose_sites, draw_sites, padded
+from crystaltool.models.symmcd.site_sampling import SiteSettings, choose_sites, draw_sites, padded
 from crystaltool.models.symmcd.stability import Guide
 from crystaltool.models.symmcd.supergroup import has_supergroup
 from crystaltool.models.symmcd.wall import separate
@@ -147,30 +147,28 @@ def draw_items(
     indices: Sequence[int],
     seed: int,
     config: SamplerConfig,
-    attempt: int = 0,
-    first: Mapping[int, ItemDraws] | None = None,
+    before: Mapping[int, ItemDraws] | None = None,
 ) -> dict[int, ItemDraws]:
     """The random numbers of some items; under conditions or a guide with the sites that they gave.
 
     A guide alone changes no group and no number of orbits: these are drawn first, and all candidates have them.
 
     Args:
-        first: what an earlier attempt drew, whose groups and numbers of orbits stay.
+        before: what the attempt before drew, whose groups and numbers of orbits stay.
     """
     for_positions, for_elements, for_geometry = config.split()
+    turn = Turn(before[indices[0]].attempt + 1 if before else 0, exact=config.exact)
     if not plan.has_conditions and plan.guide is None:
-        return {i: draw_item(plan, seed, i, for_geometry, attempt, exact=config.exact) for i in indices}
-    begun = {i: first[i].begun for i in indices} if first else {}
-    if not plan.has_conditions and not first:
-        begun = {i: draw_item(plan, seed, i, exact=config.exact).begun for i in indices}
+        return {i: draw_item(plan, seed, i, for_geometry, turn) for i in indices}
+    begun: dict[int, Choice | None] = {i: before[i].begun if before else None for i in indices}
+    if not plan.has_conditions and not before:
+        begun = {i: draw_item(plan, seed, i, turn=turn).begun for i in indices}
     n = config.formula_candidates if plan.request.formula else config.site_candidates
-    calls, n_candidates = (for_positions, for_elements), n if plan.weighs else 1
-    chosen = choose_sites(
-        model, plan, indices, seed, attempt, begun, n_candidates, calls, config.temperatures, config.exact
-    )
+    settings = SiteSettings(n if plan.weighs else 1, (for_positions, for_elements), config.temperatures)
     draws = {}
-    for i, (candidate, sites) in chosen.items():
-        drawn = draw_item(plan, seed, i, for_geometry, attempt, candidate, sites.begun)
+    for i, (candidate, sites) in choose_sites(model, plan, seed, begun, turn, settings).items():
+        own = Turn(turn.attempt, candidate)
+        drawn = draw_item(plan, seed, i, for_geometry, own, sites.begun)
         draws[i] = replace(drawn, positions=sites.positions, numbers=sites.numbers)
     return draws
 
@@ -192,8 +190,8 @@ def sample_symmcd(
         pending = list(indices[start : start + batch_size])
         best: dict[int, tuple[int, AsymUnit]] = {}
         draws: dict[int, ItemDraws] = {}
-        for attempt in range(config.attempts):
-            draws = draw_items(model, plan, pending, seed, config, attempt, draws)
+        for _ in range(config.attempts):
+            draws = draw_items(model, plan, pending, seed, config, draws)
             # Items of like size share a forward pass; the order of the output does not change.
             order = sorted(pending, key=lambda i: draws[i].n_orbits)
             at_a_time = FORWARD_SIZE_OF_ATOMS if model.config.geometry_heads else FORWARD_SIZE

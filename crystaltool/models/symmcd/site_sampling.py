@@ -18,7 +18,7 @@ from torch import Tensor
 
 from crystaltool.batch import Batch
 from crystaltool.diffusion import absorbing
-from crystaltool.models.symmcd.draws import CHOOSES, SiteDraws, draw_item, item_generator
+from crystaltool.models.symmcd.draws import CHOOSES, SiteDraws, Turn, draw_item, item_generator
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Choice, Plan, first_position
 from crystaltool.models.symmcd.supergroup import break_supergroups, positions_have_supergroup
@@ -145,8 +145,8 @@ class _Reveal(ABC):
                     weight, scores = weight + torch.where(active, gain, 0.0), kept
                 drawn = values[rows, absorbing.draw(scores, self.uniform[rows, slot])]
                 if self.again is not None:
-                    last = active & (hidden.sum(1) == 1)
-                    drawn = break_supergroups(batch, scores, values, drawn, slot, last, self.again)
+                    last = slot.masked_fill(~(active & (hidden.sum(1) == 1)), -1)
+                    drawn = break_supergroups(batch, scores, values, drawn, last, self.again)
                 batch = self.record(batch, rows[active], slot[active], drawn[active])
                 hidden = hidden.clone()
                 hidden[rows[active], slot[active]] = False
@@ -207,35 +207,47 @@ class _Elements(_Reveal):
         return batch.replace(numbers=numbers)
 
 
+@dataclass(frozen=True)
+class SiteSettings:
+    """How sites are drawn and chosen.
+
+    Args:
+        candidates: draws an item.
+        calls: network calls for positions and for elements.
+        temperatures: of the draws of positions and of elements.
+    """
+
+    candidates: int
+    calls: tuple[int, int]
+    temperatures: tuple[float, float] = (1.0, 1.0)
+
+
 def choose_sites(
     model: SymmCD,
     plan: Plan,
-    indices: Sequence[int],
     seed: int,
-    attempt: int,
-    begun: Mapping[int, Choice],
-    n_candidates: int,
-    calls: tuple[int, int],
-    temperatures: tuple[float, float],
-    exact: bool = False,
+    begun: Mapping[int, Choice | None],
+    turn: Turn,
+    settings: SiteSettings,
 ) -> dict[int, tuple[int, SiteDraws]]:
     """Sites of some items: of several draws one by its weight; its number and the draw with what it gave.
 
     Args:
-        begun: group and number of orbits where an earlier attempt settled them; else every candidate has its own.
-        n_candidates: draws an item.
-        calls, temperatures, exact: as `draw_sites`.
+        begun: by item, group and number of orbits where they are settled; None: every candidate has its own.
+        turn: the attempt, and whether the last position breaks supergroups.
     """
+    n_candidates = settings.candidates
     draws = [
-        (i, draw_item(plan, seed, i, 0, attempt, candidate, begun.get(i)))
-        for i in indices
+        (i, draw_item(plan, seed, i, 0, Turn(turn.attempt, candidate), settled))
+        for i, settled in begun.items()
         for candidate in range(n_candidates)
     ]
     weight, drawn = np.zeros(len(draws)), list(draws)
     order = sorted(range(len(draws)), key=lambda row: draws[row][1].n_orbits)
     for part in np.array_split(np.array(order), max(1, len(order) // FORWARD_SIZE)):
         restricting = plan if plan.has_conditions else None
-        batch, weights = draw_sites(model, [draws[row][1] for row in part], calls, temperatures, restricting, exact)
+        some = [draws[row][1] for row in part]
+        batch, weights = draw_sites(model, some, settings.calls, settings.temperatures, restricting, turn.exact)
         if plan.guide is not None:
             weights = weights + plan.guide.log_weights(model, batch)
         for place, row in enumerate(part.tolist()):
@@ -244,14 +256,14 @@ def choose_sites(
             numbers = batch.numbers[place].cpu().numpy()[used]
             drawn[row] = draws[row][0], replace(draws[row][1], positions=positions, numbers=numbers)
             weight[row] = float(weights[place])
-            if exact and positions_have_supergroup(draws[row][1].group + 1, tuple(sorted(positions.tolist()))):
+            if turn.exact and positions_have_supergroup(draws[row][1].group + 1, tuple(sorted(positions.tolist()))):
                 weight[row] -= OF_A_SUPERGROUP
     chosen = {}
     for start in range(0, len(draws), n_candidates):
         index = draws[start][0]
         share = weight[start : start + n_candidates]
         share = np.exp(share - share.max()).cumsum()
-        uniform = item_generator(seed, index, attempt, CHOOSES).random()
+        uniform = item_generator(seed, index, turn.attempt, CHOOSES).random()
         candidate = int(np.searchsorted(share, uniform * share[-1], side="right"))
         chosen[index] = candidate, drawn[start + candidate][1]
     return chosen

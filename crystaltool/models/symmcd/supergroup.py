@@ -87,7 +87,7 @@ def least_orbits(group: int) -> int:
 
 
 def break_supergroups(
-    batch: Batch, logits: Tensor, candidates: Tensor, drawn: Tensor, slot: Tensor, last: Tensor, uniform: Tensor
+    batch: Batch, logits: Tensor, candidates: Tensor, drawn: Tensor, last: Tensor, uniform: Tensor
 ) -> Tensor:
     """The positions drawn, drawn again among those that break every supergroup where these do not.
 
@@ -99,17 +99,16 @@ def break_supergroups(
         logits: scores of the candidates in the slot to fill; shape (B, K).
         candidates: indices of the group's positions among all; shape (B, K).
         drawn: the position drawn for it; shape (B,).
-        slot: the slot to fill; shape (B,).
-        last: rows in which it is the last one; shape (B,).
+        last: the slot to fill where it is the last one, else -1; shape (B,).
         uniform: a uniform number each for the second draw; shape (B,).
     """
     drawn = drawn.clone()
     starts = tables()["first_position"]
-    for row in last.nonzero()[:, 0].tolist():
+    for row in (last >= 0).nonzero()[:, 0].tolist():
         group = int(batch.group[row]) + 1
         first = int(starts[group - 1])
         others = batch.mask[row].clone()
-        others[slot[row]] = False
+        others[last[row]] = False
         revealed = (batch.position[row][others] - first).tolist()
         if not _with(group, revealed, int(drawn[row]) - first):
             continue

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crystaltool.arrays import Float
 from crystaltool.lattice import reduced_basis
 from crystaltool.mof.assemble.contacts import OVERLAP, Pairs
 from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig
@@ -17,17 +18,31 @@ from crystaltool.mof.quotient import find_pieces
 _DIMENSION_PENALTY = 1.0
 
 
-def judge(mof: CoarseMOF, pose: Pose, partner, images, closures, misses, pairs: Pairs, config: AssemblyConfig):
+@dataclass(frozen=True)
+class Misfit:
+    """What a pose leaves open.
+
+    Args:
+        closures: gaps, A; shape (n,). misses: lengths of the sums of the half bonds' unit vectors; shape (n,).
+        pairs: watched pairs of atoms of the pose.
+    """
+
+    closures: Float[np.ndarray, " n"]
+    misses: Float[np.ndarray, " n"]
+    pairs: Pairs
+
+
+def judge(mof: CoarseMOF, pose: Pose, partner, images, misfit: Misfit, config: AssemblyConfig) -> Assembly:
     """The assembly of a MOF.
 
     Args:
         mof: as given.
         pose: of one row, in the padded places and the reduced basis.
         partner, images: its matching without padding; shapes (n,), (n, 3).
-        closures: gaps, A; shape (n,). misses: lengths of the sums of the half bonds' unit vectors; shape (n,).
-        pairs: watched pairs of atoms of the pose.
+        misfit: what the pose leaves open.
         config: limits and weights.
     """
+    closures, misses, pairs = misfit.closures, misfit.misses, misfit.pairs
     posed, ends = _posed(mof, pose, partner, images)
     depth = np.clip(pairs.limits - pairs.distances, 0.0, None)
     ratios = pairs.distances / pairs.radii

@@ -10,7 +10,7 @@ import torch
 
 from crystaltool.mof.assemble.contacts import Atoms, Pairs, atoms_of, stack_contacts, watched_pairs
 from crystaltool.mof.assemble.gate import gate
-from crystaltool.mof.assemble.judge import judge
+from crystaltool.mof.assemble.judge import Misfit, judge
 from crystaltool.mof.assemble.known_net import search_known
 from crystaltool.mof.assemble.matching import Matching, match
 from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig, best, merit
@@ -32,6 +32,19 @@ _SOUND = 0.1
 
 _MOST_AT_ONCE = 4_000_000
 """Pairs of connection points in one batch of the annealing, over all starts and MOFs."""
+
+Body = tuple[CoarseMOF, Atoms]
+"""A MOF as given, and the atoms of its blocks."""
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Poses of some MOFs: the MOF that each is of, (r,); its matching; its cost, (r,)."""
+
+    owner: torch.Tensor
+    poses: Pose
+    matching: Matching
+    costs: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -157,12 +170,12 @@ def _solve(
     if mofs[0].edges is not None:
         poses, matching, costs = search_known(mofs[0], problem, draws[0], config)
         owner = torch.zeros(len(costs), dtype=torch.int64, device=problem.lattice.device)
-        return _finish(mofs, problem, owner, poses, matching, costs, config)
+        return _finish(mofs, problem, _Candidates(owner, poses, matching, costs), config)
     pool = search(problem, draws, config)
     owner = torch.as_tensor(pool.owner, device=problem.lattice.device)
     wide = problem.select(owner)
     poses, matching, costs = _polish_and_match(wide, pool.state.pose(wide), config)
-    return _finish(mofs, problem, owner, poses, matching, costs, config)
+    return _finish(mofs, problem, _Candidates(owner, poses, matching, costs), config)
 
 
 def _polish_and_match(problem: Problem, poses: Pose, config: AssemblyConfig):
@@ -193,34 +206,35 @@ def _put(poses: Pose, rows: torch.Tensor, new: Pose) -> Pose:
     return Pose(*(a.index_copy(0, rows, b) for a, b in zip(poses._tensors, new._tensors, strict=True)))
 
 
-def _finish(mofs, problem: Problem, owner, poses: Pose, matching: Matching, costs, config) -> list[Assembly]:
+def _finish(mofs: list[CoarseMOF], problem: Problem, found: _Candidates, config: AssemblyConfig) -> list[Assembly]:
     """Free the finalists of each MOF of contacts and judge them, first the most promising, then the others at once.
 
     Contacts only add to the cost: a finalist that costs more before than a good one does after them is left out.
     """
-    atoms = [atoms_of(mof, problem.metal.centres.shape[1]) for mof in mofs]
+    bodies = [(mof, atoms_of(mof, problem.metal.centres.shape[1])) for mof in mofs]
     counts = problem.present.sum(1).tolist()
-    finalists = _finalists(problem, owner, poses, matching, costs, config)
-    found: dict[int, Assembly] = {}
+    finalists = _finalists(problem, found, config)
+    done: dict[int, Assembly] = {}
     for part in (slice(1), slice(1, None)):
         rows = [
             (mof, row)
             for mof, kept in enumerate(finalists)
             for row in kept[part]
-            if mof not in found or not (found[mof].good and found[mof].cost <= float(costs[row]) / counts[mof])
+            if mof not in done or not (done[mof].good and done[mof].cost <= float(found.costs[row]) / counts[mof])
         ]
         if not rows:
             break
-        owners, index = [mof for mof, _ in rows], torch.as_tensor([row for _, row in rows], device=owner.device)
-        results = _freed(mofs, atoms, owners, problem, poses.select(index), matching.select(index), config)
+        owners, index = [mof for mof, _ in rows], torch.as_tensor([row for _, row in rows], device=found.owner.device)
+        results = _freed(bodies, owners, problem, found.poses.select(index), found.matching.select(index), config)
         for mof, result in zip(owners, results, strict=True):
-            if mof not in found or _rank(result) < _rank(found[mof]):
-                found[mof] = result
-    return [found[mof] for mof in range(len(mofs))]
+            if mof not in done or _rank(result) < _rank(done[mof]):
+                done[mof] = result
+    return [done[mof] for mof in range(len(mofs))]
 
 
-def _freed(mofs, atoms: list[Atoms], owners: list[int], problem: Problem, poses: Pose, matching: Matching, config):
+def _freed(bodies: list[Body], owners: list[int], problem: Problem, poses: Pose, matching: Matching, config):
     """The assemblies of poses, one of each owner, after contacts have been pushed apart."""
+    atoms = [each for _, each in bodies]
     problem = problem.select(torch.as_tensor(owners, device=poses.lattice.device))
     pairs = _pairs(atoms, owners, poses, matching, problem)
     for _ in range(_CONTACT_ROUNDS):
@@ -241,16 +255,16 @@ def _freed(mofs, atoms: list[Atoms], owners: list[int], problem: Problem, poses:
     for row, (mof, n) in enumerate(zip(owners, problem.present.sum(1).tolist(), strict=True)):
         pose = poses.select(torch.as_tensor([row], device=poses.lattice.device))
         partner, images = matching.partner[row, :n].cpu().numpy(), matching.images[row, :n].cpu().numpy()
-        measured = closures[row, :n], misses[row, :n], pairs[row]
-        results.append(judge(mofs[mof], pose, partner, images.astype(np.int64), *measured, config))
+        misfit = Misfit(closures[row, :n], misses[row, :n], pairs[row])
+        results.append(judge(bodies[mof][0], pose, partner, images.astype(np.int64), misfit, config))
     return results
 
 
-def _finalists(problem: Problem, owner, poses: Pose, matching: Matching, costs, config) -> list[list[int]]:
+def _finalists(problem: Problem, found: _Candidates, config: AssemblyConfig) -> list[list[int]]:
     """Rows of the cheapest matchings of each MOF, one of each cost: those that close and hang together in three
     dimensions; where there are none, the cheapest of all."""
-    owners, values = owner.cpu().numpy(), costs.cpu().numpy()
-    gaps = gaps_and_directions(problem.select(owner), poses, matching)[0].norm(dim=-1).amax(1).cpu().numpy()
+    owners, values, matching = found.owner.cpu().numpy(), found.costs.cpu().numpy(), found.matching
+    gaps = gaps_and_directions(problem.select(found.owner), found.poses, matching)[0].norm(dim=-1).amax(1).cpu().numpy()
     partner, images = matching.partner.cpu().numpy(), matching.images.cpu().numpy().astype(np.int64)
     n_metal = problem.metal.centres.shape[1]
     finalists = []

@@ -8,7 +8,7 @@ import pytest
 from crystaltool.measure.adsorption.chains import simulate
 from crystaltool.measure.adsorption.gases import BOLTZMANN, CH4, CO2, GAS_CONSTANT
 from crystaltool.measure.adsorption.molecules import Pairs
-from crystaltool.measure.adsorption.pool import Pool, make_pool
+from crystaltool.measure.adsorption.pool import Pool, PoolEffort, make_pool
 from tests.measure.adsorption.frameworks import CRYSTAL, directions
 
 TEMPERATURE = 298.0
@@ -22,9 +22,9 @@ def empty_space(gas, temperature=TEMPERATURE):
 
 
 def test_rounds_where_it_weighs_most_keep_the_mean_and_lessen_the_error():
-    even = make_pool(CRYSTAL, CO2, TEMPERATURE, error=0.0, size=2**14, rounds=0)
-    refined = make_pool(CRYSTAL, CO2, TEMPERATURE, error=0.0, size=2**14, rounds=3)
-    many = make_pool(CRYSTAL, CO2, TEMPERATURE, error=0.0, size=2**18, rounds=0, seed=1)
+    even = make_pool(CRYSTAL, CO2, TEMPERATURE, effort=PoolEffort(0.0, 2**14, 0))
+    refined = make_pool(CRYSTAL, CO2, TEMPERATURE, effort=PoolEffort(0.0, 2**14, 3))
+    many = make_pool(CRYSTAL, CO2, TEMPERATURE, seed=1, effort=PoolEffort(0.0, 2**18, 0))
     assert len(refined.weights) == 4 * 2**14
     assert refined.relative_error < 0.4 * even.relative_error
     allowed = 4 * np.hypot(refined.relative_error, many.relative_error)
@@ -33,7 +33,7 @@ def test_rounds_where_it_weighs_most_keep_the_mean_and_lessen_the_error():
 
 def test_heat_at_no_coverage_is_the_slope_of_henrys_constant():
     """q = R T + R T^2 d ln(K T) / dT - R T^2 / T with K the mean Boltzmann factor over k T: van 't Hoff."""
-    pools = [make_pool(CRYSTAL, CO2, t, error=0.0, size=2**16, rounds=1, seed=5) for t in (288.0, 298.0, 308.0)]
+    pools = [make_pool(CRYSTAL, CO2, t, seed=5, effort=PoolEffort(0.0, 2**16, 1)) for t in (288.0, 298.0, 308.0)]
     slope = np.log(pools[2].mean_weight / pools[0].mean_weight) / (1 / 308.0 - 1 / 288.0)  # -<U> in K
     mean, error = pools[1].mean_energy
     assert -slope == pytest.approx(mean, abs=4 * error + 0.02 * abs(mean)) and mean < 0

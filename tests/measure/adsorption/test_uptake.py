@@ -15,6 +15,7 @@ from crystaltool.measure.adsorption.gases import BOLTZMANN, CH4, CO2, H2, N2
 from crystaltool.measure.adsorption.names import is_adsorption_key
 from crystaltool.measure.adsorption.pool import make_pool
 from crystaltool.measure.adsorption.uptake import (
+    Run,
     check_conditions,
     measure_adsorption,
     pressure_key,
@@ -53,9 +54,9 @@ def test_henrys_constant_is_the_limit_of_the_uptake():
 
 
 def test_results_are_those_of_seed_gas_and_pressure():
-    alone = measure_adsorption(CRYSTAL, N2, (1.0,), 298.0, CHARGES, seed=3)
-    more = measure_adsorption(CRYSTAL, N2, (20.0, 1.0), 298.0, CHARGES, seed=3)
-    other = measure_adsorption(CRYSTAL, N2, (1.0,), 298.0, CHARGES, seed=4)
+    alone = measure_adsorption(CRYSTAL, N2, (1.0,), 298.0, CHARGES, Run(3))
+    more = measure_adsorption(CRYSTAL, N2, (20.0, 1.0), 298.0, CHARGES, Run(3))
+    other = measure_adsorption(CRYSTAL, N2, (1.0,), 298.0, CHARGES, Run(4))
     assert alone.uptakes[0] == more.uptakes[0] and [u.pressure for u in more.uptakes] == [1.0, 20.0]
     assert alone.uptakes[0].amount != other.uptakes[0].amount
     assert other.uptakes[0].amount == pytest.approx(alone.uptakes[0].amount, abs=6 * alone.uptakes[0].error)
@@ -63,7 +64,7 @@ def test_results_are_those_of_seed_gas_and_pressure():
 
 @pytest.mark.slow
 def test_standard_errors_are_the_spread_of_seeds():
-    runs = [measure_adsorption(CRYSTAL, CH4, (1.0, 30.0), 298.0, seed=seed) for seed in range(10)]
+    runs = [measure_adsorption(CRYSTAL, CH4, (1.0, 30.0), 298.0, run=Run(seed)) for seed in range(10)]
     for pick in (
         lambda run: (run.uptakes[1].amount, run.uptakes[1].error),
         lambda run: (run.capacity, run.capacity_error),
@@ -74,7 +75,7 @@ def test_standard_errors_are_the_spread_of_seeds():
 
 def test_more_cycles_lessen_the_error():
     few = measure_adsorption(CRYSTAL, CO2, (10.0,), 298.0, CHARGES)
-    many = measure_adsorption(CRYSTAL, CO2, (10.0,), 298.0, CHARGES, cycles=40.0)
+    many = measure_adsorption(CRYSTAL, CO2, (10.0,), 298.0, CHARGES, Run(cycles=40.0))
     assert many.uptakes[0].exchanges > 1.5 * few.uptakes[0].exchanges
     assert many.uptakes[0].error < few.uptakes[0].error
 
