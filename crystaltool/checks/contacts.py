@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,6 +56,13 @@ def reduce_cell(lattice: Float[np.ndarray, "3 3"]) -> Int[np.ndarray, "3 3"]:
     Selling's algorithm (International Tables A, section 3.1.2.3): as long as two vectors of the superbase
     a, b, c, -a-b-c enclose an acute angle, replace them; ends with all angles 90 degrees or more.
     """
+    return _reduced(np.ascontiguousarray(lattice, dtype=np.float64).tobytes()).copy()
+
+
+@lru_cache(maxsize=4)
+def _reduced(cell: bytes) -> Int[np.ndarray, "3 3"]:
+    """`reduce_cell` of a lattice's bytes: the checks of one structure ask about one cell."""
+    lattice = np.frombuffer(cell).reshape(3, 3)
     transform = np.eye(3, dtype=np.int64)
     others = {(0, 1): (2, 3), (0, 2): (1, 3), (0, 3): (1, 2), (1, 2): (0, 3), (1, 3): (0, 2), (2, 3): (0, 1)}
     base = np.vstack([transform, -transform.sum(axis=0)])
@@ -78,6 +86,7 @@ def closest_contact(
     lattice: Float[np.ndarray, "3 3"],
     frac_coords: Float[np.ndarray, "n 3"],
     half_limits: Float[np.ndarray, " n"] | None = None,
+    plain: Contact | None = None,
 ) -> Contact:
     """The pair with the smallest distance over limit, among all pairs and images.
 
@@ -86,11 +95,12 @@ def closest_contact(
         frac_coords: any images.
         half_limits: the limit of a pair is the sum of its atoms' values, in Angstrom; default: 1 A for every pair,
             so that the ratio is the distance.
+        plain: the closest pair by distance alone, where it is known.
     """
     n_atoms = len(frac_coords)
     if half_limits is None:
         return _search(lattice, frac_coords, np.full(n_atoms, 0.5), _packing_distance(lattice, n_atoms))
-    plain = closest_contact(lattice, frac_coords)
+    plain = plain or closest_contact(lattice, frac_coords)
     # No pair has a smaller ratio than the closest pair's unless it lies within this distance.
     bound = plain.distance / (half_limits[plain.first] + half_limits[plain.second])
     cutoff = bound * 2 * float(half_limits.max())

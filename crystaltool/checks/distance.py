@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from crystaltool.checks.contacts import Contact, closest_contact
 from crystaltool.checks.elements import LEMAT_RADIUS
+from crystaltool.checks.remembered import remembered
 from crystaltool.checks.verdict import Verdict
 from crystaltool.units import SYMBOLS
 
 if TYPE_CHECKING:
+    from crystaltool.crystal import Crystal
     from crystaltool.io.cif import CifBlock
 
 CDVAE_MIN_DISTANCE = 0.5
@@ -29,10 +31,16 @@ COINCIDENCE_DISTANCE = 0.1
 """Angstrom: closer atoms are one atom written twice, or an orbit that fell onto a special position."""
 
 
+@remembered
+def shortest(crystal: Crystal) -> Contact:
+    """The closest pair of a crystal, which three checks ask for."""
+    return closest_contact(crystal.lattice, crystal.frac_coords)
+
+
 def check_distance_cdvae(block: CifBlock) -> Verdict:
     """Shortest distance at least 0.5 A and volume at least 0.1 cubic Angstrom."""
     crystal = block.crystal
-    contact = closest_contact(crystal.lattice, crystal.frac_coords)
+    contact = shortest(crystal)
     passed = contact.distance >= CDVAE_MIN_DISTANCE and crystal.volume >= CDVAE_MIN_VOLUME
     limit = f">= {CDVAE_MIN_DISTANCE:g} A, volume >= {CDVAE_MIN_VOLUME:g} A^3"
     return Verdict("distance-cdvae", passed, contact.distance, limit, describe(block, contact))
@@ -42,7 +50,7 @@ def check_distance_lemat(block: CifBlock) -> Verdict:
     """Every distance at least 0.5 (0.7 + r_i + r_j) A; the value is the smallest distance over limit."""
     crystal = block.crystal
     half_limits = LEMAT_FACTOR * (LEMAT_OFFSET / 2 + LEMAT_RADIUS[crystal.numbers])
-    contact = closest_contact(crystal.lattice, crystal.frac_coords, half_limits)
+    contact = closest_contact(crystal.lattice, crystal.frac_coords, half_limits, shortest(crystal))
     limit = f"distance / ({LEMAT_FACTOR:g} ({LEMAT_OFFSET:g} + r_i + r_j)) >= 1"
     asked = half_limits[contact.first] + half_limits[contact.second]
     message = f"{describe(block, contact)}, limit {asked:.3f} A"
@@ -52,7 +60,7 @@ def check_distance_lemat(block: CifBlock) -> Verdict:
 def check_duplicates(block: CifBlock) -> Verdict:
     """No two atoms closer than 0.1 A."""
     crystal = block.crystal
-    contact = closest_contact(crystal.lattice, crystal.frac_coords)
+    contact = shortest(crystal)
     passed = contact.distance >= COINCIDENCE_DISTANCE
     message = "no coinciding atoms" if passed else f"{describe(block, contact)}: the same place"
     return Verdict("duplicates", passed, contact.distance, f">= {COINCIDENCE_DISTANCE:g} A", message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crystaltool.checks.symmetry import contained, detected_operations
+from crystaltool.checks.symmetry import detected_operations, operations_held
 from crystaltool.checks.verdict import Verdict, not_judged
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def check_exact_group(block: CifBlock) -> Verdict:
     found = detected_operations(block.crystal, SYMPREC)
     if found is None:
         return Verdict("exact-group", False, None, LIMIT, f"{declared}, spglib finds no group")
-    group, rotations, translations = found
-    held = contained(block.crystal.lattice, (block.rotations, block.translations), (rotations, translations))
+    group, rotations, _ = found
+    held = operations_held(block, SYMPREC)
     message = f"{declared}, found {group}"
     if not held.all():
         message += f" without {int((~held).sum())} of the {n_declared} operations"

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 from crystaltool.checks.kind import INORGANIC, MOF
 from crystaltool.checks.registry import NOVEL, UNIQUE, Plan, run_checks
 from crystaltool.checks.stability import STABLE, check_stable
-from crystaltool.checks.verdict import OF_ALL_CHECKS, Verdict, verdict_key
+from crystaltool.checks.verdict import OF_ALL_CHECKS, Verdict, not_judged, verdict_key
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
+from crystaltool.io.cif import parse_block
 from crystaltool.io.stream import RawBlock, read_raw
 
 if TYPE_CHECKING:
     from crystaltool.checks.mof.identity import MOFIdentity
     from crystaltool.checks.references import References
     from crystaltool.io.cif import CifBlock
+
+
+CONNECTED = "connected-3d"
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def judge_block(block: CifBlock, plan: Plan, references: References | None = Non
     """
     kind, names = plan.of(block)
     verdicts = run_checks(block, names)
+    if kind == MOF and plan.kind is None:
+        verdicts = [_unless_polymer(block.crystal, verdict) for verdict in verdicts]
     if STABLE in names:
         verdicts.append(check_stable(block, plan.above_hull))
     wanted = kind == MOF and (plan.identities or NOVEL in names or UNIQUE in names)
@@ -117,6 +123,32 @@ def judge_block(block: CifBlock, plan: Plan, references: References | None = Non
             error = str(missing)
     place = block.name, block.source, line
     return Judgement(*place, block.crystal, tuple(verdicts), kind, identity, by_identity, error)
+
+
+def _unless_polymer(crystal: Crystal, verdict: Verdict) -> Verdict:
+    """The verdict; whether it is connected is not asked of what was taken for a framework and is none by its build."""
+    if verdict.check != CONNECTED or verdict.passed:
+        return verdict
+    from crystaltool.checks.mof.coordination import coordination_of
+    from crystaltool.checks.mof.framework import inorganic_polymer
+
+    what = inorganic_polymer(coordination_of(crystal))
+    if not what:
+        return verdict
+    return not_judged(CONNECTED, verdict.limit, f"{what}: no framework that came apart (--kind mof asks)")
+
+
+def compared(raw: RawBlock, plan: Plan, references: References | None = None) -> Judgement:
+    """A structure that is not judged, only later ones are compared with it; nothing is remarked.
+
+    Raises:
+        CrystaltoolError: if the block cannot be read.
+    """
+    block = parse_block(raw.text, raw.source, raw.line, raw.name)
+    kind, names = plan.of(block)
+    identity = _identity(block.crystal) if kind == MOF and UNIQUE in names else None
+    by_identity = kind == MOF and (references is None or references.compares_by_identity(kind, identity))
+    return Judgement(block.name, block.source, raw.line, block.crystal, (), kind, identity, by_identity)
 
 
 def _identity(crystal: Crystal) -> MOFIdentity | str:

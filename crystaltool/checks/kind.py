@@ -35,7 +35,10 @@ LEAST_LIGAND = 3
 LINEAR = 155.0
 """Degrees: the carbon of CO2, a cyanate or a dicyanamide has two neighbours at a larger angle."""
 
-_HYDROGEN, _CARBON, _LIGHT = 1, 6, 10
+LIGHT = 10
+"""Elements up to it have the second of `ATOM_VOLUMES`."""
+
+_HYDROGEN, _CARBON = 1, 6
 _CHALCOGENS = (8, 16, 34, 52)
 
 
@@ -85,7 +88,7 @@ def _is_organic_framework(crystal: Crystal) -> bool:
         return False
     if (organic & (rank >= 2)).any():
         return True
-    filled = np.select([numbers == _HYDROGEN, numbers <= _LIGHT], ATOM_VOLUMES[:2], ATOM_VOLUMES[2]).sum()
+    filled = np.select([numbers == _HYDROGEN, numbers <= LIGHT], ATOM_VOLUMES[:2], ATOM_VOLUMES[2]).sum()
     n_heavy = np.bincount(pieces.labels, weights=numbers != _HYDROGEN)
     if n_heavy.max() >= LEAST_LIGAND and crystal.volume > ROOM * filled:
         return True

@@ -8,6 +8,7 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.checks.contacts import nearest_atom
+from crystaltool.checks.remembered import remembered
 from crystaltool.checks.verdict import Verdict
 from crystaltool.symmetry.operations import operations_to_xyz
 from crystaltool.units import SYMBOLS
@@ -52,6 +53,7 @@ def cell_displacement(lattice: Float[np.ndarray, "3 3"], rotations: Int[np.ndarr
     return float(strain[worst] * np.linalg.norm(lattice, axis=1).max()), worst
 
 
+@remembered
 def site_displacements(block: CifBlock) -> Float[np.ndarray, "n_ops n_sites"]:
     """Distance (Angstrom) from each image of each written site to the nearest atom of its element; inf if far.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +13,14 @@ import typer
 
 from crystaltool.cli import messages, options
 from crystaltool.cli.session import STDIN, Record, Session
+from crystaltool.cli.shards import own_items
 from crystaltool.defaults import ASSEMBLY_BATCH, MAX_CLOSURE, STARTS
 
 if TYPE_CHECKING:
     from io import BytesIO
 
     from crystaltool.mof.sample import MOFSample
+    from crystaltool.mof.table import MOFTable
     from crystaltool.verbs.assemble import AssembleSettings
 
 
@@ -55,6 +57,7 @@ def command(
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
+    shard: options.Shard = None,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
     quiet: options.Quiet = False,
@@ -68,20 +71,26 @@ def command(
     with its bonds and _crystaltool_closure_max, _closure_mean (Angstrom), _angle_max (degrees off a straight bond),
     _contacts, _assembly_cost (square Angstrom), _cell_strain and _centre_shift (Angstrom). A MOF that cannot be
     assembled is named with its reason (parity, closure, overlap, dimension) and left out; that is no error unless
-    none is left.
+    none is left. Several files, such as those of the shards of sample, are one run.
     """
     from crystaltool.errors import UsageError
     from crystaltool.executor import map_pairs
     from crystaltool.training.distributed import choose_device
     from crystaltool.verbs.assemble import AssembleSettings
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    session = Session(
+        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+    )
     if not 0 < max_closure < float("inf"):
         raise UsageError(f"--max-closure is {max_closure:g} A, expected a positive number")
     settings = AssembleSettings(starts, max_closure, seed, str(choose_device(device)))
     tally: Counter[str] = Counter()
     with session.writer(output, output_dir, overwrite, resume, files) as out, session.progress() as progress:
-        todo = (sample for sample in read_samples(session, files) if not out.has(sample.name))
+        tables = read_tables(session, files)
+        if session.shard.count > 1:  # which are counted first
+            tables = list(tables)
+        samples = own_items(session.shard, functools.partial(read_samples, session, tables), session.in_silence)
+        todo = (sample for sample in samples if not out.has(sample.name))
         chunks = _in_chunks(todo, batch_size)
         function = functools.partial(assemble_chunk, settings, session.record)
         with contextlib.closing(map_pairs(function, chunks, jobs)) as pairs:
@@ -101,14 +110,12 @@ def command(
     session.finish(failed=bool(tally) and not tally[""] and not n_done)
 
 
-def read_samples(session: Session, files: Sequence[str] | None) -> Iterator[MOFSample]:
-    """The samples of all inputs in order; an input that cannot be read is reported."""
+def read_tables(session: Session, files: Sequence[str] | None) -> Iterator[tuple[str, MOFTable, tuple[str, ...]]]:
+    """All inputs in order, each with its history; an input that cannot be read is reported."""
     from crystaltool.errors import InputError
     from crystaltool.io.hdf5 import read_history
-    from crystaltool.mof.sample import MOFSample, grouped
     from crystaltool.mof.table import read_mofs
 
-    item, used = 0, set()
     for file in session.inputs(files):
         source, label = _source(file), "standard input" if file == STDIN else file
         try:
@@ -119,6 +126,15 @@ def read_samples(session: Session, files: Sequence[str] | None) -> Iterator[MOFS
         except InputError as error:
             session.bad(str(error))
             continue
+        yield file, table, history
+
+
+def read_samples(session: Session, tables: Iterable[tuple[str, MOFTable, tuple[str, ...]]]) -> Iterator[MOFSample]:
+    """The samples of all inputs in order."""
+    from crystaltool.mof.sample import MOFSample, grouped
+
+    item, used = 0, set()
+    for file, table, history in tables:
         for decodings in grouped(table[index] for index in range(len(table))):
             name = _unique(session, decodings[0].name or f"mof-{item}", used, file)
             yield MOFSample(item, name, file, decodings, history)

@@ -46,6 +46,7 @@ def command(
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
+    shard: options.Shard = None,
     jobs: options.Jobs = 1,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
@@ -60,22 +61,26 @@ def command(
     input are taken as they are (several become one) unless --symprec is given. With --expand asymmetric units, from
     CIF or HDF5, become the full list of atoms of the conventional cell. Partial charges go along where equivalent atoms
     have the same; charges and stated bonds that cannot are a warning.
+
+    A FILE.h5 is written as a whole: --resume leaves one that is there as it is, and data sets of shards become one by
+    asym-unit PART.h5 PART.h5 -o ALL.h5.
     """
     from crystaltool.errors import UsageError
     from crystaltool.io.hdf5 import stored_blocks
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    session = Session(
+        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+    )
     to_hdf5 = output.lower().endswith(HDF5_SUFFIXES)
     if to_hdf5 and expand:
         raise UsageError("--expand writes CIF, not HDF5")
-    if to_hdf5 and resume:
-        raise UsageError("--resume cannot continue an HDF5 file")
     if to_hdf5 and output_dir is not None:
         raise UsageError("-o and -O exclude each other")
     given = context.get_parameter_source("symprec")
     detects_again = expand or (given is not None and given.name != "DEFAULT")
     source = session.raw_blocks(files, None if detects_again else stored_blocks, names)
     if to_hdf5:
+        session.leave_if_done(resume, output)
         with session.binary_output(output, overwrite, files) as target:
             _write_data_set(session, source, target, symprec, jobs)
     else:

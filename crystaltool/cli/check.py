@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from crystaltool.cli import options
+from crystaltool.cli.check_output import HEADING, EarlierOutput
 from crystaltool.cli.failures import report_failure
 from crystaltool.cli.session import STDIN, Session
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from crystaltool.checks.judge import Judgement
+    from crystaltool.checks.references import References
+    from crystaltool.checks.registry import Plan
     from crystaltool.cli.writer import BlockWriter
     from crystaltool.io.records import RawBlock
-
-COLUMNS = ("structure", "check", "verdict", "value", "limit", "message")
-"""Columns of the table; names are API."""
 
 
 def command(
@@ -64,6 +66,8 @@ def command(
     names: options.Naming = options.Names.block,
     output: options.Output = "-",
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    shard: options.Shard = None,
     jobs: options.Jobs = 1,
     fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
@@ -102,6 +106,10 @@ def command(
     A check that cannot tell (charges of a cell that is too large, of ligands whose valences are not understood) says
     "not judged" with the reason, in JSON null; that is no failure.
 
+    --resume goes on after the last whole structure of the output and counts what stands there. In a shard unique
+    compares with the shards before, too, whose structures are read for it; the first shard alone has the heading of the
+    table.
+
     Exit code 0 if all structures pass, 1 if one fails (with --pass or --fail: if nothing came through), 2 after
     trouble.
     """
@@ -109,7 +117,7 @@ def command(
         raise UsageError("--table, --json, --pass, --fail and --annotate exclude each other")
     from functools import partial
 
-    from crystaltool.checks.judge import Judgement, judge
+    from crystaltool.checks.judge import Judgement
     from crystaltool.checks.kind import KINDS
     from crystaltool.checks.registry import NOVEL, UNIQUE, check_names
     from crystaltool.cli.summary import Tally, failure_lines, print_summary
@@ -121,7 +129,7 @@ def command(
         raise UsageError(f"--kind is {kind!r}, expected {' or '.join(KINDS)}")
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
     plan = plan_of(asked, kind, bool(reference), pores, stable, identities=as_json)
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, shard=shard)
     references = None
     if reference and NOVEL in plan.mof:
         from crystaltool.checks.references import read_references
@@ -134,23 +142,33 @@ def command(
     tabular = not (as_json or pass_through or fail_through or annotate)
     brief = tabular and not as_table and output == "-" and sys.stdout.isatty()
     n_through = 0
-    with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
-        if tabular and not brief:
-            out.write("\t".join(COLUMNS) + "\n")
-        work = partial(judge, plan=plan, references=references)
-        pairs = map_pairs(work, session.raw_blocks(files, names=names), jobs)
-        with contextlib.closing(pairs):
-            for raw, judgement in pairs:
-                progress.advance()
+    given = {"json": as_json, "annotate": annotate, "pass": pass_through, "fail": fail_through}
+    earlier = EarlierOutput(next((form for form, asked_for in given.items() if asked_for), "table"))
+    opened = session.writer(output, overwrite=overwrite, resume=resume, files=files, keep=earlier.keep)
+    with opened as out, session.progress() as progress:
+        for told in earlier.told:
+            n_through += 1
+            if told.verdicts:
+                tally.add(told)
+        if tabular and not brief and session.shard.is_first and not earlier.told:
+            out.write(HEADING)
+        todo = _todo(session.raw_blocks_so_far(files, names=names), earlier, seen is not None)
+        with contextlib.closing(map_pairs(partial(_work, plan, references), todo, jobs)) as pairs:
+            for (raw, task), judgement in pairs:
+                if task == JUDGE:
+                    progress.advance()
                 if isinstance(judgement, MissingExtraError):
                     raise judgement  # it would be every such structure's failure
                 if not isinstance(judgement, Judgement):
-                    report_failure(session, judgement, raw)
+                    if task != COMPARE:
+                        report_failure(session, judgement, raw)
                     continue
-                if judgement.error:
+                if task == JUDGE and judgement.error:
                     session.bad(judgement.error, raw)
                 if seen is not None:
                     judgement = judgement.add(seen.check_unique(judgement))
+                if task != JUDGE:
+                    continue
                 tally.add(judgement)
                 if judgement.error and (pass_through or fail_through or annotate):
                     continue
@@ -173,6 +191,50 @@ def command(
         print_summary(tally, session.n_bad)
     failed = n_through == 0 if pass_through or fail_through else tally.n_structures > tally.n_passed
     session.finish(failed=failed and not exit_zero)
+
+
+JUDGE, COMPARE, DONE = "judge", "compare", "done"
+"""A structure is judged, or what follows is compared with it: one of an earlier shard, one that the output has."""
+
+
+def _todo(
+    blocks: Iterator[tuple[RawBlock, bool]], earlier: EarlierOutput, compares: bool
+) -> Iterator[tuple[RawBlock, str]]:
+    """What to do with each structure; what neither is judged nor compared with is left out.
+
+    An output of --pass or --fail says nothing of what did not come through: there all up to its last structure is done.
+
+    Raises:
+        UsageError: the last structure of the output is not in the input.
+    """
+    done = {told.name.casefold() for told in earlier.told}
+    prefix = earlier.form in ("pass", "fail")
+    last = earlier.told[-1].name.casefold() if prefix and done else None
+    for raw, own in blocks:
+        name = raw.name.casefold()
+        if not own:
+            if compares:
+                yield raw, COMPARE
+        elif last is not None or name in done:
+            if compares or prefix:
+                yield raw, DONE
+            last = None if name == last else last
+        else:
+            yield raw, JUDGE
+    if last is not None:
+        raise UsageError(f"--resume: the input does not hold {earlier.told[-1].name}, the last structure of the output")
+
+
+def _work(plan: Plan, references: References | None, item: tuple[RawBlock, str]) -> Judgement:
+    """What a process does with one structure.
+
+    Raises:
+        CrystaltoolError: if the block cannot be read.
+    """
+    from crystaltool.checks.judge import compared, judge
+
+    raw, task = item
+    return (judge if task == JUDGE else compared)(raw, plan, references)
 
 
 def _annotated(judgement: Judgement, raw: RawBlock) -> str:

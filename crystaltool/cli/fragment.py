@@ -7,7 +7,7 @@ import functools
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
@@ -79,6 +79,8 @@ def command(
         int, typer.Option("--max-connections", min=1, metavar="N", help="Most connection points of a building block.")
     ] = MAX_CONNECTIONS,
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    shard: options.Shard = None,
     jobs: options.Jobs = 1,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
@@ -92,18 +94,27 @@ def command(
     points and chemical identities, and each MOF as places, rotations and connections of its blocks. A structure
     that is no usable MOF (no metal, free molecules, not connected in three dimensions, too large) is named with its
     reason and left out; that is no error.
+
+    The file is written as a whole: --resume leaves one that is there as it is. Given files of blocks alone, it joins
+    them: fragment PART.h5 PART.h5 -o ALL.h5 gives what one run over all their structures writes. The first shard alone
+    has the heading of --report.
     """
     from crystaltool.executor import map_pairs
     from crystaltool.io.property_table import read_property_table
     from crystaltool.mof.table import TableBuilder, write_mofs
     from crystaltool.verbs.fragment import Cut, FragmentSettings, Refusal
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    session = Session(
+        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+    )
+    session.leave_if_done(resume, output)
+    if files and all(map(holds_blocks, files)):
+        _join(session, files, output, overwrite, report is not None or properties is not None)
     numbers = None if properties is None else read_property_table(properties)
     settings = FragmentSettings(max_blocks, max_block_atoms, max_connections, guests == Guests.remove)
     builder, tally = TableBuilder(), Counter()
     useless = False
-    with _report(report, overwrite, files, output) as rows:
+    with _report(report, overwrite, files, output, session.shard.is_first) as rows:
         try:
             with session.binary_output(output, overwrite, files) as target:
                 pairs = map_pairs(functools.partial(cut_block, settings), session.raw_blocks(files, names=names), jobs)
@@ -119,7 +130,7 @@ def command(
                             report_failure(session, result, raw)
                         rows.write(report_row(raw.name, result).encode())
                         progress.advance()
-                if not tally["ok"]:
+                if not tally["ok"] and session.shard.count == 1:
                     raise _NothingUsable
                 write_mofs(target, builder.table(), session.history())
         except _NothingUsable:  # no file of blocks, but the table of verdicts
@@ -134,6 +145,43 @@ def command(
 
 class _NothingUsable(Exception):
     """Leaves the output file unwritten."""
+
+
+def holds_blocks(path: str) -> bool:
+    """Whether a path is an HDF5 file of building blocks."""
+    from crystaltool.errors import InputError
+    from crystaltool.io.hdf5 import open_checked
+    from crystaltool.mof.table import MOF_KIND
+
+    if not Path(path).is_file():
+        return False
+    with open(path, "rb") as handle:
+        if handle.read(4) != b"\x89HDF":
+            return False
+    try:
+        with open_checked(path) as file:
+            return file.attrs.get("kind") == MOF_KIND
+    except InputError:
+        return False
+
+
+def _join(session: Session, files: Sequence[str], output: str, overwrite: bool, more: bool) -> NoReturn:
+    """Files of building blocks as one, and the end of the run.
+
+    Raises:
+        UsageError: options that go with structures.
+        InputError: a damaged file, or one of sampled MOFs.
+    """
+    from crystaltool.errors import UsageError
+    from crystaltool.mof.join import join_mofs
+    from crystaltool.mof.table import read_mofs, write_mofs
+
+    if more or session.shard.count > 1:
+        raise UsageError("files of building blocks are joined as they are, without --shard, --report and --properties")
+    joined = join_mofs([read_mofs(file) for file in files])
+    with session.binary_output(output, overwrite, files) as target:
+        write_mofs(target, joined, session.history())
+    session.finish()
 
 
 def cut_block(settings: FragmentSettings, raw: RawBlock) -> Cut | Refusal:
@@ -168,7 +216,7 @@ def report_row(name: str, result: Cut | Refusal | Exception) -> str:
 
 
 @contextlib.contextmanager
-def _report(path: Path | None, overwrite: bool, files: Sequence[str] | None, output: str):
+def _report(path: Path | None, overwrite: bool, files: Sequence[str] | None, output: str, heading: bool):
     """The file for the table of verdicts with its header written, or one that forgets everything."""
     import io
 
@@ -182,7 +230,8 @@ def _report(path: Path | None, overwrite: bool, files: Sequence[str] | None, out
         raise UsageError("--report and -o name the same file")
     refuse_input_as_output(path, files or [])
     with atomic_output(path, overwrite) as target:
-        target.handle.write(("\t".join(REPORT_COLUMNS) + "\n").encode())
+        if heading:
+            target.handle.write(("\t".join(REPORT_COLUMNS) + "\n").encode())
         yield target.handle
 
 

@@ -61,6 +61,7 @@ def command(
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
+    shard: options.Shard = None,
     jobs: options.Jobs = 1,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
@@ -117,7 +118,9 @@ def command(
     from crystaltool.errors import MissingExtraError
     from crystaltool.verbs.measure_block import MeasureSettings, adsorption_settings, prepare
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    session = Session(
+        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+    )
     settings = MeasureSettings(
         hull=hull,
         potential=potential,

@@ -46,6 +46,14 @@ OutputDir = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output file.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a partial output: finished blocks are kept.")]
+Shard = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Do part I of N equal parts alone; the outputs of all parts, one after the other, are that of one run.",
+    ),
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first bad record.")]
 NoProvenance = Annotated[
     bool, typer.Option("--no-provenance", help="Write no dates and no command history into the output.")

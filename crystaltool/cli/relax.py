@@ -57,6 +57,7 @@ def command(
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
+    shard: options.Shard = None,
     jobs: options.Jobs = 1,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
@@ -87,7 +88,9 @@ def command(
     from crystaltool.forcefield.registry import require_force_field
     from crystaltool.verbs.relax import RelaxSettings
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    session = Session(
+        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+    )
     if force_field is not None:
         require_force_field(force_field)
     if not max_force > 0:

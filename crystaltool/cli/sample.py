@@ -28,10 +28,10 @@ class Way(NamedTuple):
 
 
 WAYS = {
-    "symmcd": Way("crystaltool.cli.sample_symmcd:sample", (*conditions.NAMES, "attempts", "output_dir", "resume")),
+    "symmcd": Way("crystaltool.cli.sample_symmcd:sample", (*conditions.NAMES, "attempts", "output_dir")),
     "mofdiff": Way("crystaltool.cli.sample_mofdiff:sample", ("draws", "library", *nets.NAMES)),
 }
-PLAIN = Way("crystaltool.cli.sample_plain:sample", ("output_dir", "resume"))
+PLAIN = Way("crystaltool.cli.sample_plain:sample", ("output_dir",))
 """Any other model of the table of models takes a number and a seed."""
 
 OPTIONS = {"space_group": "sg"}
@@ -125,6 +125,7 @@ def command(
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
+    shard: options.Shard = None,
     no_provenance: options.NoProvenance = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -137,13 +138,14 @@ def command(
     --attempts is 1. mofdiff writes one HDF5 file of coarse-grained MOFs, building blocks and their places in a cell,
     for `crystaltool assemble`: nets of known MOFs filled with blocks of the library, or blocks and places denoised
     (--net free). Conditions hold in every sample; what cannot be met is said before anything is drawn.
-    Structure i depends on the seed and on i alone, not on --batch-size, --jobs or --resume.
+    Structure i depends on the seed and on i alone, not on --batch-size, --jobs, --shard or --resume. mofdiff's file is
+    written as a whole: --resume leaves one that is there as it is; assemble takes the files of all shards at once.
     """
     from crystaltool.errors import UsageError
     from crystaltool.models.symmcd.draws import LARGEST_SEED
     from crystaltool.models.weights import checkpoint_kind, find_checkpoint
 
-    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
+    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance, shard=shard)
     checkpoint = find_checkpoint(model)
     kind = checkpoint_kind(checkpoint)
     given = {
@@ -158,7 +160,6 @@ def command(
         "template": template,
         "attempts": attempts,
         "output_dir": output_dir,
-        "resume": resume or None,
         "draws": draws,
         "library": library,
         "net": net,
@@ -177,6 +178,7 @@ def command(
         checkpoint=checkpoint,
         device=device,
         n=n,
+        items=session.shard.share(n),
         seed=seed,
         steps=steps,
         candidates=candidates,
@@ -185,6 +187,7 @@ def command(
         jobs=jobs,
         output=output,
         overwrite=overwrite,
+        resume=resume,
         own={name: given[name] for name in way.own},
     )
     named(way.run)(session, asked)

@@ -14,16 +14,17 @@ class Asked:
 
     Args:
         checkpoint: folder of the model. device: where networks run: auto, cpu or cuda:N.
-        n: number of structures. seed: of all.
+        n: number of structures. items: those of them that are asked for, the part of a shard. seed: of all.
         steps: network calls. candidates: choices or decodings of each. target: `PROPERTY=VALUE`.
         batch_size: structures of a network call. jobs: processes.
-        output: file. overwrite: replace it.
+        output: file. overwrite: replace it. resume: keep what it has.
         own: what only some models take, by name.
     """
 
     checkpoint: Path
     device: str
     n: int
+    items: range
     seed: int
     steps: int | None
     candidates: int | None
@@ -32,4 +33,5 @@ class Asked:
     jobs: int
     output: str
     overwrite: bool
+    resume: bool
     own: Mapping[str, Any]

@@ -24,17 +24,18 @@ def sample(session: Session, asked: Asked) -> None:
     from crystaltool.mof.table import TableBuilder, write_mofs
     from crystaltool.verbs.sample_mofdiff import load, prepare, sample_items
 
-    settings, n, jobs, batch_size = settings_of(asked), asked.n, asked.jobs, asked.batch_size
+    session.leave_if_done(asked.resume, asked.output)
+    settings, items, jobs, batch_size = settings_of(asked), asked.items, asked.jobs, asked.batch_size
     library = prepare(settings)  # here too when workers do the work: what cannot be loaded ends the run at once
     loaded, _ = load(settings)
     if settings.nets_first:
-        batch_size = min(batch_size, max(1, -(-n // (4 * jobs))))  # work and progress for every process
+        batch_size = min(batch_size, max(1, -(-len(items) // (4 * jobs))))  # work and progress for every process
     builder = TableBuilder()
     fingerprints = library.blocks.arrays["identities/ecfp4"]
     identities = library.blocks.arrays["blocks/identity"]
     rows: dict[int, int] = {}
-    with session.binary_output(asked.output, asked.overwrite) as target, session.progress(n) as progress:
-        chunks = (tuple(range(start, min(start + batch_size, n))) for start in range(0, n, batch_size))
+    with session.binary_output(asked.output, asked.overwrite) as target, session.progress(len(items)) as progress:
+        chunks = (tuple(items[start : start + batch_size]) for start in range(0, len(items), batch_size))
         with contextlib.closing(map_ordered(functools.partial(sample_items, settings), chunks, jobs)) as results:
             for items in results:
                 if isinstance(items, Exception):

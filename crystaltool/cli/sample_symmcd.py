@@ -28,11 +28,11 @@ def sample(session: Session, asked: Asked) -> None:
     from crystaltool.executor import map_ordered
 
     settings = settings_of(session, asked)
-    n, jobs, batch_size, resume = asked.n, asked.jobs, asked.batch_size, bool(asked.own["resume"])
+    items, jobs, batch_size, resume = asked.items, asked.jobs, asked.batch_size, asked.resume
     faulty: list[str] = []
     writer = session.writer(asked.output, asked.own["output_dir"], asked.overwrite, resume)
-    with writer as out, session.progress(n) as progress:
-        todo = list(missing(settings, n, batch_size, out.has)) if resume else list(range(n))
+    with writer as out, session.progress(len(items)) as progress:
+        todo = list(missing(settings, items, batch_size, out.has)) if resume else list(items)
         size = min(batch_size, max(LEAST_CHUNK, -(-len(todo) // (4 * jobs))))  # work and progress for every process
         chunks = (tuple(todo[start : start + size]) for start in range(0, len(todo), size))
         with contextlib.closing(
@@ -74,15 +74,15 @@ def settings_of(session: Session, asked: Asked) -> SampleSettings:
     return settings
 
 
-def missing(settings: SampleSettings, n: int, batch_size: int, has: Callable[[str], bool]) -> Iterator[int]:
-    """Items of a resumed run that the output does not hold yet; names are known before any geometry is sampled."""
+def missing(settings: SampleSettings, items: range, batch_size: int, has: Callable[[str], bool]) -> Iterator[int]:
+    """Items that the output does not hold yet; names are known before any geometry is sampled."""
     from crystaltool.models.symmcd.draws import item_name
     from crystaltool.models.symmcd.sampling import draw_items
     from crystaltool.verbs.sample_symmcd import load, plan, sampler
 
     loaded = load(settings.checkpoint, settings.device)
-    for start in range(0, n, batch_size):
-        indices = range(start, min(start + batch_size, n))
+    for start in range(0, len(items), batch_size):
+        indices = items[start : start + batch_size]
         draws = draw_items(loaded.model, plan(settings), indices, settings.seed, sampler(settings, loaded))
         yield from (i for i in indices if not has(item_name(draws[i].group, settings.seed, i)))
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,8 @@ import typer
 
 from crystaltool.cli import messages, options
 from crystaltool.cli.main import EXIT_FAILED, EXIT_OK, EXIT_TROUBLE, PROGRAM, Run, command_line
-from crystaltool.cli.writer import BlockWriter, open_binary, open_writer
+from crystaltool.cli.shards import parse_shard, part_of
+from crystaltool.cli.writer import BlockWriter, Keep, keep_complete_blocks, open_binary, open_writer
 from crystaltool.errors import CrystaltoolError, UsageError
 from crystaltool.io import provenance
 
@@ -58,6 +59,10 @@ class Session:
         verbose: 1 or more adds notes and tracebacks.
         fail_fast: the first bad record ends the run.
         provenance: whether dates and history lines are written.
+        shard: the value of `--shard`, None for the whole run.
+
+    Raises:
+        UsageError: if `shard` is not I/N.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Session:
         verbose: int = 0,
         fail_fast: bool = False,
         provenance: bool = True,
+        shard: str | None = None,
     ) -> None:
         state = context.find_object(Run) or Run()
         state.session = self
@@ -75,6 +81,8 @@ class Session:
         self.program: str = f"{PROGRAM} {self.command}"
         self.command_line: str = command_line(state.arguments)
         self.quiet, self.verbose, self.fail_fast, self.provenance = quiet, verbose, fail_fast, provenance
+        self.shard = parse_shard(shard)
+        self.silent = False
         self.n_bad = 0
         self.n_read = 0
         self.created: str | None = _now() if provenance else None
@@ -115,15 +123,40 @@ class Session:
         self, files: Sequence[str] | None, hdf5: Hdf5Reader | None = None, names: options.Names = options.Names.block
     ) -> Iterator[RawBlock]:
         """As `blocks`, before parsing, for commands whose workers parse: `io.stream.read_raw(raw)` in the worker."""
-        from crystaltool.io.stream import BadRecord, iter_raw
+        for raw, own in self.raw_blocks_so_far(files, hdf5, names):
+            if own:
+                yield raw
 
-        by_file = names == options.Names.file
-        for record in iter_raw(self.inputs(files), self.warn_at, hdf5, by_file, self._folders):
-            if isinstance(record, BadRecord):
+    def raw_blocks_so_far(
+        self, files: Sequence[str] | None, hdf5: Hdf5Reader | None = None, names: options.Names = options.Names.block
+    ) -> Iterator[tuple[RawBlock, bool]]:
+        """As `raw_blocks`, and what comes before the shard, with whether a block is the shard's own."""
+        from crystaltool.io.stream import BadRecord, iter_raw, spooled_stdin
+
+        inputs, is_part = self.inputs(files), self.shard.count > 1
+        stdin = spooled_stdin() if is_part and STDIN in inputs else None
+        folders = None if is_part else self._folders
+
+        def read() -> Iterator[RawBlock | BadRecord]:
+            if stdin is not None:
+                stdin.seek(0)
+            return iter_raw(inputs, self.warn_at, hdf5, names == options.Names.file, folders, stdin)
+
+        for record, own in part_of(self.shard, read, self.in_silence):
+            if not isinstance(record, BadRecord):
+                self.n_read += own
+                yield record, own
+            elif own:
                 self.bad(record.message, record)
-            else:
-                self.n_read += 1
-                yield record
+
+    @contextlib.contextmanager
+    def in_silence(self) -> Generator[None]:
+        """A context in which nothing is said of what is read: it belongs to another shard."""
+        self.silent = True
+        try:
+            yield
+        finally:
+            self.silent = False
 
     def unreadable(self, text: str, raw: RawBlock) -> None:
         """As `bad`, for a block that could not be read."""
@@ -159,7 +192,7 @@ class Session:
 
     def warn_at(self, source: str, line: int, name: str, text: str) -> None:
         """As `warn`, for a place without a record."""
-        if not self.quiet:
+        if not (self.quiet or self.silent):
             messages.say(self.program, "WARNING", text, source, line or None, name)
 
     def note(self, text: str, record: CifBlock | RawBlock | BadRecord | None = None) -> None:
@@ -189,15 +222,31 @@ class Session:
         resume: bool = False,
         files: Sequence[str] | None = None,
         suffix: str = ".cif",
+        keep: Keep = keep_complete_blocks,
     ) -> contextlib.AbstractContextManager[BlockWriter]:
         """The place for text blocks, see `cli.writer.open_writer`; `files` are the inputs it must not overwrite."""
-        return open_writer(output, output_dir, overwrite, resume, files or [], suffix)
+        return open_writer(output, output_dir, overwrite, resume, files or [], suffix, keep)
 
     def binary_output(
         self, output: str = "-", overwrite: bool = False, files: Sequence[str] | None = None
     ) -> contextlib.AbstractContextManager[Path | BytesIO]:
         """The place for an HDF5 file, see `cli.writer.open_binary`."""
         return open_binary(output, overwrite, files or [])
+
+    def leave_if_done(self, resume: bool, output: str) -> None:
+        """With `--resume` a file that appears whole or not at all is done if it is there: the run ends.
+
+        Raises:
+            UsageError: `--resume` without a file.
+            typer.Exit: the file is there.
+        """
+        if not resume:
+            return
+        if output == STDIN:
+            raise UsageError("--resume needs -o FILE")
+        if os.path.isfile(output):
+            self.note(f"{output} is done")
+            self.finish()
 
     def history(
         self, previous: Sequence[str] = (), item: int | None = None, extra: Sequence[str] = ()
@@ -273,7 +322,7 @@ class _RemarkHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line in the grammar of all messages."""
         session = self._session
-        if session.quiet or (record.levelno <= logging.INFO and not session.verbose):
+        if session.quiet or session.silent or (record.levelno <= logging.INFO and not session.verbose):
             return
         level = "WARNING" if record.levelno >= logging.WARNING else "NOTE"
         text = getattr(record, "remark", record.getMessage())

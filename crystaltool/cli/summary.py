@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from crystaltool.checks.judge import Judgement
+    from crystaltool.cli.check_output import Told
 
 MOST_ROWS = 20
 """Rows of the summary on a terminal, and failures below it."""
@@ -55,7 +56,7 @@ class Tally:
     first_failures: list[tuple[str, str, str]] = field(default_factory=list)
     n_failures: int = 0
 
-    def add(self, judgement: Judgement) -> None:
+    def add(self, judgement: Judgement | Told) -> None:
         """One more structure."""
         self._count(ALL, judgement.passed, True)
         for verdict in judgement.verdicts:

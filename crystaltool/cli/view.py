@@ -57,6 +57,7 @@ def command(
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
+    shard: options.Shard = None,
     fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -78,7 +79,9 @@ def command(
     """
     from crystaltool.view.rows import hdf5_rows
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, shard=shard)
+    if session.shard.count > 1 and (info or sort is not None or head is not None):
+        raise UsageError("--shard does not go with --sort, --head and --info, which are about all structures")
     if info:
         _refuse_with_info(expression or columns or sort or head is not None or output_dir, form)
         _write_info(session, files, form, names, output, overwrite)

@@ -68,10 +68,11 @@ class Report:
                 form = TABLES["tsv"] if self._form is None and of != STRUCTURES else form
                 self.columns = self._columns_of(of)
                 begun = True
-                if header := form.header(self.columns):
+                if (header := form.header(self.columns)) and self._view.session.shard.is_first:
                     out.write(header)
             self._each(record, out, form.write)
-        if not begun and self._form is not None and (header := form.header(self._columns_of(STRUCTURES))):
+        empty = not begun and self._form is not None and self._view.session.shard.is_first
+        if empty and (header := form.header(self._columns_of(STRUCTURES))):
             out.write(header)
 
     def _each(self, record: AnyRecord, out: BlockWriter, write: Callable[[AnyRecord, Sequence[str]], str]) -> None:

@@ -7,7 +7,7 @@ import gzip
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,9 @@ from crystaltool.io.atomic import (
 )
 
 STDOUT = "-"
+
+Keep = Callable[[BinaryIO], set[str]]
+"""Cuts a partial output after what is whole; gives the casefolded names that it keeps."""
 
 
 class BlockWriter(ABC):
@@ -99,6 +102,17 @@ class FolderWriter(BlockWriter):
             output.handle.write(text.encode("utf-8"))
 
 
+def keep_complete_blocks(handle: BinaryIO) -> set[str]:
+    """Cut a partial file after its last complete block; returns the names it keeps."""
+    from crystaltool.io.stream import complete_blocks
+
+    handle.seek(0)
+    names, n_bytes = complete_blocks(handle)
+    handle.truncate(n_bytes)
+    handle.seek(0, os.SEEK_END)
+    return {name.casefold() for name in names}
+
+
 @contextlib.contextmanager
 def open_writer(
     output: str = STDOUT,
@@ -107,11 +121,12 @@ def open_writer(
     resume: bool = False,
     inputs: Sequence[str] = (),
     suffix: str = ".cif",
+    keep: Keep = keep_complete_blocks,
 ) -> Generator[BlockWriter, None, None]:
     """Open the place that `-o`, `-O`, `--overwrite` and `--resume` name.
 
-    `suffix` is the ending of the files in a folder. A file appears under its name only when the `with` block
-    ends without an exception.
+    `suffix` is the ending of the files in a folder; `keep` cuts a partial file where it is to be continued. A file
+    appears under its name only when the `with` block ends without an exception.
 
     Raises:
         UsageError: options contradict each other, the output exists, or it is an input.
@@ -139,19 +154,8 @@ def open_writer(
     else:
         refuse_input_as_output(output, inputs)
         with resumable_output(output, overwrite, resume) as target:
-            done = _keep_complete_blocks(target.handle) if target.n_kept else set()
+            done = keep(target.handle) if target.n_kept else set()
             yield StreamWriter(target.handle, output, done)
-
-
-def _keep_complete_blocks(handle: BinaryIO) -> set[str]:
-    """Cut a partial file after its last complete block; returns the names it keeps."""
-    from crystaltool.io.stream import complete_blocks
-
-    handle.seek(0)
-    names, n_bytes = complete_blocks(handle)
-    handle.truncate(n_bytes)
-    handle.seek(0, os.SEEK_END)
-    return {name.casefold() for name in names}
 
 
 @contextlib.contextmanager

@@ -110,6 +110,7 @@ def iter_raw(
     hdf5: Hdf5Reader | None = None,
     by_file: bool = False,
     folders: list[FolderTally] | None = None,
+    stdin: ByteReader | None = None,
 ) -> Iterator[Raw]:
     """As `iter_blocks`, before parsing: for commands that parse in worker processes.
 
@@ -117,17 +118,19 @@ def iter_raw(
         paths, warn, hdf5: as `iter_blocks`.
         by_file: call blocks as their files, see `io.names`.
         folders: gets a tally for every folder among the paths, which counts as the stream is read.
+        stdin: read in place of standard input.
     """
     names = UniqueNames(by_file, warn)
-    for raw in _Reader(hdf5 or asym_unit_blocks, folders).inputs(paths):
+    for raw in _Reader(hdf5 or asym_unit_blocks, folders, stdin).inputs(paths):
         yield raw if isinstance(raw, BadRecord) else names.unique(raw)
 
 
 class _Reader:
     """Walks inputs and recognises what they hold."""
 
-    def __init__(self, hdf5: Hdf5Reader, folders: list[FolderTally] | None) -> None:
+    def __init__(self, hdf5: Hdf5Reader, folders: list[FolderTally] | None, stdin: ByteReader | None) -> None:
         self._hdf5 = hdf5
+        self._stdin = stdin
         self._folders = [] if folders is None else folders
 
     def inputs(self, paths: Sequence[str]) -> Iterator[Raw]:
@@ -135,7 +138,7 @@ class _Reader:
         for path in paths:
             try:
                 if path == STDIN:
-                    yield from self.content(sys.stdin.buffer, STDIN)
+                    yield from self.content(self._stdin or sys.stdin.buffer, STDIN)
                 elif os.path.isdir(path):
                     yield from self.folder(Path(path))
                 else:
@@ -314,6 +317,11 @@ def asym_unit_blocks(stream: SeekableReader, source: str) -> Iterator[Raw]:
 
 def _is_text_start(head: bytes) -> bool:
     return not head.startswith((b"\x89HDF", b"\x1f\x8b", b"\xfd7zXZ", b"BZh", b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def spooled_stdin() -> SpooledTemporaryFile[bytes]:
+    """Standard input kept, so that it can be read twice."""
+    return _spooled(sys.stdin.buffer)
 
 
 def _spooled(stream: ByteReader) -> SpooledTemporaryFile[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from crystaltool.asymunit import AsymUnit
 from crystaltool.checks.exact_group import check_exact_group
 from crystaltool.checks.registry import run_checks
+from crystaltool.checks.symmetry import check_symmetry, detected_operations
 from crystaltool.io.cif import format_asym_unit, parse_block
 from tests.checks.blocks import P1_SITES, halite, textbook_text
 from tests.textbook import TEXTBOOK
@@ -81,6 +82,27 @@ def test_spglib_is_asked_once_for_both_checks(monkeypatch):
         spglib, "get_symmetry_dataset", lambda *a, **k: (asked.append(k["symprec"]), original(*a, **k))[1]
     )
     verdicts = run_checks(halite(), ["symmetry", "exact-group"])
-    assert [verdict.passed for verdict in verdicts] == [True, True] and asked == [1e-3, 1e-2]
+    assert [verdict.passed for verdict in verdicts] == [True, True] and asked == [1e-2]  # halite is exact
     run_checks(halite(), ["symmetry"])
-    assert asked == [1e-3, 1e-2] * 2
+    assert asked == [1e-2] * 2
+    stretched = halite(cell="5.6402 5.6404 5.6402 90 90 90")
+    run_checks(stretched, ["symmetry", "exact-group"])
+    assert sorted(asked[2:]) == [1e-3, 1e-2]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in TEXTBOOK])
+@pytest.mark.parametrize("off", [0.0, 2e-6, 1e-4, 3e-3, 2e-2])
+def test_what_is_not_looked_for_twice_would_be_found_twice(name, off):
+    """`symmetry` asks spglib once where all is exact; here it is asked at both tolerances, operation by operation."""
+    block = parse_block(textbook_text(name), "-", 1)
+    lattice = block.crystal.lattice * np.array([[1.0], [1.0 + off / 5], [1.0 - off / 7]])
+    block = replace(block, crystal=replace(block.crystal, lattice=lattice))
+    expected = True
+    for symprec in (1e-3, 1e-2):
+        found = detected_operations(block.crystal, symprec)
+        assert found is not None
+        for rotation, translation in zip(block.rotations, block.translations, strict=True):
+            alike = (found[1] == rotation).all(axis=(1, 2))
+            shift = found[2][alike] - translation
+            expected &= bool((np.linalg.norm((shift - np.round(shift)) @ lattice, axis=1) <= 0.05).any())
+    assert check_symmetry(block).passed == expected

@@ -152,7 +152,6 @@ def test_a_chunk_that_fails_as_a_whole_is_done_one_by_one(mixed: Path, tmp_path:
     ("arguments", "message"),
     [
         (["--expand", "-o", "out.h5"], "--expand writes CIF, not HDF5"),
-        (["--resume", "-o", "out.h5"], "--resume cannot continue an HDF5 file"),
         (["-O", "folder", "-o", "out.h5"], "-o and -O exclude each other"),
         (["-o", "there.h5"], "there.h5"),
     ],

@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crystaltool.checks.judge import judge_block
 from crystaltool.checks.kind import INORGANIC, MOF, kind_of
+from crystaltool.checks.mof.coordination import Coordination
+from crystaltool.checks.mof.framework import inorganic_polymer
 from crystaltool.checks.mof.registry import judge_crystal
+from crystaltool.checks.mof_rules import RULE_LIMITS
+from crystaltool.checks.registry import Plan
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import CifBlock, format_crystal, parse_block
 from crystaltool.mof.elements import METAL
-from tests.checks.mof.defects import without
+from tests.checks.mof.defects import MAKERS, without
 from tests.mof.structures import curated
 
 CASES = Path(__file__).parents[2] / "data" / "cases" / "mof"
@@ -36,7 +41,7 @@ BROKEN = {  # case: the rules that it breaks
     "09-small-ligands/input-NCS": set(),
     "09-small-ligands/input-NO": set(),
     "09-small-ligands/input-bare": set(),
-    "09-small-ligands/input-imido": {"connected-3d"},  # chains, by V-Cl 2.78 A opposite the imide
+    "09-small-ligands/input-imido": {"connected-3d"},  # chains, by V-Cl 2.78 A opposite the imide; see below
     "26-short-xray-hydrogen/input": set(),
     "26-short-xray-hydrogen/input-H095": set(),
 }
@@ -117,3 +122,44 @@ def test_what_is_no_framework_is_a_crystal() -> None:
         5.5,
     )
     assert kind_of(oxalate) == MOF
+
+
+def judged(block: CifBlock, kind: str | None = None) -> dict[str, Verdict]:
+    plan = Plan((), tuple(RULE_LIMITS), kind)
+    return {verdict.check: verdict for verdict in judge_block(block, plan).verdicts}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("09-small-ligands/input-imido", "chains of Cl V"), ("08-terminal-oxygen/input-titanyl", "layers of O Ti V")],
+)
+def test_chains_and_layers_that_no_ligand_links_are_no_frameworks_that_came_apart(name: str, what: str) -> None:
+    """VCl3(NR): V has N at 1.64, Cl at 2.21 to 2.46 and, opposite N, at 2.78 A, and no other within 4.2 A."""
+    block = case(name)
+    found = judged(block)
+    assert all(verdict.passed for verdict in found.values())
+    assert not found["connected-3d"].judged and what in found["connected-3d"].message
+    assert not judged(block, MOF)["connected-3d"].passed  # asked for, as of every framework
+
+
+def test_frameworks_that_came_apart_fail_still() -> None:
+    """Frameworks pulled apart, also rods whose linkers now hang on one rod alone, and nets without metals."""
+    rng = np.random.default_rng(5)
+    rods = 0
+    for crystal in curated().values():
+        torn = MAKERS["connected-3d"](crystal, rng)
+        if torn is None:
+            continue
+        assert not judged(parse_block(format_crystal(torn, "torn")))["connected-3d"].passed
+        rods += inorganic_polymer(Coordination(torn)) == "" and max(Coordination(torn).pieces.ranks) > 0
+    assert rods
+    assert not judged(case("03-hydrogens-missing/input-cof"))["connected-3d"].passed
+
+
+def test_what_a_ligand_links_or_what_has_room_is_asked() -> None:
+    imido = case("09-small-ligands/input-imido").crystal
+    assert inorganic_polymer(Coordination(imido)).startswith("chains")
+    lattice = imido.lattice.copy()
+    lattice[2] *= 1.3  # chains run along a and b
+    wide = Crystal(lattice, imido.cart_coords @ np.linalg.inv(lattice), imido.numbers)
+    assert inorganic_polymer(Coordination(wide)) == ""
