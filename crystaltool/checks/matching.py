@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ MAX_MATCH_ATOMS = 2000
 
 CACHED_STRUCTURES = 20_000
 """Reduced reference structures kept; a structure takes about 10 kB."""
+
+UNIQUE_LIMIT = f"no match among earlier structures ({MATCHER})"
 
 FormulaKey = tuple[tuple[int, int], ...]
 
@@ -161,23 +164,44 @@ class Seen:
 
     def __init__(self) -> None:
         self._by_formula: dict[FormulaKey, list[tuple[str, Crystal | ReducedStructure]]] = {}
+        self._same: dict[bytes, str] = {}
 
     def check_unique(self, crystal: Crystal, name: str) -> Verdict:
-        """Passes if no earlier structure that passed matches; then it is remembered."""
-        limit = f"no match among earlier structures ({MATCHER})"
+        """Passes if no earlier structure that passed matches; then it is remembered.
+
+        What is atom by atom an earlier structure matches what that matched, or that itself: the matcher is not asked.
+        """
+        key = _digest(crystal)
+        if (first := self._same.get(key)) is not None:
+            n_earlier = float(len(self._by_formula[formula_key(crystal)]))
+            return Verdict(UNIQUE, False, n_earlier, UNIQUE_LIMIT, f"matches {first}")
+        verdict, first = self._compared(crystal, name)
+        if first:
+            self._same[key] = first
+        return verdict
+
+    def _compared(self, crystal: Crystal, name: str) -> tuple[Verdict, str]:
+        """The verdict, and the first structure that is the same, by name; none if that cannot be told."""
         earlier = self._by_formula.setdefault(formula_key(crystal), [])
         n_earlier = float(len(earlier))
         if not earlier:
             earlier.append((name, crystal))
-            return Verdict(UNIQUE, True, n_earlier, limit, "first of its formula")
+            return Verdict(UNIQUE, True, n_earlier, UNIQUE_LIMIT, "first of its formula"), name
         mine = ReducedStructure(crystal)
         if mine.structure is None:
-            return Verdict(UNIQUE, False, n_earlier, limit, mine.error)
+            return Verdict(UNIQUE, False, n_earlier, UNIQUE_LIMIT, mine.error), ""
         for i, (other_name, other) in enumerate(earlier):
             if not isinstance(other, ReducedStructure):
                 other = ReducedStructure(other)
                 earlier[i] = (other_name, other)
             if same_structure(other, mine):
-                return Verdict(UNIQUE, False, n_earlier, limit, f"matches {other_name}")
+                return Verdict(UNIQUE, False, n_earlier, UNIQUE_LIMIT, f"matches {other_name}"), other_name
         earlier.append((name, mine))
-        return Verdict(UNIQUE, True, n_earlier, limit, f"differs from {len(earlier) - 1} of the same formula")
+        message = f"differs from {len(earlier) - 1} of the same formula"
+        return Verdict(UNIQUE, True, n_earlier, UNIQUE_LIMIT, message), name
+
+
+def _digest(crystal: Crystal) -> bytes:
+    """Cell and atoms to the last bit, in their order."""
+    arrays = crystal.lattice, crystal.frac_coords, crystal.numbers
+    return blake2b(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays), digest_size=16).digest()

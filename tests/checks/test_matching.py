@@ -104,3 +104,21 @@ def test_keys_of_a_table_are_those_of_its_crystals():
     units = [reduce(entry.crystal()) for entry in TEXTBOOK]
     assert table_keys(tabulate(units)) == [formula_key(entry.crystal()) for entry in TEXTBOOK]
     assert dict(formula_key(BY_NAME["rutile"].crystal())) == reduced(composition(BY_NAME["rutile"].crystal().numbers))
+
+
+def test_a_repeated_crystal_is_told_without_the_matcher(monkeypatch):
+    """The same names as with it: of two that differ, of one that matches, of repeats of these."""
+    halite, strained = BY_NAME["halite"].crystal(), BY_NAME["halite"].crystal()
+    strained = Crystal(strained.lattice * 1.001, strained.frac_coords, strained.numbers)
+    wide = Crystal(strained.lattice @ np.diag([1.0, 1.0, 2.5]), strained.frac_coords, strained.numbers)
+    stream = [halite, wide, strained, halite, wide, strained, wide]
+    seen = Seen()
+    found = [seen.check_unique(crystal, f"x{i}") for i, crystal in enumerate(stream[:3])]
+    monkeypatch.setattr("crystaltool.checks.matching.ReducedStructure", None)  # nothing is reduced any more
+    found += [seen.check_unique(crystal, f"x{i + 3}") for i, crystal in enumerate(stream[3:])]
+    monkeypatch.undo()
+    assert [v.passed for v in found] == [True, True, False, False, False, False, False]
+    assert [v.message for v in found[2:]] == ["matches x0", "matches x0", "matches x1", "matches x0", "matches x1"]
+    for verdict, crystal in zip(found[3:], stream[3:], strict=True):  # as a structure a hair off says
+        near = Crystal(crystal.lattice * (1 + 1e-12), crystal.frac_coords, crystal.numbers)
+        assert seen.check_unique(near, "near") == verdict
