@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
-from crystaltool.mof.fitting import assign, fit_points, kabsch, spread_rotations
+from crystaltool.mof.fitting import assign, fit_points, kabsch, spread_rotations, turn_points
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -53,3 +54,21 @@ def test_fits_come_best_first_and_once() -> None:
 def test_assignment_of_least_sum() -> None:
     table = np.array([[[1.0, 9, 9], [9, 9, 2], [9, 3, 9]]])
     assert assign(table).tolist() == [[0, 2, 1]]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_assignment_is_the_hungarian_methods_also_where_sums_tie(k: int) -> None:
+    rng = np.random.default_rng(k)
+    tables = np.concatenate([rng.normal(size=(50, k, k)), rng.integers(0, 2, (50, k, k)), np.zeros((1, k, k))])
+    assert assign(tables).tolist() == [linear_sum_assignment(table)[1].tolist() for table in tables]
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 6])
+def test_many_blocks_are_turned_as_each_alone(k: int) -> None:
+    rng = np.random.default_rng(k)
+    points, targets = rng.normal(size=(2, 9, k, 3))
+    targets[0] = points[0] = np.resize(np.eye(3), (k, 3))
+    rotations, chosen = turn_points(points, targets, spread_rotations(24))
+    for row in range(9):
+        alone = fit_points(points[row], targets[row], spread_rotations(24), most=1)
+        assert np.array_equal(rotations[row], alone.rotations[0]) and np.array_equal(chosen[row], alone.points[0])

@@ -16,7 +16,7 @@ from crystaltool.models.mofdiff.figures import groups_of, rays_of, reach_of, rea
 from crystaltool.mof.assemble.contacts import atoms_of, watched_pairs
 from crystaltool.mof.assemble.problem import block_order
 from crystaltool.mof.blocks import METAL, BuildingBlock, CoarseMOF
-from crystaltool.mof.fitting import fit_points, kabsch, spread_rotations
+from crystaltool.mof.fitting import kabsch, spread_rotations, turn_points
 from crystaltool.mof.labelled_net import LabelledNet
 
 _STARTS, _ROUNDS = 24, 6
@@ -65,45 +65,6 @@ class Filling:
         return float(np.square(depth).sum() / len(edges)), float((pairs.distances / pairs.radii).min())
 
 
-Turns = dict[tuple[int, int], "_Slot"]
-"""For a vertex and a block (by its `id`) how the block stands there."""
-
-
-def fill(net: LabelledNet, blocks: Sequence[BuildingBlock], turns: Turns | None = None) -> Filling | None:
-    """Places of blocks, one for each vertex; None where no cell with a volume comes out.
-
-    Args:
-        net: whose vertices have the kinds and numbers of connections of the blocks.
-        blocks: one for each vertex.
-        turns: what was found for this net before; blocks must live as long.
-    """
-    turns = {} if turns is None else turns
-    for vertex, block in enumerate(blocks):
-        if (vertex, id(block)) not in turns:
-            turns[vertex, id(block)] = _slot(net, vertex, block)
-    slots = [turns[vertex, id(block)] for vertex, block in enumerate(blocks)]
-    rotations = [slot.rotation for slot in slots]
-    ends = np.zeros((len(net.edges), 2, 2, 3))  # of each edge: end, middle and ray, in the frame of the cell
-    centres, lattice = net.centres @ net.lattice, net.lattice
-    for round_ in range(_ROUNDS):
-        for slot, rotation in zip(slots, rotations, strict=True):
-            ends[slot.edges, slot.side, 0] = slot.points @ rotation
-            ends[slot.edges, slot.side, 1] = slot.rays @ rotation
-        centres, lattice = _places(net, ends, centres, lattice)
-        if round_ < _ROUNDS - 1:
-            rotations = _rotations(net, slots, ends, centres, lattice)
-    if np.linalg.det(lattice) <= 0.1 * np.linalg.det(net.lattice) * (len(blocks) > 0):
-        return None
-    gaps = _gaps(net, ends, centres, lattice)
-    bends = ends[:, 0, 1] + ends[:, 1, 1]
-    strain = float(np.sqrt((np.square(gaps).sum(1) + _LEVER**2 * np.square(bends).sum(1)).mean()))
-    mof = CoarseMOF(lattice, tuple(blocks), centres @ np.linalg.inv(lattice), edges=net.edges)
-    taken = np.zeros((len(net.edges), 2), dtype=np.int64)
-    for slot in slots:
-        taken[slot.edges, slot.side] = slot.chosen
-    return Filling(mof, strain, np.stack(rotations), taken)
-
-
 @dataclass(frozen=True)
 class _Slot:
     """A block in a vertex, turned to its figure.
@@ -122,21 +83,130 @@ class _Slot:
     rays: Float[np.ndarray, "m 3"]
 
 
-def _slot(net: LabelledNet, vertex: int, block: BuildingBlock) -> _Slot:
-    edges, figure = net.figure(vertex)
-    rotation, chosen = _turn(block, figure, groups_of(net, vertex))
-    side = 0 if net.kinds[vertex] == METAL else 1
-    return _Slot(edges, side, rotation, chosen, block.connection_coords[chosen], rays_of(block)[chosen])
+class Turns:
+    """How blocks stand in the vertices of one net, kept once found.
+
+    Args:
+        net: whose vertices they are.
+    """
+
+    def __init__(self, net: LabelledNet) -> None:
+        self.net = net
+        self._figures: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._slots: dict[tuple[int, int], _Slot] = {}
+        self._reaches: dict[tuple[int, int], float] = {}
+        self._alive: dict[int, BuildingBlock] = {}  # an `id` is a block's as long as the block lives
+
+    def of(self, blocks: Sequence[BuildingBlock]) -> list[_Slot]:
+        """How each block, one for each vertex, stands there."""
+        missing: dict[int, list[int]] = {}
+        for vertex, block in enumerate(blocks):
+            if (vertex, id(block)) not in self._slots:
+                self._alive[id(block)] = block
+                missing.setdefault(block.n_connections, []).append(vertex)
+        for vertices in missing.values():
+            self._find(vertices, [blocks[vertex] for vertex in vertices])
+        return [self._slots[vertex, id(block)] for vertex, block in enumerate(blocks)]
+
+    def _find(self, vertices: list[int], blocks: list[BuildingBlock]) -> None:
+        """Slots of blocks with one number of connection points."""
+        points = np.stack([block.connection_coords for block in blocks])
+        targets = np.stack([self._wanted(vertex, block) for vertex, block in zip(vertices, blocks, strict=True)])
+        rotations, chosen = turn_points(points, targets, spread_rotations(_STARTS))
+        rays = {id(block): rays_of(block) for block in blocks}
+        for row, (vertex, block) in enumerate(zip(vertices, blocks, strict=True)):
+            edges, order = self._figure(vertex)[0], chosen[row]
+            self._slots[vertex, id(block)] = _Slot(
+                edges,
+                0 if self.net.kinds[vertex] == METAL else 1,
+                rotations[row],
+                order,
+                block.connection_coords[order],
+                rays[id(block)][order],
+            )
+
+    def _figure(self, vertex: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Edges of a vertex, its figure, and the groups of its edges."""
+        if vertex not in self._figures:
+            self._figures[vertex] = *self.net.figure(vertex), groups_of(self.net, vertex)
+        return self._figures[vertex]
+
+    def _wanted(self, vertex: int, block: BuildingBlock) -> Float[np.ndarray, "k 3"]:
+        """Where a block's connection points should lie from its centre, A."""
+        _, figure, groups = self._figure(vertex)
+        if block.kind != METAL:
+            n_groups = int(groups.max()) + 1
+            key = id(block), n_groups
+            if key not in self._reaches:
+                self._reaches[key] = reach_of(block.connection_coords, n_groups)
+            figure = stretched(figure, groups, max(self._reaches[key], 0.05 * reach_of_groups(figure, groups)))
+        return figure - figure.mean(axis=0)
 
 
-def _turn(block: BuildingBlock, figure: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation of a block to a vertex figure, and its point for each edge."""
-    wanted = figure
-    if block.kind != METAL:
-        reach = reach_of(block.connection_coords, int(groups.max()) + 1)
-        wanted = stretched(figure, groups, max(reach, 0.05 * reach_of_groups(figure, groups)))
-    fits = fit_points(block.connection_coords, wanted - wanted.mean(axis=0), spread_rotations(_STARTS), most=1)
-    return fits.rotations[0], fits.points[0]
+@dataclass(frozen=True)
+class _Alike:
+    """The vertices with one number of edges, g of them with k edges each.
+
+    Args:
+        vertices: which; (g,). edges: of each; (g, k). sides: of these edges; (g, 1).
+        points, rays: of their blocks, in the blocks' frames; (g, k, 3).
+    """
+
+    vertices: Int[np.ndarray, " g"]
+    edges: Int[np.ndarray, "g k"]
+    sides: Int[np.ndarray, "g 1"]
+    points: Float[np.ndarray, "g k 3"]
+    rays: Float[np.ndarray, "g k 3"]
+
+
+def _alike(slots: Sequence[_Slot]) -> list[_Alike]:
+    sizes = np.array([len(slot.edges) for slot in slots])
+    found = []
+    for size in np.unique(sizes).tolist():
+        vertices = np.flatnonzero(sizes == size)
+        some = [slots[vertex] for vertex in vertices.tolist()]
+        found.append(
+            _Alike(
+                vertices,
+                np.stack([slot.edges for slot in some]),
+                np.array([[slot.side] for slot in some]),
+                np.stack([slot.points for slot in some]),
+                np.stack([slot.rays for slot in some]),
+            )
+        )
+    return found
+
+
+def fill(net: LabelledNet, blocks: Sequence[BuildingBlock], turns: Turns | None = None) -> Filling | None:
+    """Places of blocks, one for each vertex; None where no cell with a volume comes out.
+
+    Args:
+        net: whose vertices have the kinds and numbers of connections of the blocks.
+        blocks: one for each vertex.
+        turns: what was found for this net before.
+    """
+    slots = (turns or Turns(net)).of(blocks)
+    alike = _alike(slots)
+    rotations = np.stack([slot.rotation for slot in slots])
+    ends = np.zeros((len(net.edges), 2, 2, 3))  # of each edge: end, middle and ray, in the frame of the cell
+    centres, lattice = net.centres @ net.lattice, net.lattice
+    for round_ in range(_ROUNDS):
+        for some in alike:
+            ends[some.edges, some.sides, 0] = some.points @ rotations[some.vertices]
+            ends[some.edges, some.sides, 1] = some.rays @ rotations[some.vertices]
+        centres, lattice = _places(net, ends, centres, lattice)
+        if round_ < _ROUNDS - 1:
+            rotations = _rotations(net, alike, ends, centres, lattice)
+    if np.linalg.det(lattice) <= 0.1 * np.linalg.det(net.lattice) * (len(blocks) > 0):
+        return None
+    gaps = _gaps(net, ends, centres, lattice)
+    bends = ends[:, 0, 1] + ends[:, 1, 1]
+    strain = float(np.sqrt((np.square(gaps).sum(1) + _LEVER**2 * np.square(bends).sum(1)).mean()))
+    mof = CoarseMOF(lattice, tuple(blocks), centres @ np.linalg.inv(lattice), edges=net.edges)
+    taken = np.zeros((len(net.edges), 2), dtype=np.int64)
+    for slot in slots:
+        taken[slot.edges, slot.side] = slot.chosen
+    return Filling(mof, strain, rotations, taken)
 
 
 def _gaps(net: LabelledNet, ends: np.ndarray, centres: np.ndarray, lattice: np.ndarray) -> Float[np.ndarray, "m 3"]:
@@ -160,14 +230,16 @@ def _places(net: LabelledNet, ends: np.ndarray, centres: np.ndarray, lattice: np
     return found[:n], found[n:]
 
 
-def _rotations(net: LabelledNet, slots: Sequence[_Slot], ends: np.ndarray, centres: np.ndarray, lattice: np.ndarray):
+def _rotations(net: LabelledNet, alike: Sequence[_Alike], ends: np.ndarray, centres: np.ndarray, lattice: np.ndarray):
     """Rotations of the blocks to the points that they shall meet."""
     first, second = net.edges.blocks.T
     apart = centres[second] + net.edges.images @ lattice - centres[first]
-    found = []
-    for slot in slots:
-        edges, other = slot.edges, 1 - slot.side
-        targets = (apart[edges] if slot.side == 0 else -apart[edges]) + ends[edges, other, 0]
-        own = np.concatenate([slot.points, _LEVER * slot.rays])
-        found.append(kabsch(own, np.concatenate([targets, -_LEVER * ends[edges, other, 1]])))
+    found = np.zeros((net.n_vertices, 3, 3))
+    for some in alike:
+        others = 1 - some.sides
+        ways = np.where(some.sides[..., None] == 0, apart[some.edges], -apart[some.edges])
+        targets = ways + ends[some.edges, others, 0]
+        own = np.concatenate([some.points, _LEVER * some.rays], axis=1)
+        wanted = np.concatenate([targets, -_LEVER * ends[some.edges, others, 1]], axis=1)
+        found[some.vertices] = kabsch(own, wanted)
     return found

@@ -204,7 +204,7 @@ class NetFiller:
         classes = [np.flatnonzero(net.classes == c) for c in np.unique(net.classes)]
         options = [self._options(net, vertices, choices) for vertices in classes]
         found: dict[tuple[int, ...], Filling] = {}
-        turns: Turns = {}
+        turns = Turns(net)
         for _ in range(n if all(len(rows) for rows, _ in options) else 0):
             rows = self._blocks_of(net, classes, options, choices, rng)
             if rows is None or rows in found:

@@ -12,7 +12,7 @@ from crystaltool.errors import UsageError
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.mofdiff.charges import charge_range, library_charges
 from crystaltool.models.mofdiff.figures import Shapes, groups_of, reach_of, reaches_of, sorted_distances, stretched
-from crystaltool.models.mofdiff.filling import fill
+from crystaltool.models.mofdiff.filling import Turns, fill
 from crystaltool.models.mofdiff.nets_first import (
     Choices,
     Frequencies,
@@ -101,10 +101,12 @@ def test_reaches_of_many_linkers_are_those_of_each() -> None:
 
 def test_a_block_that_was_turned_before_is_not_turned_otherwise() -> None:
     mof = mof5()
-    net, turns = net_of_mof(mof), {}
+    net = net_of_mof(mof)
+    turns = Turns(net)
     first, again = (fill(net, mof.blocks, turns) for _ in range(2))
     alone = fill(net, mof.blocks)
-    assert first is not None and again is not None and alone is not None and len(turns) == mof.n_blocks
+    assert first is not None and again is not None and alone is not None
+    assert all(one is other for one, other in zip(turns.of(mof.blocks), turns.of(mof.blocks), strict=True))
     for one in (first, again):
         assert np.array_equal(one.rotations, alone.rotations) and one.strain == alone.strain
 
