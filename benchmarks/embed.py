@@ -19,8 +19,10 @@ from crystaltool.models.block_encoder.checkpoint import load_block_encoder
 from crystaltool.models.block_encoder.data import block_points, conformers, split_blocks
 from crystaltool.models.block_encoder.embedding import embed_points
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, blocks_digest
-from crystaltool.models.block_encoder.library import build_library
-from crystaltool.models.block_encoder.neighbours import order_kept
+from crystaltool.models.block_encoder.fit_order import labelled
+from crystaltool.models.block_encoder.library import Library, build_library
+from crystaltool.models.block_encoder.neighbours import identity_kept, most_similar, order_kept
+from crystaltool.models.block_encoder.order import OrderMap, order_vectors
 from crystaltool.models.block_encoder.validation import validate_blocks
 from crystaltool.models.weights import find_checkpoint
 from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock
@@ -56,6 +58,25 @@ def moved(block: BuildingBlock, rng: np.random.Generator, mirror: bool) -> Build
 
 def row(what: str, figure: str) -> None:
     print(f"| {what} | {figure} |", flush=True)
+
+
+def report_order(library: Library, model: OrderMap, seed: int) -> None:
+    """The same by order vectors, of all and of the identities held out from the order map; identities told apart."""
+    vectors = order_vectors(model, block_points(library.blocks))
+    rows, held_out, prints = labelled(library.blocks)
+    for kind, name in ((ORGANIC, "linkers"), (METAL, "nodes")):
+        some = np.flatnonzero(library.kinds[rows] == kind)
+        for which, asked in (("", np.arange(len(some))), (" held out", np.flatnonzero(held_out[some]))):
+            found = most_similar(vectors[rows[some]], prints[some], asked, seed)
+            if "nearest" in found:
+                row(
+                    f"the same by order vectors, {name}{which} (n = {int(found['n'])})",
+                    f"{found['nearest']:.3f}; {found['random']:.3f}, {found['best']:.3f}",
+                )
+    share, n = identity_kept(library.blocks, vectors)
+    row(
+        f"nearest block by order vectors has the same identity (n = {n} with another conformer)", f"{100 * share:.2f} %"
+    )
 
 
 def main() -> None:
@@ -109,6 +130,8 @@ def main() -> None:
                 f" (n = {int(kept['n'])})",
                 f"{kept['nearest']:.3f}; {kept['random']:.3f}, {kept['best']:.3f}",
             )
+    if loaded.order is not None:
+        report_order(library, loaded.order, options.seed)
     rows = rng.choice(len(points), N_DECODED, replace=len(points) < N_DECODED)
     started = time.process_time()
     library.nearest(vectors[rows], 16)

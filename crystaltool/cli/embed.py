@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from io import BytesIO
 
     from crystaltool.models.block_encoder.checkpoint import LoadedBlockEncoder
+
+
+By = StrEnum("By", {"order": "order", "embedding": "embedding"})
+"""What --nearest goes by."""
 
 
 def command(
@@ -55,6 +60,15 @@ def command(
             "--among", metavar="FILE", help="Library that --nearest looks in. Default: that of the shipped MOFDiff."
         ),
     ] = None,
+    by: Annotated[
+        Optional[By],  # noqa: UP045
+        typer.Option(
+            "--by",
+            metavar="WHAT",
+            help="What --nearest goes by: order (order vectors, similar fingerprints) or embedding. Default: order,"
+            " where the encoder has them.",
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
     no_provenance: options.NoProvenance = False,
@@ -65,7 +79,8 @@ def command(
 
     Gives each block 32 numbers that do not depend on how it is turned, shifted or numbered; blocks of one chemistry
     lie close together, whatever their conformation. Written as HDF5 of kind block-embeddings, a row for each block of
-    the input, with the sha256 of the blocks and of the encoder's weights. With --nearest N a table instead,
+    the input, with the sha256 of the blocks and of the encoder's weights. An encoder with an order map also gives order
+    vectors: blocks whose fingerprints are similar lie near each other. With --nearest N a table instead,
     tab-separated: for each identity the N nearest of a library, with the Tanimoto similarity of their fingerprints.
     """
     from dataclasses import replace
@@ -89,6 +104,8 @@ def command(
         raise UsageError("--nearest writes a table, no --library")
     if among is not None and nearest is None:
         raise UsageError("--among is of use with --nearest only")
+    if by is not None and nearest is None:
+        raise UsageError("--by is of use with --nearest only")
     if library is not None:
         refuse_input_as_output(library, [file])
         if output not in ("-", "") and Path(output).absolute() == library.absolute():
@@ -96,7 +113,7 @@ def command(
     names = None if keep is None else _names(keep)
     loaded = load_block_encoder(find_checkpoint(checkpoint), str(choose_device(device)))
     if nearest is not None:
-        _write_nearest(session, file, loaded, nearest, among, output, overwrite)
+        _write_nearest(session, file, loaded, nearest, among, by and by.value, output, overwrite)
         session.finish()
     with (
         session.binary_output(output, overwrite, [file]) as target,
@@ -122,20 +139,22 @@ def _write_nearest(
     loaded: LoadedBlockEncoder,
     n: int,
     among: Path | None,
+    by: str | None,
     output: str,
     overwrite: bool,
 ) -> None:
     """The table of `--nearest`."""
-    from crystaltool.cli.embed_nearest import library_among, table_lines, write_table
+    from crystaltool.cli.embed_nearest import library_among, order_among, table_lines, write_table
     from crystaltool.mof.table import read_mofs
     from crystaltool.verbs.embed import embedded
 
     library = library_among(among, loaded)
+    vectors = order_among(library, loaded, by)
     table = read_mofs(_source(session, file), "standard input" if file == STDIN else file)
     with session.progress(table.n_blocks, "blocks") as progress:
         embeddings = embedded(table, loaded, file, progress.advance)
     inputs = [file] if among is None else [file, str(among)]
-    write_table(table_lines(table, embeddings, library, n), output, overwrite, inputs)
+    write_table(table_lines(table, embeddings, library, n, vectors), output, overwrite, inputs)
 
 
 def _source(session: Session, file: str) -> str | BytesIO:

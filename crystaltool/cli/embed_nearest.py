@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from crystaltool.models.block_encoder.checkpoint import LoadedBlockEncoder
     from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings
     from crystaltool.models.block_encoder.library import Library
     from crystaltool.mof.table import MOFTable
+
+ORDER, EMBEDDING = "order", "embedding"
+"""What distances are between: order vectors, or the 32 numbers of the encoder."""
 
 COLUMNS = (
     "kind",
@@ -40,8 +45,35 @@ def library_among(path: Path | None, loaded: LoadedBlockEncoder) -> Library:
     return Library.load(path or find_checkpoint(MOF_MODEL) / LIBRARY_NAME, loaded.sha256)
 
 
-def table_lines(table: MOFTable, embeddings: BlockEmbeddings, library: Library, n: int) -> Iterator[str]:
-    """A header, then `n` lines for each identity and number of connection points among the blocks, tab-separated."""
+def order_among(library: Library, loaded: LoadedBlockEncoder, by: str | None) -> np.ndarray | None:
+    """Order vectors of a library's blocks, None where distances are those of embeddings.
+
+    Args:
+        library: what is looked in. loaded: the encoder. by: ORDER or EMBEDDING; the first of them there is if None.
+
+    Raises:
+        UsageError: the encoder has no order map, but ORDER was asked for.
+    """
+    from crystaltool.errors import UsageError
+    from crystaltool.models.block_encoder.data import block_points
+    from crystaltool.models.block_encoder.order import order_vectors
+
+    if by == EMBEDDING or (by is None and loaded.order is None):
+        return None
+    if loaded.order is None:
+        raise UsageError("this encoder has no order map; make one with `train blocks --part order`")
+    return order_vectors(loaded.order, block_points(library.blocks))
+
+
+def table_lines(
+    table: MOFTable, embeddings: BlockEmbeddings, library: Library, n: int, among: np.ndarray | None = None
+) -> Iterator[str]:
+    """A header, then `n` lines for each identity and number of connection points among the blocks, tab-separated.
+
+    Args:
+        table: the blocks. embeddings: of them. library: what is looked in. n: nearest of each.
+        among: order vectors of the library's blocks, as `order_among` gives them; by embedding if None.
+    """
     import numpy as np
 
     from crystaltool.models.block_encoder.neighbours import nearest_identities
@@ -56,7 +88,8 @@ def table_lines(table: MOFTable, embeddings: BlockEmbeddings, library: Library, 
     prints = a["identities/ecfp4"]
     bits = np.stack([prints[identity[row]] if identity[row] >= 0 else np.zeros(256, np.uint8) for row in rows.tolist()])
     kinds = a["blocks/kind"][rows].astype(np.int64)
-    found = nearest_identities(library, embeddings.embedding[rows], bits, kinds, n)
+    vectors = embeddings.embedding if among is None or embeddings.order is None else embeddings.order
+    found = nearest_identities(library, vectors[rows], bits, kinds, n, among)
     yield "\t".join(COLUMNS) + "\n"
     for row, neighbours in zip(rows.tolist(), found, strict=True):
         block = table.block(row)

@@ -51,8 +51,9 @@ def command(
         Optional[str],  # noqa: UP045
         typer.Option(
             "--part",
-            metavar="nets",
-            help="Only this part: the catalogue of nets and which block goes where, into DIR/nets; mofdiff only.",
+            metavar="PART",
+            help="Only this part, into DIR/PART: nets of mofdiff (the catalogue of nets and which block goes where) or"
+            " order of blocks (the order map).",
         ),
     ] = None,
     library: Annotated[
@@ -85,7 +86,8 @@ def command(
     Ctrl-C saves and exits 130, both print the line that resumes. --resume keeps the settings of the run and may have
     more --epochs, with the learning rate of the longer run from there on. Under torchrun the batch is divided among
     the processes. mofdiff has a part that is made for itself, in a minute: --part nets puts the nets of the MOFs in
-    DATA.h5 into DIR/nets, from where `sample` draws them first.
+    DATA.h5 into DIR/nets, from where `sample` draws them first. So has blocks: --part order makes the map that `embed`
+    puts blocks of similar fingerprints near each other by.
     """
     from crystaltool.verbs.train import train
 

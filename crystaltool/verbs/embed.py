@@ -58,7 +58,7 @@ def embed(
 def embedded(
     table: MOFTable, loaded: LoadedBlockEncoder, label: str = "", on_progress: Callable[[int], object] = lambda n: None
 ) -> BlockEmbeddings:
-    """Embeddings of all blocks of a table.
+    """Embeddings of all blocks of a table, and their order vectors if the encoder has an order map.
 
     Args:
         table: of `fragment`. loaded: the encoder.
@@ -72,11 +72,14 @@ def embedded(
     from crystaltool.models.block_encoder.embedding import embed_points
     from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, blocks_digest
     from crystaltool.models.block_encoder.fit import check_data
+    from crystaltool.models.block_encoder.order import order_vectors
 
     check_data(table, labelled=False)
-    vectors = embed_points(loaded.model, block_points(table), on_progress=on_progress)
+    points = block_points(table)
+    vectors = embed_points(loaded.model, points, on_progress=on_progress)
     if not np.isfinite(vectors).all():
         bad = int(np.argmin(np.isfinite(vectors).all(1)))
         raise InputError(f"{label or 'blocks'}: block {bad} has no finite embedding")
     identity = table.arrays["blocks/identity"].astype(np.int64)
-    return BlockEmbeddings(vectors.astype(np.float32), identity, blocks_digest(table), loaded.sha256)
+    order = None if loaded.order is None else order_vectors(loaded.order, points)
+    return BlockEmbeddings(vectors.astype(np.float32), identity, blocks_digest(table), loaded.sha256, order)

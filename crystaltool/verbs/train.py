@@ -14,6 +14,9 @@ from crystaltool.verbs.nets import NETS_FOLDER, NETS_NAME
 if TYPE_CHECKING:
     from crystaltool.training.loop import Stop
 
+ORDER_FOLDER = "order"
+"""The order map, beside an encoder's weights."""
+
 
 def train(
     model: str,
@@ -42,7 +45,8 @@ def train(
         epochs: passes through the data. init: start from the weights of this checkpoint, name or folder.
         embeddings: of the blocks, from `crystaltool embed`; mofdiff only.
         resume: go on from the last saved step. overwrite: start afresh in a folder that holds a run.
-        part: "nets" for the catalogue of nets and the model of which block goes where, `output_dir/nets`; mofdiff only.
+        part: "nets" for the catalogue of nets and the model of which block goes where, `output_dir/nets`, of mofdiff;
+            "order" for the order map, `output_dir/order`, of blocks.
         library: the blocks that it chooses from, as `embed --library` writes them; for `nets` only.
         device: where networks run. threads: CPU threads.
         on_progress: called with a `crystaltool.training.loop.Progress` now and then.
@@ -63,6 +67,9 @@ def train(
     if part is not None or library is not None:
         other = {"--embeddings": embeddings, "--init": init, "--resume": resume or None}
         _check_part(model, part, library, other)
+        if part == ORDER_FOLDER:
+            _train_order(Path(data), folder / ORDER_FOLDER, given, epochs, overwrite, on_progress)
+            return None
         _train_nets(Path(data), Path(library or ""), folder / NETS_FOLDER, given, epochs, overwrite, on_progress)
         return None
     _check_folder(folder, resume, overwrite)
@@ -86,6 +93,13 @@ def train(
 
 def _check_part(model: str, part: str | None, library: str | Path | None, other: Mapping[str, object]) -> None:
     """Refuse a part that there is not, or what does not go with it."""
+    if model == "blocks" and part is not None:
+        if part != ORDER_FOLDER:
+            raise UsageError(f"--part {part} of blocks: there is only --part {ORDER_FOLDER}")
+        for option, value in {**other, "--library": library}.items():
+            if value is not None:
+                raise UsageError(f"--part {ORDER_FOLDER} does not take {option}")
+        return
     if part != NETS_FOLDER or model != "mofdiff":
         asked = "--library goes with" if part is None else f"--part {part} of {model}: there is only"
         raise UsageError(f"{asked} --part {NETS_FOLDER} of mofdiff")
@@ -114,6 +128,25 @@ def _train_nets(
         raise UsageError(f"{folder} holds nets; start afresh with --overwrite")
     settings = load_config(config)
     fit_nets([data], library, folder, settings if epochs is None else replace(settings, epochs=epochs), on_progress)
+
+
+def _train_order(
+    data: Path,
+    folder: Path,
+    config: Path | None,
+    epochs: int | None,
+    overwrite: bool,
+    on_progress: Callable[[Any], object],
+) -> None:
+    """The order map, into a folder beside the encoder's weights."""
+    from dataclasses import replace
+
+    from crystaltool.models.block_encoder.fit_order import fit_order, load_config
+
+    if (folder / "config.json").exists() and not overwrite:
+        raise UsageError(f"{folder} holds an order map; start afresh with --overwrite")
+    settings = load_config(config)
+    fit_order(data, folder, settings if epochs is None else replace(settings, epochs=epochs), on_progress)
 
 
 def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:

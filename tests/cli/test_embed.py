@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from crystaltool.errors import InputError
 from crystaltool.models.block_encoder.checkpoint import load_block_encoder
 from crystaltool.models.block_encoder.data import block_points
 from crystaltool.models.block_encoder.embedding import embed_points
@@ -21,7 +22,14 @@ from crystaltool.models.weights import find_checkpoint
 from crystaltool.mof.table import read_mofs
 from tests.cli.one_process import Child, Ended, one_process
 from tests.conftest import TOOL, tool_environment
-from tests.models.block_encoder.blocks import TOML, made_table, trained_folder, write_real_blocks, write_table
+from tests.models.block_encoder.blocks import (
+    TOML,
+    made_table,
+    trained_folder,
+    write_library_blocks,
+    write_real_blocks,
+    write_table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +110,50 @@ def test_the_nearest_blocks_of_a_library_as_a_table(embed: Callable, tmp_path: P
     assert_one_line(embed("real.h5", "--nearest", "1", "--library", "x.h5"), "--nearest writes a table, no --library")
     assert_one_line(embed("real.h5", "--among", "real-library.h5"), "--among is of use with --nearest only")
     assert_one_line(embed("real.h5", "--nearest", "1"), "library.h5: of the encoder")  # the shipped one's
+
+
+def test_the_nearest_by_order_vectors(child: Child, embed: Callable, tmp_path: Path) -> None:
+    write_real_blocks(tmp_path / "real.h5")
+    found = {}
+    for by in ("order", "embedding"):
+        ended = embed("real.h5", "--nearest", "6", "--by", by, checkpoint="blocks")  # in the shipped library
+        assert (ended.code, ended.err) == (0, "")
+        header, *lines = (line.split("\t") for line in ended.out.splitlines())
+        rows = [dict(zip(header, line, strict=True)) for line in lines]
+        others = [float(row["tanimoto"]) for row in rows if row["nearest"] != row["identity"] and row["tanimoto"]]
+        found[by] = ended.out, np.mean(others)
+    assert found["order"][1] > found["embedding"][1] + 0.1
+    assert embed("real.h5", "--nearest", "6", checkpoint="blocks").out == found["order"][0]
+    assert embed("real.h5", "-o", "e.h5", checkpoint="blocks").code == 0
+    order = read_embeddings(tmp_path / "e.h5").order
+    assert order is not None and order.shape == (80, 64)
+    for name, value in (("order", order[:-1]), ("order", order * np.nan), ("order", order.astype(int)), ("order", 1.0)):
+        with h5py.File(tmp_path / "e.h5", "r+") as file:
+            del file[name]
+            file[name] = value
+        with pytest.raises(InputError):
+            read_embeddings(tmp_path / "e.h5")
+    assert_one_line(embed("real.h5", "--by", "order"), "--by is of use with --nearest only")
+    assert embed("real.h5", "-o", "f.h5", "--library", "l.h5").code == 0
+    refused = embed("real.h5", "--nearest", "1", "--among", "l.h5", "--by", "order")
+    assert_one_line(refused, "no order map; make one with `train blocks --part order`")
+
+
+def test_an_order_map_from_the_shell(child: Child, encoder: Path, tmp_path: Path) -> None:
+    write_library_blocks(tmp_path / "some.h5")
+    run = "train", "blocks", "some.h5", "--part", "order", "-o", "run", "--epochs", "2"
+    assert child.run(tmp_path, *run).code == 0
+    assert (tmp_path / "run" / "order" / "model.safetensors").is_file()
+    for words, more in (
+        ("holds an order map", ()),
+        ("--part order does not take --resume", ("--resume",)),
+        ("--part order does not take --library", ("--library", "l.h5")),
+    ):
+        ended = child.run(tmp_path, *run, *more)
+        assert ended.code == 2 and words in ended.err, ended.err
+    ended = child.run(tmp_path, "train", "blocks", "some.h5", "--part", "nets", "-o", "run")
+    assert ended.code == 2 and "there is only --part order" in ended.err
+    assert child.run(tmp_path, *run, "--overwrite").code == 0
 
 
 def test_through_a_pipe(embed: Callable, encoder: Path, tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def split_blocks(names: Sequence[str], identity: np.ndarray, stands: np.ndarray)
         stands: as `conformers` gives it.
     """
     rows = np.unique(stands)
-    hidden = np.array([_percent(name) < HELD_OUT_PERCENT for name in names] or [False])
+    hidden = np.array([percent_of(name) < HELD_OUT_PERCENT for name in names] or [False])
     known = rows[~hidden[identity[rows]]]
     order = known[np.argsort(identity[known], kind="stable")]
     first = np.flatnonzero(np.diff(identity[order], prepend=-2))
@@ -223,7 +223,7 @@ def split_blocks(names: Sequence[str], identity: np.ndarray, stands: np.ndarray)
     place = spans(np.zeros_like(count), count)
     away = np.array(
         [
-            rank > 0 and _percent(f"{names[identity[row]]} {rank}") < HELD_OUT_PERCENT
+            rank > 0 and percent_of(f"{names[identity[row]]} {rank}") < HELD_OUT_PERCENT
             for row, rank in zip(order, place, strict=True)
         ],
         dtype=bool,
@@ -231,7 +231,8 @@ def split_blocks(names: Sequence[str], identity: np.ndarray, stands: np.ndarray)
     return Split(np.sort(order[~away]), np.sort(order[away]), rows[hidden[identity[rows]]])
 
 
-def _percent(text: str) -> int:
+def percent_of(text: str) -> int:
+    """0 to 99 by a hash of a text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 100
 
 

@@ -33,12 +33,15 @@ class BlockEmbeddings:
         identity: row of each block's identity in the table; shape (n_blocks,).
         blocks_sha256: `blocks_digest` of the table.
         weights_sha256: of the encoder's weights.
+        order: vectors that lie near those of blocks with similar fingerprints, a row a block, where the encoder has an
+            order map; shape (n_blocks, d).
     """
 
     embedding: Float[np.ndarray, "n_blocks 32"]
     identity: Int[np.ndarray, " n_blocks"]
     blocks_sha256: str
     weights_sha256: str
+    order: Float[np.ndarray, "n_blocks d"] | None = None
 
     def __len__(self) -> int:
         return len(self.embedding)
@@ -82,6 +85,8 @@ def write_embeddings(target: str | Path | BytesIO, embeddings: BlockEmbeddings, 
         packing = {"compression": "gzip", "compression_opts": 4, "shuffle": True} if len(embeddings) else {}
         file.create_dataset("embedding", data=embeddings.embedding.astype(np.float32), **packing)
         file.create_dataset("identity", data=embeddings.identity.astype(np.int32), **packing)
+        if embeddings.order is not None:
+            file.create_dataset("order", data=embeddings.order.astype(np.float32), **packing)
 
 
 def read_embeddings(path: str | Path | SeekableReader, label: str = "") -> BlockEmbeddings:
@@ -94,12 +99,23 @@ def read_embeddings(path: str | Path | SeekableReader, label: str = "") -> Block
     with open_checked(path, EMBEDDING_KIND, name) as file:
         embedding = read_array(file, "embedding", (EMBEDDING_SIZE,), "f", name)
         identity = read_array(file, "identity", (), "i", name)
+        order = _read_order(file, name)
         sums = [read_sum(file, key, name) for key in ("blocks_sha256", "weights_sha256")]
     if len(embedding) != len(identity):
         raise InputError(f"{name}: {len(embedding)} embeddings but {len(identity)} identities")
-    if not np.isfinite(embedding).all():
+    if order is not None and len(order) != len(embedding):
+        raise InputError(f"{name}: {len(embedding)} embeddings but {len(order)} order vectors")
+    if not np.isfinite(embedding).all() or (order is not None and not np.isfinite(order).all()):
         raise InputError(f"{name}: an embedding that is not finite")
-    return BlockEmbeddings(embedding.astype(np.float32), identity.astype(np.int64), *sums)
+    return BlockEmbeddings(embedding.astype(np.float32), identity.astype(np.int64), *sums, order)
+
+
+def _read_order(file: h5py.File, name: str) -> np.ndarray | None:
+    item = file.get("order")
+    if item is None:
+        return None
+    width = item.shape[1:] if isinstance(item, h5py.Dataset) and item.ndim == 2 else (0,)
+    return read_array(file, "order", width, "f", name).astype(np.float32)
 
 
 def read_array(file: h5py.File, key: str, rest: tuple[int, ...], kind: str, name: str) -> np.ndarray:

@@ -12,6 +12,8 @@ import torch
 from crystaltool.models.block_encoder.data import BlockBatch, block_points
 from crystaltool.models.block_encoder.fit import BlockFitConfig, fit_block_encoder
 from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
+from crystaltool.models.block_encoder.neighbours import one_of_each
+from crystaltool.models.weights import find_checkpoint
 from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF
 from crystaltool.mof.identity import identify
 from crystaltool.mof.table import MOFTable, TableBuilder, read_mofs, write_mofs
@@ -132,4 +134,15 @@ def write_real_blocks(path: Path) -> Path:
         if not prints[identity].any():
             prints[identity] = identify(table.block(row)).bits
     write_mofs(path, replace(table, arrays=table.arrays | {"identities/ecfp4": prints}))
+    return path
+
+
+def write_library_blocks(path: Path, n: int = 60) -> Path:
+    """The first blocks of so many identities of the shipped library, with their fingerprints, as a file of blocks."""
+    blocks = read_mofs(find_checkpoint("mofdiff") / "library.h5")
+    rows, prints = one_of_each(blocks)
+    builder = TableBuilder()
+    for row, bits in zip(rows[:n].tolist(), prints, strict=False):
+        builder.add_block(blocks.block(row), bits)
+    write_mofs(path, builder.table())
     return path

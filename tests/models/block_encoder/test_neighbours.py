@@ -36,7 +36,7 @@ def as_set(bits: np.ndarray) -> set[int]:
 
 
 def test_similarities_are_those_of_sets_of_bits(known: Library) -> None:
-    prints = fingerprints(known)
+    prints = fingerprints(known.blocks)
     found = tanimoto(prints[:6], prints[:9])
     for i in range(6):
         for j in range(9):
@@ -48,7 +48,7 @@ def test_similarities_are_those_of_sets_of_bits(known: Library) -> None:
 def test_one_neighbour_of_each_identity_of_the_same_kind_nearest_first(known: Library) -> None:
     identity = known.blocks.arrays["blocks/identity"].astype(np.int64)
     queries = [0, 7, 30]
-    bits = fingerprints(known)
+    bits = fingerprints(known.blocks)
     found = nearest_identities(known, known.embeddings[queries], bits[queries], known.kinds[queries], 4)
     for query, neighbours in zip(queries, found, strict=True):
         apart = np.linalg.norm(known.embeddings - known.embeddings[query], axis=1)
@@ -65,7 +65,7 @@ def test_one_neighbour_of_each_identity_of_the_same_kind_nearest_first(known: Li
 
 def test_what_order_embeddings_keep_is_what_loops_find(known: Library) -> None:
     kept = order_kept(known, ORGANIC)
-    identity, prints = known.blocks.arrays["blocks/identity"].astype(np.int64), fingerprints(known)
+    identity, prints = known.blocks.arrays["blocks/identity"].astype(np.int64), fingerprints(known.blocks)
     linkers = known.kinds == ORGANIC
     rows = np.array([np.flatnonzero(linkers & (identity == k))[0] for k in np.unique(identity[linkers])])
     nearest, best = [], []
@@ -99,7 +99,7 @@ def test_the_loss_of_order_is_that_of_explicit_loops() -> None:
 
 def test_falling_along_it_puts_similar_blocks_next_to_each_other(known: Library) -> None:
     rows = np.flatnonzero(known.kinds == ORGANIC)
-    prints = fingerprints(known)[rows]
+    prints = fingerprints(known.blocks)[rows]
     similar = torch.from_numpy(tanimoto(prints, prints))
     identity = torch.from_numpy(known.blocks.arrays["blocks/identity"].astype(np.int64)[rows])
     vectors = torch.from_numpy(known.embeddings[rows].astype(np.float64)).requires_grad_()
