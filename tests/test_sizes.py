@@ -1,4 +1,4 @@
-"""Modules, functions and lists of parameters stay small; commands, whose options are parameters, have what they need."""
+"""Modules, functions and lists of parameters stay small; commands, whose options are parameters, have some more."""
 
 from __future__ import annotations
 

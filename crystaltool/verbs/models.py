@@ -6,9 +6,27 @@ To add a model, write its folder (or one file) and give it a row.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a model that is trained by itself, into a folder of its name beside the weights.
+
+    Args:
+        fit: makes it: (data, folder, settings, on_progress), with `library` where one is asked for.
+        config: reads its settings from a TOML file or None.
+        holds: its file that says that it is there, and what to call that.
+        library: whether it chooses from a library of blocks.
+    """
+
+    fit: str
+    config: str
+    holds: tuple[str, str]
+    library: bool = False
 
 
 @dataclass(frozen=True)
@@ -21,13 +39,27 @@ class Row:
         fit: trains it: (data, folder, settings, *, device, resume, init, threads, on_progress), as `fit_symmcd`.
         config: reads settings: (TOML file or None, *, epochs, resumed), as of `symmcd.fit`.
         embeddings: whether training reads embeddings of blocks too.
+        parts: that are trained by themselves, by name.
     """
 
     load: str
     fit: str
     config: str
     embeddings: bool = False
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
+
+NETS = Part(
+    "crystaltool.models.mofdiff.fit_nets:fit_nets",
+    "crystaltool.models.mofdiff.fit_nets:load_config",
+    ("nets.h5", "nets"),
+    library=True,
+)
+ORDER = Part(
+    "crystaltool.models.block_encoder.fit_order:fit_order",
+    "crystaltool.models.block_encoder.fit_order:load_config",
+    ("config.json", "an order map"),
+)
 
 MODELS = {
     "symmcd": Row(
@@ -39,12 +71,14 @@ MODELS = {
         "",
         "crystaltool.models.block_encoder.fit:fit_block_encoder",
         "crystaltool.models.block_encoder.fit:load_config",
+        parts={"order": ORDER},
     ),
     "mofdiff": Row(
         "crystaltool.verbs.sample_mofdiff:MOFDiffSampler",
         "crystaltool.models.mofdiff.fit:fit_mofdiff",
         "crystaltool.models.mofdiff.fit:load_config",
         embeddings=True,
+        parts={"nets": NETS},
     ),
 }
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystaltool.errors import UsageError
 from crystaltool.verbs.models import MODELS, named
-from crystaltool.verbs.nets import NETS_FOLDER, NETS_NAME
 
 if TYPE_CHECKING:
     from crystaltool.training.loop import Stop
-
-ORDER_FOLDER = "order"
-"""The order map, beside an encoder's weights."""
 
 
 def train(
@@ -66,12 +63,8 @@ def train(
     given = None if config is None else Path(config)
     if part is not None or library is not None:
         other = {"--embeddings": embeddings, "--init": init, "--resume": resume or None}
-        _check_part(model, part, library, other)
-        if part == ORDER_FOLDER:
-            _train_order(Path(data), folder / ORDER_FOLDER, given, epochs, overwrite, on_progress)
-            return None
-        _train_nets(Path(data), Path(library or ""), folder / NETS_FOLDER, given, epochs, overwrite, on_progress)
-        return None
+        run = _PartRun(folder, Path(data), Path(library) if library else None, given, epochs, overwrite, other)
+        return _train_part(model, part, run, on_progress)
     _check_folder(folder, resume, overwrite)
     if (embeddings is None) == row.embeddings:
         raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
@@ -79,74 +72,48 @@ def train(
     fit = named(row.fit)
     if embeddings is not None:
         fit = functools.partial(fit, embeddings=Path(embeddings))
-    return fit(
-        Path(data),
-        folder,
-        settings,
-        device=device,
-        resume=resume,
-        init=find_checkpoint(init) if init else None,
-        threads=threads,
-        on_progress=on_progress,
-    )
+    start = find_checkpoint(init) if init else None
+    given_to = {"device": device, "resume": resume, "init": start, "threads": threads, "on_progress": on_progress}
+    return fit(Path(data), folder, settings, **given_to)
 
 
-def _check_part(model: str, part: str | None, library: str | Path | None, other: Mapping[str, object]) -> None:
-    """Refuse a part that there is not, or what does not go with it."""
-    if model == "blocks" and part is not None:
-        if part != ORDER_FOLDER:
-            raise UsageError(f"--part {part} of blocks: there is only --part {ORDER_FOLDER}")
-        for option, value in {**other, "--library": library}.items():
-            if value is not None:
-                raise UsageError(f"--part {ORDER_FOLDER} does not take {option}")
-        return
-    if part != NETS_FOLDER or model != "mofdiff":
-        asked = "--library goes with" if part is None else f"--part {part} of {model}: there is only"
-        raise UsageError(f"{asked} --part {NETS_FOLDER} of mofdiff")
-    if library is None:
-        raise UsageError(f"--part {NETS_FOLDER} needs --library LIBRARY.h5, from `crystaltool embed --library`")
-    for option, value in other.items():
+@dataclass(frozen=True)
+class _PartRun:
+    """A part that is asked for: where to, from what, and what was said besides."""
+
+    folder: Path
+    data: Path
+    library: Path | None
+    config: Path | None
+    epochs: int | None
+    overwrite: bool
+    other: Mapping[str, object]
+
+
+def _train_part(model: str, name: str | None, run: _PartRun, on_progress: Callable[[Any], object]) -> None:
+    """Train a part of a model into a folder of its name.
+
+    Raises:
+        UsageError: no such part, what it does not take or lacks, or a folder that holds it.
+    """
+    part = MODELS[model].parts.get(name or "")
+    if part is None and name is None:
+        raise UsageError("--library goes with --part nets of mofdiff")
+    if part is None:
+        known = [f"--part {each} of {kind}" for kind, row in MODELS.items() for each in row.parts]
+        raise UsageError(f"--part {name} of {model}: there is only {' and '.join(known)}")
+    if part.library and run.library is None:
+        raise UsageError(f"--part {name} needs --library LIBRARY.h5, from `crystaltool embed --library`")
+    for option, value in {**run.other, "--library": None if part.library else run.library}.items():
         if value is not None:
-            raise UsageError(f"--part {NETS_FOLDER} does not take {option}")
-
-
-def _train_nets(
-    data: Path,
-    library: Path,
-    folder: Path,
-    config: Path | None,
-    epochs: int | None,
-    overwrite: bool,
-    on_progress: Callable[[Any], object],
-) -> None:
-    """The catalogue of nets and the model of blocks, into a folder beside the weights."""
-    from dataclasses import replace
-
-    from crystaltool.models.mofdiff.fit_nets import fit_nets, load_config
-
-    if (folder / NETS_NAME).exists() and not overwrite:
-        raise UsageError(f"{folder} holds nets; start afresh with --overwrite")
-    settings = load_config(config)
-    fit_nets([data], library, folder, settings if epochs is None else replace(settings, epochs=epochs), on_progress)
-
-
-def _train_order(
-    data: Path,
-    folder: Path,
-    config: Path | None,
-    epochs: int | None,
-    overwrite: bool,
-    on_progress: Callable[[Any], object],
-) -> None:
-    """The order map, into a folder beside the encoder's weights."""
-    from dataclasses import replace
-
-    from crystaltool.models.block_encoder.fit_order import fit_order, load_config
-
-    if (folder / "config.json").exists() and not overwrite:
-        raise UsageError(f"{folder} holds an order map; start afresh with --overwrite")
-    settings = load_config(config)
-    fit_order(data, folder, settings if epochs is None else replace(settings, epochs=epochs), on_progress)
+            raise UsageError(f"--part {name} does not take {option}")
+    folder, (file, what) = run.folder / str(name), part.holds
+    if (folder / file).exists() and not run.overwrite:
+        raise UsageError(f"{folder} holds {what}; start afresh with --overwrite")
+    settings = named(part.config)(run.config)
+    settings = settings if run.epochs is None else replace(settings, epochs=run.epochs)
+    more = {"library": run.library} if part.library else {}
+    named(part.fit)(run.data, folder, settings, on_progress, **more)
 
 
 def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:

@@ -106,7 +106,10 @@ def test_nets_are_a_part_of_their_own_and_sampled_first(train: Callable, child: 
 
 def test_what_does_not_go_with_a_part_is_one_line(train: Callable, tmp_path: Path) -> None:
     assert_one_line(train(NETS, "--part", "nets", embeddings=None), "--part nets needs --library")
-    assert_one_line(train(NETS, "--part", "heads", embeddings=None), "there is only --part nets of mofdiff")
+    assert_one_line(
+        train(NETS, "--part", "heads", embeddings=None),
+        "there is only --part order of blocks and --part nets of mofdiff",
+    )
     assert_one_line(train(NETS, "--library", "l.h5"), "--library goes with --part nets of mofdiff")
     part = ("--part", "nets", "--library", tmp_path / "absent.h5")
     assert_one_line(train(NETS, *part), "--part nets does not take --embeddings")

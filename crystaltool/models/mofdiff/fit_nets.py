@@ -227,11 +227,12 @@ def frequencies(data: Data, power: float) -> float:
 
 
 def fit_nets(
-    files: Sequence[Path],
-    library_path: Path,
+    data: Path | Sequence[Path],
     directory: Path,
     config: NetsFitConfig,
     on_progress: Callable[[Progress], object] = lambda progress: None,
+    *,
+    library: Path,
 ) -> dict[str, float]:
     """Make all that lies in `directory`; returns what was measured.
 
@@ -239,7 +240,8 @@ def fit_nets(
         InputError: a file that is damaged or of another kind, no MOF to learn from.
     """
     begun = time.monotonic()
-    library = Library.load(library_path)
+    blocks = Library.load(library)
+    files = [data] if isinstance(data, Path) else list(data)
     tables = [read_mofs(path) for path in files]
     rows: dict[str, list[list[int]]] = {"train": [], "validation": [], "catalogue": []}
     for table in tables:
@@ -251,12 +253,12 @@ def fit_nets(
         (table[row] for table, some in zip(tables, rows["catalogue"], strict=True) for row in some), config.kept
     )
     examples = {
-        part: [one for table, some in zip(tables, rows[part], strict=True) for one in examples_of(table, library, some)]
+        part: [one for table, some in zip(tables, rows[part], strict=True) for one in examples_of(table, blocks, some)]
         for part in ("train", "validation")
     }
-    train, validation = Data(examples["train"], library), Data(examples["validation"], library)
+    train, validation = Data(examples["train"], blocks), Data(examples["validation"], blocks)
     if not train.groups:
-        raise InputError(f"{files[0]}: no MOF to learn from that holds a block of {library_path}")
+        raise InputError(f"{files[0]}: no MOF to learn from that holds a block of {library}")
     model, metrics = fit_prior(train, validation, config, on_progress)
     measured = metrics[-1] | {f"frequencies_{power:g}": frequencies(validation, power) for power in (0.5, 1.0)}
     measured |= {"mofs": float(sum(map(len, rows["catalogue"]))), "nets": float(len(set(catalogue.keys)))}
@@ -265,7 +267,7 @@ def fit_nets(
     record = {
         "model": KIND,
         "config": dataclasses.asdict(config),
-        "encoder_sha256": library.weights_sha256,
+        "encoder_sha256": blocks.weights_sha256,
         "measured": measured,
         "seconds": round(time.monotonic() - begun, 1),
     }
@@ -283,7 +285,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", type=Path)
     options = parser.parse_args(arguments)
     try:
-        measured = fit_nets(options.blocks, options.library, options.output, load_config(options.config))
+        measured = fit_nets(options.blocks, options.output, load_config(options.config), library=options.library)
     except (CrystaltoolError, OSError) as error:
         sys.stderr.write(f"fit_nets: ERROR, {error}\n")
         return 2

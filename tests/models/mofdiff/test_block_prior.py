@@ -53,7 +53,7 @@ def test_a_class_sees_the_blocks_of_others_and_not_its_own() -> None:
 
 def test_it_learns_what_goes_together_and_comes_back_from_its_files(tmp_path: Path) -> None:
     folder = trained_folder(tmp_path)
-    measured = fit_nets([tmp_path / "data.h5"], folder / "library.h5", folder / "nets", QUICK)
+    measured = fit_nets(tmp_path / "data.h5", folder / "nets", QUICK, library=folder / "library.h5")
     library = small_library()
     trained = np.flatnonzero(small_table().properties["split"] == 0).tolist()
     examples = examples_of(small_table(), library, trained)
@@ -62,7 +62,7 @@ def test_it_learns_what_goes_together_and_comes_back_from_its_files(tmp_path: Pa
     assert evaluate(model, data) < frequencies(data, 1.0)
     assert measured["loss"] < measured["validation"]
     assert len(read_catalogue(folder / "nets" / "nets.h5")) > 2
-    again = fit_nets([tmp_path / "data.h5"], folder / "library.h5", tmp_path / "again", QUICK)
+    again = fit_nets(tmp_path / "data.h5", tmp_path / "again", QUICK, library=folder / "library.h5")
     assert again == pytest.approx(measured)
     prior = LearnedPrior(model, library)
     net = net_of_mof(small_table()[4])
