@@ -1,4 +1,4 @@
-"""The group asked for and no supergroup: `python benchmarks/exact_groups.py [--seed S] [--model NAME] [-o FILE]`.
+"""The group asked for and no supergroup: `python benchmarks/exact_groups.py --work FOLDER [--seed S] [--model NAME]`.
 
 Samples of groups drawn at random from 2 to 230, as many of each, and of the 65 Sohncke groups, by the default sampler
 as it is shipped. spglib looks at the written crystals at 1e-2 A (the check `exact-group`).
@@ -7,7 +7,6 @@ as it is shipped. spglib looks at the written crystals at 1e-2 A (the check `exa
 from __future__ import annotations
 
 import argparse
-import io
 import random
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from crystaltool.checks.registry import run_checks
-from crystaltool.io.stream import cif_records, read_raw
+from crystaltool.io.stream import BadRecord, iter_blocks
 from crystaltool.symmetry import space_group
 
 CHECKS = ("exact-group", "distance-lemat")
@@ -32,19 +31,21 @@ def sohncke() -> list[int]:
     return [g for g in range(1, 231) if (np.linalg.det(space_group(g).rotations.astype(float)) > 0).all()]
 
 
-def measure(model: str, groups: list[int], n: int, seed: int) -> tuple[Counter[str], dict[int, list[bool]], float]:
-    """Counts of checks passed, whether each sample of a group is exact, and cpu seconds of sampling."""
+def measure(
+    model: str, groups: list[int], n: int, seed: int, path: Path
+) -> tuple[Counter[str], dict[int, list[bool]], float]:
+    """Counts of checks passed, whether each sample of a group is exact, and seconds of sampling."""
     options = [text for group in groups for text in ("--sg", str(group))]
     tool = [sys.executable, "-m", "crystaltool", "sample", model]
     start = time.perf_counter()
-    done = subprocess.run(
-        [*tool, *options, "-n", str(n), "--seed", str(seed), "-q"], check=True, stdout=subprocess.PIPE
-    )
+    fixed = ["-n", str(n), "--seed", str(seed), "-q", "--resume", "-o", str(path)]
+    subprocess.run([*tool, *options, *fixed], check=True)
     seconds = time.perf_counter() - start
     passed: Counter[str] = Counter()
     exact: dict[int, list[bool]] = {group: [] for group in groups}
-    for raw in cif_records(io.BytesIO(done.stdout), "samples"):
-        block = read_raw(raw)  # ty: ignore[invalid-argument-type]
+    for block in iter_blocks([str(path)]):
+        if isinstance(block, BadRecord):
+            sys.exit(f"{path}: {block.message}")
         verdicts = {verdict.check: verdict for verdict in run_checks(block, CHECKS)}
         passed.update(name for name, verdict in verdicts.items() if verdict.passed and verdict.judged)
         good = verdicts["exact-group"].passed and (verdicts["exact-group"].judged or block.declared_group == 1)
@@ -67,6 +68,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4712)
     parser.add_argument("--model", default="symmcd")
     parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder of the samples; a run that was stopped goes on"
+    )
     arguments = parser.parse_args()
     groups = sorted(random.Random(arguments.seed).sample(range(2, 231), N_GROUPS))
     wanted = {
@@ -81,7 +85,10 @@ def main() -> None:
         "",
         "| samples | group found, no supergroup | worst group | pass LeMat distances | wall s a sample |",
         "|---|---|---|---|---|",
-        *(line(what, *measure(arguments.model, *which, arguments.seed)) for what, which in wanted.items()),
+        *(
+            line(what, *measure(arguments.model, *which, arguments.seed, arguments.work / f"{len(which[0])}.cif"))
+            for what, which in wanted.items()
+        ),
         "",
         f"Groups drawn: {', '.join(map(str, groups))}.",
     ]
