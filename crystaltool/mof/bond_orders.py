@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from crystaltool.arrays import Bool, Float, Int
+
+if TYPE_CHECKING:  # scipy.optimize takes a second to load, and stated orders need none of it
+    from scipy.optimize import LinearConstraint
 
 NEUTRAL_VALENCE = {1: 1, 5: 3, 6: 4, 7: 3, 8: 2, 9: 1, 14: 4, 15: 3, 16: 2, 17: 1, 33: 3, 34: 2, 35: 1, 52: 2, 53: 1}
 """Bonds of a neutral atom of an element; others take as many as they have."""
@@ -144,6 +147,8 @@ def _further_bonds(ligand: _Ligand, pi: Int[np.ndarray, " n_pi"]) -> Float[np.nd
     costs = np.concatenate([np.zeros(m), below, FURTHER * below, above, too_many, [-gain.gain for gain in gains]])
     endless = np.full(n, np.inf)
     most = [np.full(m, 2.0), np.ones(n), endless, ligand.spare[atoms], endless, [gain.most for gain in gains]]
+    from scipy.optimize import Bounds, milp
+
     with warnings.catch_warnings():  # scipy hands "threads" on to HiGHS, which else starts one for every two cores
         warnings.filterwarnings("ignore", "Unrecognized options", RuntimeWarning)
         solved = milp(
@@ -160,6 +165,8 @@ def _constraints(
     ligand: _Ligand, pi: Int[np.ndarray, " n_pi"], atoms: Int[np.ndarray, " n"], gains: list[_Gain]
 ) -> list[LinearConstraint]:
     """The bonds of every atom add up to its valence; a gain counts as far as its atoms and bonds allow."""
+    from scipy.optimize import LinearConstraint
+
     n, m = len(atoms), len(pi)
     place = {atom: k for k, atom in enumerate(atoms.tolist())}
     column_of = {int(bond): column for column, bond in enumerate(pi)}

@@ -182,11 +182,11 @@ def _sweep(poses: _Poses, slots: list[_Slots], lever: float, rounds: int) -> _Po
     """Each block in turn takes the rotation and assignment that suit the points and cut bonds of its neighbours best,
     among its own rotation, its half turns and what they become."""
     rotations, points = poses.rotations.copy(), poses.points.copy()
-    n = len(rotations)
+    n, table = len(rotations), _ends_of(slots)
     for _ in range(rounds):
         for k, slot in enumerate(slots):
             side = 0 if slot.first else 1
-            targets, rays = _targets(poses, rotations, points, slots, k)
+            targets, rays = _targets(poses, rotations, points, slots, k, table)
             trial = np.einsum("fij,sjk->sfik", _FLIPS, rotations[:, k])
             own = np.concatenate([slot.points, lever * slot.rays], axis=1).reshape(-1, 2, 3)
             wanted = np.stack([targets, -lever * rays], axis=2)  # (S, k, 2, 3)
@@ -205,15 +205,21 @@ def _sweep(poses: _Poses, slots: list[_Slots], lever: float, rounds: int) -> _Po
     return _Poses(rotations, poses.centres, poses.lattices, points)
 
 
-def _targets(poses: _Poses, rotations: np.ndarray, points: np.ndarray, slots: list[_Slots], k: int):
-    """Where the partners' points of a block's edges are, from its centre, and their cut bonds; (S, k, 3) each."""
+def _ends_of(slots: list[_Slots]) -> Float[np.ndarray, "2 K p 3"]:
+    """Points and rays of every block in its own frame, zero where padded."""
+    table = np.zeros((2, len(slots), max(len(one.points) for one in slots), 3))
+    for number, one in enumerate(slots):
+        table[0, number, : len(one.points)], table[1, number, : len(one.rays)] = one.points, one.rays
+    return table
+
+
+def _targets(poses: _Poses, rotations: np.ndarray, points: np.ndarray, slots: list[_Slots], k: int, table: np.ndarray):
+    """Where the partners' points of a block's edges are, from its centre, and their cut bonds; (S, k, 3) each.
+
+    `table` is that of `_ends_of`."""
     slot = slots[k]
     other = 1 if slot.first else 0
     at = points[:, slot.edges, other]
-    widest = max(len(one.points) for one in slots)
-    table = np.zeros((2, len(slots), widest, 3))
-    for number, one in enumerate(slots):
-        table[0, number, : len(one.points)], table[1, number, : len(one.rays)] = one.points, one.rays
     turns = rotations[:, slot.partners]
     arms = (table[0, slot.partners[None], at][..., None, :] @ turns)[..., 0, :]
     rays = (table[1, slot.partners[None], at][..., None, :] @ turns)[..., 0, :]
@@ -223,9 +229,9 @@ def _targets(poses: _Poses, rotations: np.ndarray, points: np.ndarray, slots: li
 
 def _losses(poses: _Poses, slots: list[_Slots], lever: float) -> np.ndarray:
     """Sum over a block's edges of squared gaps and of `lever` squared times that of the directions; (S, K)."""
-    losses = np.zeros(poses.rotations.shape[:2])
+    losses, table = np.zeros(poses.rotations.shape[:2]), _ends_of(slots)
     for k, slot in enumerate(slots):
-        targets, rays = _targets(poses, poses.rotations, poses.points, slots, k)
+        targets, rays = _targets(poses, poses.rotations, poses.points, slots, k, table)
         at = poses.points[:, slot.edges, 0 if slot.first else 1]
         mine, own = slot.points[at] @ poses.rotations[:, k], slot.rays[at] @ poses.rotations[:, k]
         losses[:, k] = np.square(targets - mine).sum((1, 2)) + lever**2 * np.square(rays + own).sum((1, 2))

@@ -8,6 +8,8 @@ vector and a translation; of the cell: a symmetric strain, centres moving with i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from crystaltool.arrays import Float
@@ -34,26 +36,30 @@ def polish(
 ) -> tuple[Pose, Float[torch.Tensor, " B"]]:
     """The pose after `steps` steps and the sum of its squared residuals, A^2; it ends when no cost falls any more."""
     damping = torch.full((len(problem.lattice),), _DAMPING, dtype=pose.lattice.dtype, device=pose.lattice.device)
-    residuals, jacobian = _linearise(problem, pose, matching, config, contacts)
+    residuals, slopes = _linearise(problem, pose, matching, config, contacts)
     cost = residuals.square().sum(-1)
-    for _ in range(steps):
+    if not steps:
+        return pose, cost
+    jacobian = slopes()
+    for left in reversed(range(steps)):
         normal = jacobian.mT @ jacobian
         gradient = (jacobian.mT @ residuals[..., None]).squeeze(-1)
         diagonal = normal.diagonal(dim1=-2, dim2=-1)
         normal = normal + torch.diag_embed(damping[:, None] * diagonal + 1e-6)
         step = torch.linalg.solve(normal, -gradient)
         trial = _move(pose, step)
-        new_residuals, new_jacobian = _linearise(problem, trial, matching, config, contacts)
+        new_residuals, slopes = _linearise(problem, trial, matching, config, contacts)
         new_cost = new_residuals.square().sum(-1)
         better = new_cost < cost
         settled = (cost - new_cost).abs() <= _SETTLED * (cost + 1e-3)
         pose = trial.where(better, pose)
-        residuals = torch.where(better[:, None], new_residuals, residuals)
-        jacobian = torch.where(better[:, None, None], new_jacobian, jacobian)
         cost = torch.where(better, new_cost, cost)
-        damping = torch.where(better, damping * 0.2, damping * 6.0).clamp(1e-7, 1e4)
-        if settled.all():
+        if not left or settled.all():
             break
+        residuals = torch.where(better[:, None], new_residuals, residuals)
+        if better.any():
+            jacobian = torch.where(better[:, None, None], slopes(), jacobian)
+        damping = torch.where(better, damping * 0.2, damping * 6.0).clamp(1e-7, 1e4)
     return pose, cost
 
 
@@ -91,9 +97,36 @@ def _ends(problem: Problem, pose: Pose, matching: Matching) -> dict[str, torch.T
     }
 
 
-def _linearise(problem, pose: Pose, matching, config: AssemblyConfig, contacts: Contacts | None):
-    """Residuals (B, R) and their derivatives (B, R, 6 blocks + 6)."""
+_Slopes = Callable[[], torch.Tensor]
+"""Gives the derivatives of residuals by the unknowns; they cost more than the residuals, and are not always needed."""
+
+
+def _linearise(
+    problem: Problem, pose: Pose, matching: Matching, config: AssemblyConfig, contacts: Contacts | None
+) -> tuple[Float[torch.Tensor, "B R"], _Slopes]:
+    """Residuals, and what gives their derivatives (B, R, 6 blocks + 6)."""
     parts = _ends(problem, pose, matching)
+    eye = torch.eye(3, dtype=pose.lattice.dtype, device=pose.lattice.device)
+    given = torch.cat([problem.metal.centres, problem.other.centres], 1)
+    frac = given @ torch.linalg.inv(problem.lattice)
+    pulls = config.centre_pull * (pose.centres - frac @ pose.lattice)
+    strain = torch.linalg.solve(problem.lattice, pose.lattice) - eye
+    strain = config.lattice_pull * _voigt(strain + strain.mT) / 2
+    residuals = [parts["gap"].flatten(1), config.direction * parts["turn"].flatten(1), pulls.flatten(1), strain]
+    touching = None
+    if contacts is not None:
+        pushes, touching = _linearise_contacts(pose, contacts, config.contact_weight)
+        residuals.append(pushes)
+
+    def slopes() -> torch.Tensor:
+        rows = _rows(problem, pose, parts, config)
+        return torch.cat(rows if touching is None else [*rows, touching()], 1).flatten(-2)
+
+    return torch.cat(residuals, 1), slopes
+
+
+def _rows(problem: Problem, pose: Pose, parts: dict[str, torch.Tensor], config: AssemblyConfig) -> list[torch.Tensor]:
+    """Derivatives of gaps, directions and pulls, each (B, R, blocks + 1, 6)."""
     n_batch, n_points = parts["gap"].shape[:2]
     n_metal, n_other = pose.metal_centres.shape[1], pose.other_centres.shape[1]
     n_blocks = n_metal + n_other
@@ -113,26 +146,16 @@ def _linearise(problem, pose: Pose, matching, config: AssemblyConfig, contacts: 
     lever = config.direction
     turn_rows[batch, point, :, block] = lever * torch.cat([_turning(parts["ray"]), still], -1) * present
     turn_rows[batch, point, :, partner] = lever * torch.cat([_turning(parts["partner_ray"]), still], -1) * present
-    given = torch.cat([problem.metal.centres, problem.other.centres], 1)
-    frac = given @ torch.linalg.inv(problem.lattice)
-    pulls = config.centre_pull * (pose.centres - frac @ pose.lattice)
     pull_rows = zeros(n_batch, n_blocks, 3, n_blocks + 1, 6)
     index = torch.arange(n_blocks, device=device)
     pull_rows[:, index, :, index, 3:] = config.centre_pull * eye
-    strain = torch.linalg.solve(problem.lattice, pose.lattice) - eye
-    strain = config.lattice_pull * _voigt(strain + strain.mT) / 2
     strain_rows = zeros(n_batch, 6, n_blocks + 1, 6)
     strain_rows[:, :, n_blocks] = config.lattice_pull * torch.eye(6, dtype=eye.dtype, device=device)
-    residuals = [parts["gap"].flatten(1), lever * parts["turn"].flatten(1), pulls.flatten(1), strain]
-    rows = [gap_rows.flatten(1, 2), turn_rows.flatten(1, 2), pull_rows.flatten(1, 2), strain_rows]
-    if contacts is not None:
-        pushes, push_rows = _linearise_contacts(pose, contacts, config.contact_weight)
-        residuals.append(pushes)
-        rows.append(push_rows)
-    return torch.cat(residuals, 1), torch.cat(rows, 1).flatten(-2)
+    return [gap_rows.flatten(1, 2), turn_rows.flatten(1, 2), pull_rows.flatten(1, 2), strain_rows]
 
 
-def _linearise_contacts(pose: Pose, contacts: Contacts, weight: float):
+def _linearise_contacts(pose: Pose, contacts: Contacts, weight: float) -> tuple[Float[torch.Tensor, "B M"], _Slopes]:
+    """What pairs of atoms lack in distance, and what gives its derivatives (B, M, blocks + 1, 6)."""
     rotations, centres = pose.rotations, pose.centres
     n_batch, n_pairs = contacts.limit.shape
     n_blocks = centres.shape[1]
@@ -142,15 +165,19 @@ def _linearise_contacts(pose: Pose, contacts: Contacts, weight: float):
     vector = apart + arms[0] - arms[1]
     distance = vector.norm(dim=-1).clamp_min(1e-3)
     depth = (contacts.limit - distance).clamp_min(0.0)
-    toward = -weight * (vector / distance[..., None]) * (depth > 0)[..., None]
-    rows = torch.zeros(n_batch, n_pairs, n_blocks + 1, 6, dtype=vector.dtype, device=vector.device)
-    batch = torch.arange(n_batch, device=vector.device)[:, None]
-    pair = torch.arange(n_pairs, device=vector.device)[None]
-    for k, sign in ((0, 1.0), (1, -1.0)):
-        turn = (toward[..., None, :] @ _turning(arms[k])).squeeze(-2)
-        rows[batch, pair, contacts.blocks[:, :, k]] += sign * torch.cat([turn, toward], -1)
-    rows[:, :, n_blocks] = (toward[..., None, :] @ _straining(apart)).squeeze(-2)
-    return weight * depth, rows
+
+    def slopes() -> torch.Tensor:
+        toward = -weight * (vector / distance[..., None]) * (depth > 0)[..., None]
+        rows = torch.zeros(n_batch, n_pairs, n_blocks + 1, 6, dtype=vector.dtype, device=vector.device)
+        batch = torch.arange(n_batch, device=vector.device)[:, None]
+        pair = torch.arange(n_pairs, device=vector.device)[None]
+        for k, sign in ((0, 1.0), (1, -1.0)):
+            turn = (toward[..., None, :] @ _turning(arms[k])).squeeze(-2)
+            rows[batch, pair, contacts.blocks[:, :, k]] += sign * torch.cat([turn, toward], -1)
+        rows[:, :, n_blocks] = (toward[..., None, :] @ _straining(apart)).squeeze(-2)
+        return rows
+
+    return weight * depth, slopes
 
 
 def _turning(vectors: torch.Tensor) -> torch.Tensor:
