@@ -116,7 +116,19 @@ def assembled(settings: AssembleSettings, sample: MOFSample) -> Assembly:
     known = replace(thorough, solved=0.1, patience=2)
     free = short if len(sample.decodings) > 1 else thorough
     config = free if sample.decodings[0].edges is None else known
-    return assemble_best(sample.decodings, config, settings.seed, sample.item, settings.device)
+    return assemble_best(sample.decodings, config, settings.seed, sample.item, settings.device, is_neutral)
+
+
+def is_neutral(assembly: Assembly) -> bool:
+    """Whether ligands and metals, by the bonds that the assembly made, are neutral together or cannot be judged.
+
+    Blocks are chosen by the charges that they can have; which they have, their neighbours settle.
+    """
+    from crystaltool.checks.mof.coordination import Coordination
+    from crystaltool.checks.mof.framework_charge import check_framework_charge
+
+    crystal, bonds = to_crystal(assembly.mof)
+    return check_framework_charge(Coordination(crystal, bonds), str).passed
 
 
 def structure_of(assembly: Assembly, sample: MOFSample, call: str | None) -> Structure:

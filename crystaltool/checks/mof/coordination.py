@@ -42,17 +42,19 @@ class Coordination:
 
     Args:
         crystal: every atom of the cell.
+        bonds: between them; perceived if not given.
     """
 
-    def __init__(self, crystal: Crystal) -> None:
+    def __init__(self, crystal: Crystal, bonds: BondGraph | None = None) -> None:
         self.crystal = crystal
+        self._bonds = bonds
         self.numbers = crystal.numbers
         self.is_metal = METAL[crystal.numbers]
 
     @cached_property
     def bonds(self) -> BondGraph:
-        """The bonds, perceived."""
-        return check_bonds(self.crystal)
+        """The bonds, as given or perceived."""
+        return check_bonds(self.crystal) if self._bonds is None else self._bonds
 
     @cached_property
     def pieces(self) -> Pieces:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,6 +116,7 @@ def assemble_best(
     seed: int = 0,
     item: int = 0,
     device: str | torch.device = "cpu",
+    accept: Callable[[Assembly], bool] = lambda assembly: True,
 ) -> Assembly:
     """The best assembly of several decodings of one sample: all are looked at briefly, the most promising once more.
 
@@ -125,13 +126,17 @@ def assemble_best(
     Args:
         decodings: MOFs with the same places and other blocks. config, seed, device: as for `assemble_many`.
         item: number of the sample; decoding k draws from (seed, item, k).
+        accept: of known nets, whether a good assembly will do where there are other decodings.
     """
     config = config or AssemblyConfig()
     items = [(item, number) for number in range(len(decodings))]
     if len(decodings) == 1:
         return assemble_many(decodings, config, seed, items, device)[0]
     if all(decoding.edges is not None for decoding in decodings):
-        return _first_sound(decodings, config, seed, items, device)
+        return _first_sound(
+            (assemble_many([one], config, seed, [item], device)[0] for one, item in zip(decodings, items, strict=True)),
+            accept,
+        )
     brief = replace(config, rounds=1, generations=min(_BRIEF_GENERATIONS, config.generations))
     found = assemble_many(decodings, brief, seed, items, device)
     if all(one.reason == "parity" for one in found):
@@ -148,14 +153,17 @@ def assemble_best(
     return best([*found, *again])
 
 
-def _first_sound(decodings, config: AssemblyConfig, seed: int, items, device) -> Assembly:
-    """The first decoding of a known net that assembles at little cost, or the best: they come best first."""
+def _first_sound(assemblies: Iterable[Assembly], accept: Callable[[Assembly], bool]) -> Assembly:
+    """The first that is good, cheap and accepted; else the best of those accepted, else the best of all."""
     found: list[Assembly] = []
-    for decoding, item in zip(decodings, items, strict=True):
-        found += assemble_many([decoding], config, seed, [item], device)
-        if found[-1].good and found[-1].cost <= _SOUND:
-            break
-    return best(found)
+    accepted: list[Assembly] = []
+    for one in assemblies:
+        found.append(one)
+        if one.good and accept(one):
+            accepted.append(one)
+            if one.cost <= _SOUND:
+                return best(accepted)
+    return best(accepted or found)
 
 
 def _rank(one: Assembly) -> tuple[bool, float]:

@@ -9,7 +9,7 @@ import pytest
 
 from crystaltool.errors import InputError
 from crystaltool.lattice import parameters_to_matrix
-from crystaltool.mof.assemble import AssemblyConfig, assemble, assemble_best, assemble_many
+from crystaltool.mof.assemble import Assembly, AssemblyConfig, assemble, assemble_best, assemble_many
 from crystaltool.mof.assemble.compare import rmsd
 from crystaltool.mof.blocks import CoarseMOF, Edges, assert_coarse
 from crystaltool.mof.fragment import fragment
@@ -85,6 +85,14 @@ def test_the_first_sound_decoding_is_taken() -> None:
     assert result.good
     assert np.allclose(result.mof.centres, assemble_best([fine], QUICK).mof.centres, atol=0.2)
     assert assemble_best([bad, better], QUICK).good
+    looked_at = []
+
+    def only_second(assembly: Assembly) -> bool:
+        looked_at.append(assembly)
+        return len(looked_at) == 2
+
+    assert assemble_best([fine, better], QUICK, accept=only_second) is looked_at[1]
+    assert assemble_best([fine, better], QUICK, accept=lambda _: False).good  # where none will do, the best
 
 
 def test_edges_must_fit_the_blocks() -> None:
