@@ -37,10 +37,10 @@ def sample(session: Session, asked: Asked) -> None:
     with session.binary_output(asked.output, asked.overwrite) as target, session.progress(len(items)) as progress:
         chunks = (tuple(items[start : start + batch_size]) for start in range(0, len(items), batch_size))
         with contextlib.closing(map_ordered(functools.partial(sample_items, settings), chunks, jobs)) as results:
-            for items in results:
-                if isinstance(items, Exception):
-                    raise items
-                for name, decodings in items:
+            for found in results:
+                if isinstance(found, Exception):
+                    raise found
+                for name, decodings in found:
                     if not decodings:
                         session.warn(f"{name}: {settings.without_choice}")
                     for mof, chosen in decodings:

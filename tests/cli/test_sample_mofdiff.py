@@ -158,7 +158,7 @@ def test_targets_raise_what_is_predicted(sample: Callable, tmp_path: Path) -> No
         (("--sg", "225"), "--sg does not go with mofdiff models"),
         (("--attempts", "2"), "--attempts does not go with mofdiff models"),
         (("-O", "d"), "--output-dir does not go with mofdiff models"),
-        (("--resume",), "--resume needs -o FILE"),
+        (("-o", "-", "--resume"), "--resume needs -o FILE"),
         (("--target", "co2_wc"), "expected PROPERTY=VALUE with a property among co2_wc, density"),
         (("--target", "pld=3"), "a property among co2_wc, density"),
         (("--target", "density=heavy"), "expected a number or 'max'"),

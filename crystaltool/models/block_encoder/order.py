@@ -63,7 +63,7 @@ class OrderMap(nn.Module):
         return self.linear(rows)
 
 
-def scaled(bits: Bool[np.ndarray, "n 2048"]) -> Float[np.ndarray, "n 2048"]:
+def scaled(bits: Bool[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
     """Substructures as rows of length 1."""
     return bits / np.sqrt(bits.sum(axis=1, keepdims=True).clip(1))
 
