@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crystaltool.batch import Batch
-from crystaltool.models.symmcd.blocks import LARGEST_BLOCK, block_length, blocks, in_blocks, padded_size
+from crystaltool.models.symmcd.blocks import LARGEST_BLOCK, block_length, blocks, distinct, in_blocks, padded_size
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.sampling import SamplerConfig
 from tests.models.test_sampling import assert_same_bits, sampled
@@ -65,3 +65,26 @@ def test_without_blocks_they_would(single: SymmCD, monkeypatch: pytest.MonkeyPat
     every = sampled(single, 40, batch_size=40, config=FEW)
     alone = sampled(single, 40, batch_size=1, config=FEW)
     assert any((a.free_coords != b.free_coords).any() for a, b in zip(every, alone, strict=True))
+
+
+def test_rows_that_are_alike_are_found() -> None:
+    generator = torch.Generator().manual_seed(0)
+    numbers, mask = torch.randint(3, (60, 2), generator=generator), torch.rand(60, 1, generator=generator) > 0.5
+    rows, which = distinct(numbers, mask)
+    whole = [tuple(row) for row in torch.cat([numbers, mask.long()], dim=1).tolist()]
+    assert sorted(whole[i] for i in rows.tolist()) == sorted(set(whole))
+    assert [rows[i] for i in which.tolist()] == [whole.index(row) for row in whole]
+
+
+def test_sites_that_are_alike_are_looked_at_once() -> None:
+    model = random_model(3)
+    batch = batch_of(textbook_table()).rows(torch.tensor([0, 1, 0, 2, 1, 0]), 6)
+    hidden = batch.mask & (torch.arange(6) > 0)
+    whole = model.site_states(batch, ~batch.mask, hidden).detach()
+    seen = []
+    handle = model.sites.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    with torch.no_grad():
+        once = model.site_states(batch, ~batch.mask, hidden)
+    handle.remove()
+    assert seen == [3]
+    torch.testing.assert_close(once[batch.mask], whole[batch.mask], rtol=1e-12, atol=1e-12)

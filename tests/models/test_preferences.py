@@ -11,12 +11,13 @@ import pytest
 
 from crystaltool.asymunit import AsymUnit, expand
 from crystaltool.checks.charge import smact_valid
+from crystaltool.checks.density import mass_density
 from crystaltool.cli.sample_conditions import read_target
 from crystaltool.errors import UsageError
 from crystaltool.evaluation.templates import merge, template
 from crystaltool.measure.hull import load_hull
 from crystaltool.models.symmcd.checkpoint import LoadedSymmCD
-from crystaltool.models.symmcd.preferences import MOST_ORBITS, Preferences, template_sites
+from crystaltool.models.symmcd.preferences import DENSITY_EDGES, MOST_ORBITS, Preferences, template_sites
 from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.sampling import SamplerConfig
 from crystaltool.models.symmcd.stability import Guide
@@ -36,6 +37,9 @@ def test_each_factor_by_independent_means(unit: AsymUnit) -> None:
     assert weight_of(unit, Preferences(NOTHING, neutral=2.0)) == 2.0 * smact_valid(numbers)
     by_number = tuple(float(i) for i in range(1, 3))
     assert weight_of(unit, Preferences(NOTHING, n_elements=by_number)) == min(n, 2)
+    volumes = np.full(95, expand(unit).volume / len(numbers))
+    by_density = Preferences(NOTHING, density=tuple(map(float, range(10))), volumes=volumes)
+    assert weight_of(unit, by_density) == sum(mass_density(expand(unit)) >= edge for edge in DENSITY_EDGES)
     known = template_sites(((unit.group, tuple(sorted(unit.positions.tolist())), 1),))
     assert weight_of(unit, Preferences(known, new_template=3.0)) == 0.0
     assert weight_of(unit, Preferences(NOTHING, new_template=3.0)) == 3.0 * (len(unit.positions) <= MOST_ORBITS)

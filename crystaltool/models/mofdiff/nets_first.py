@@ -65,7 +65,7 @@ class NetsConfig:
     closest: float = 0.55
     looked_at: int = 4
     fit: float = 0.35
-    sharing: float = 4.0
+    sharing: float = 7.0
     neutral: bool = True
     learned: float = 0.0
 

@@ -69,3 +69,15 @@ def in_blocks(
         of_crystals[rows] = crystals
     assert of_slots is not None and of_crystals is not None, "an empty batch"
     return of_slots, of_crystals
+
+
+def distinct(*columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of which no two are alike, the first of each kind, and which of these each row is like; (D,), (B,).
+
+    Args:
+        columns: integers or truth values, shape (B, ...) each, which together are the rows.
+    """
+    whole = torch.cat([each.long() for each in columns], dim=1)
+    kinds, which = whole.unique(dim=0, return_inverse=True)
+    rows = torch.arange(len(whole), device=whole.device)
+    return which.new_full((len(kinds),), len(whole)).scatter_reduce(0, which, rows, "amin"), which

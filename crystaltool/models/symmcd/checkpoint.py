@@ -44,7 +44,14 @@ class LoadedSymmCD:
             raise UsageError("this model cannot aim at e_above_hull, it was trained without the part stability")
         if not aim:
             return plan_for(self.model, request)
-        preferences = Preferences(self.templates, config.new_template, config.neutral, config.n_elements)
+        preferences = Preferences(
+            self.templates,
+            config.new_template,
+            config.neutral,
+            config.n_elements,
+            config.density,
+            self.model.element_volume.cpu().numpy(),
+        )
         of_a_formula = request is not None and bool(request.formula)  # whose likeliest template is asked for
         guide = guide_for(aim[0], self.known, config.guidance, None if of_a_formula else preferences)
         return plan_for(self.model, request, guide)

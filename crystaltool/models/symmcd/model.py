@@ -17,7 +17,7 @@ from crystaltool.batch import Batch, symmetry_tensors
 from crystaltool.diffusion import absorbing, gaussian, wrapped_normal
 from crystaltool.diffusion.schedules import focused, geometric
 from crystaltool.lattice import HEXAGONAL_K1
-from crystaltool.models.symmcd.blocks import in_blocks
+from crystaltool.models.symmcd.blocks import distinct, in_blocks
 from crystaltool.models.symmcd.config import SymmCDConfig
 from crystaltool.models.symmcd.primitive import primitive_cells
 from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, free_components, noise_factors
@@ -121,8 +121,13 @@ class SymmCD(nn.Module):
         position = batch.position.masked_fill(hidden_position | ~batch.mask, N_POSITIONS)
         numbers = batch.numbers.masked_fill(hidden_number, 0)
         atoms = self.atoms(batch.position, batch.mask).masked_fill(hidden_position, 0.0)
+        sites, which = (batch.group, numbers, position, atoms, batch.mask), slice(None)
+        if not torch.is_grad_enabled():
+            # Candidates of one item are alike before much is revealed.
+            rows, which = distinct(batch.group[:, None], numbers, position, batch.mask)
+            sites = tuple(each[rows] for each in sites)
         with self.networks():
-            return self.sites(batch.group, numbers, position, atoms, batch.mask).to(self.dtype)
+            return self.sites(*sites).to(self.dtype)[which]
 
     def position_logits(self, h: Tensor, batch: Batch, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the group's positions, -inf where none is left, and the candidates; (B, M, K), (B, K).

@@ -2,10 +2,12 @@
 
 Everything random about item i is drawn beforehand from (seed, i), so the result does not depend on the batch it is in;
 the networks run in float64, and what they give is rounded to a grid far coarser than the rounding errors of a batch.
+Where an item's sites are chosen among several candidates, these alone make a forward pass, in float32.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ from crystaltool.errors import UsageError
 from crystaltool.models.symmcd.draws import ItemDraws, Turn, draw_item, item_name
 from crystaltool.models.symmcd.model import SymmCD
 from crystaltool.models.symmcd.plan import Choice, Plan
+from crystaltool.models.symmcd.preferences import DENSITY_EDGES
 from crystaltool.models.symmcd.representation import free_components, to_units
 from crystaltool.models.symmcd.request import Request
 from crystaltool.models.symmcd.site_sampling import SiteSettings, choose_sites, draw_sites, padded
@@ -64,7 +67,8 @@ class SamplerConfig:
         above_hull: where sites are to lead: crystals at most so far above the hull, eV/atom; empty leads nowhere. One
             number; needs a model with a stability network.
         guidance: power of the probability by which sites are chosen under `above_hull`.
-        new_template, neutral, n_elements: what else sites are preferred for under `above_hull`, see `Preferences`.
+        new_template, neutral, n_elements, density: what else sites are preferred for under `above_hull`, see
+            `Preferences`.
         apart: atoms nearer than so many times LeMat-GenBench's least distance are pushed apart (`Wall`); 0
             leaves them.
         attempts: how often an item is drawn at most, until no atoms are within `CLASH_DISTANCE` and its group is the
@@ -86,6 +90,7 @@ class SamplerConfig:
     new_template: float = 0.0
     neutral: float = 0.0
     n_elements: tuple[float, ...] = ()
+    density: tuple[float, ...] = ()
     apart: float = 0.0
     attempts: int = 4
 
@@ -104,8 +109,10 @@ class SamplerConfig:
             raise UsageError(f"guidance is {self.guidance}, expected at least 0")
         if not 0 <= self.apart < 2:
             raise UsageError(f"apart is {self.apart}, expected from 0 to 2")
-        if not all(map(math.isfinite, (self.new_template, self.neutral, *self.n_elements))):
-            raise UsageError("new_template, neutral and n_elements must be finite numbers")
+        if not all(map(math.isfinite, (self.new_template, self.neutral, *self.n_elements, *self.density))):
+            raise UsageError("new_template, neutral, n_elements and density must be finite numbers")
+        if len(self.density) not in (0, len(DENSITY_EDGES) + 1):
+            raise UsageError(f"density has {len(self.density)} factors, expected {len(DENSITY_EDGES) + 1} or none")
         if min(self.site_candidates, self.formula_candidates) < 1:
             raise UsageError("site_candidates and formula_candidates must be at least 1")
 
@@ -186,12 +193,13 @@ def sample_symmcd(
         config: how to sample.
         batch_size: items at a time; never changes results.
     """
+    chooser = copy.deepcopy(model).float() if plan.weighs else model
     for start in range(0, len(indices), batch_size):
         pending = list(indices[start : start + batch_size])
         best: dict[int, tuple[int, AsymUnit]] = {}
         draws: dict[int, ItemDraws] = {}
         for _ in range(config.attempts):
-            draws = draw_items(model, plan, pending, seed, config, draws)
+            draws = draw_items(chooser, plan, pending, seed, config, draws)
             # Items of like size share a forward pass; the order of the output does not change.
             order = sorted(pending, key=lambda i: draws[i].n_orbits)
             at_a_time = FORWARD_SIZE_OF_ATOMS if model.config.geometry_heads else FORWARD_SIZE

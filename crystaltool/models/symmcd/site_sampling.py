@@ -30,7 +30,7 @@ OF_A_SUPERGROUP = 1000.0
 """Taken from the logarithm of the weight of positions that leave a supergroup: they stand where all do."""
 
 FORWARD_SIZE = 64
-"""Candidates of a forward pass, alike in size."""
+"""Items of a forward pass, alike in size, where each has one candidate."""
 
 
 def padded(rows: Sequence[np.ndarray], mask: Tensor, fill: float = 0.0) -> Tensor:
@@ -232,6 +232,9 @@ def choose_sites(
 ) -> dict[int, tuple[int, SiteDraws]]:
     """Sites of some items: of several draws one by its weight; its number and the draw with what it gave.
 
+    Of several candidates those of one item make one forward pass, so what comes out does not depend on the other items,
+    whatever the precision; where an item has one, a pass has many items and wants double precision.
+
     Args:
         begun: by item, group and number of orbits where they are settled; None: every candidate has its own.
         turn: the attempt, and whether the last position breaks supergroups.
@@ -243,8 +246,7 @@ def choose_sites(
         for candidate in range(n_candidates)
     ]
     weight, drawn = np.zeros(len(draws)), list(draws)
-    order = sorted(range(len(draws)), key=lambda row: draws[row][1].n_orbits)
-    for part in np.array_split(np.array(order), max(1, len(order) // FORWARD_SIZE)):
+    for part in _passes(draws, n_candidates):
         restricting = plan if plan.has_conditions else None
         some = [draws[row][1] for row in part]
         batch, weights = draw_sites(model, some, settings.calls, settings.temperatures, restricting, turn.exact)
@@ -267,3 +269,12 @@ def choose_sites(
         candidate = int(np.searchsorted(share, uniform * share[-1], side="right"))
         chosen[index] = candidate, drawn[start + candidate][1]
     return chosen
+
+
+def _passes(draws: Sequence[tuple[int, SiteDraws]], n_candidates: int) -> list[np.ndarray]:
+    """Which draws share a forward pass."""
+    rows = np.arange(len(draws))
+    if n_candidates > 1:
+        return np.split(rows, range(n_candidates, len(draws), n_candidates))
+    order = sorted(rows.tolist(), key=lambda row: draws[row][1].n_orbits)
+    return np.array_split(np.array(order), max(1, len(order) // FORWARD_SIZE))
