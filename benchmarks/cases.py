@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from crystaltool.checks.judge import judge_block
 from crystaltool.checks.mof.identity import identify_mof
-from crystaltool.checks.mof_rules import RULE_LIMITS
-from crystaltool.checks.registry import Plan
+from crystaltool.checks.registry import MOF_RULES, Plan
 from crystaltool.io.cif import CifBlock
 from crystaltool.io.stream import BadRecord, iter_blocks
 from crystaltool.mof.blocks import ORGANIC
@@ -99,7 +98,7 @@ def read_one(cases: Path, name: str) -> CifBlock:
 
 def verdicts(block: CifBlock) -> tuple[set[str], set[str]]:
     """Rules that a block breaks, and those that were not judged."""
-    found = judge_block(block, Plan((), tuple(RULE_LIMITS))).verdicts
+    found = judge_block(block, Plan((), tuple(rule.name for rule in MOF_RULES))).verdicts
     return {v.check for v in found if not v.passed}, {v.check for v in found if not v.judged}
 
 

@@ -21,7 +21,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from crystaltool.checks.mof.coordination import Coordination
-from crystaltool.checks.mof.registry import RULES, RULES_VERSION, judge_crystal
+from crystaltool.checks.mof.judging import RULES_VERSION, judge, judge_crystal
+from crystaltool.checks.registry import MOF_RULES
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.cif import parse_crystal
@@ -210,7 +211,7 @@ def made_defects(args: argparse.Namespace, index: list[dict[str, str]]) -> list[
             damaged = MAKERS[name](crystal, rng)
             if damaged is None:
                 continue
-            (verdict,) = [rule.judge(Coordination(damaged), str) for rule in RULES if rule.name == name]
+            (verdict,) = [judge(rule, Coordination(damaged), str) for rule in MOF_RULES if rule.name == name]
             found[name].append(not verdict.passed)
             if verdict.passed:
                 missed.append(f"{name} in {row['qmof_id']}")

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.mof_checks import COLUMNS, SEED, load, wilson
-from crystaltool.checks.mof.registry import judge_crystal
+from crystaltool.checks.mof.judging import judge_crystal
 
 SAMPLE = 300
 LEFT_OUT = {"connected-3d"}

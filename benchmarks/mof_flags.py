@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.mof_checks import load
-from crystaltool.checks.mof.registry import judge_crystal
+from crystaltool.checks.mof.judging import judge_crystal
 from crystaltool.errors import InputError
 
 EXPERIMENTAL = ("CSD", "CoRE")

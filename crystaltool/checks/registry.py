@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from crystaltool.checks.cell import check_cell, check_cell_symmcd
@@ -14,7 +13,6 @@ from crystaltool.checks.distance import check_distance_cdvae, check_distance_lem
 from crystaltool.checks.exact_group import check_exact_group
 from crystaltool.checks.formula import check_formula, check_multiplicities
 from crystaltool.checks.kind import INORGANIC, MOF, kind_of
-from crystaltool.checks.mof_rules import PORE_DIAMETER, PORE_LIMIT, RULE_LIMITS
 from crystaltool.checks.operations import check_operations
 from crystaltool.checks.stability import DEFAULT_ABOVE_HULL, STABLE
 from crystaltool.checks.symmetry import check_symmetry
@@ -42,18 +40,94 @@ CHECKS: tuple[Check, ...] = (
 """Checks of inorganic crystals, from Bravais lattice to composition."""
 
 
-def _judge_mof(name: str, block: CifBlock) -> Verdict:
-    """The verdict of a rule of MOFs; the rules load scipy, which inorganic structures do without."""
-    from crystaltool.checks.mof.registry import judge_block
+@dataclass(frozen=True)
+class MOFRule:
+    """A rule on the atoms and bonds of a MOF, loaded when it is asked: inorganic structures do without scipy.
 
-    return judge_block(name, block)
+    Args:
+        name: as in `--only`.
+        limit: what is asked for.
+        find: `MODULE:FUNCTION` of `checks.mof`: of a `Coordination` what breaks the rule, by atom.
+        passing: what is said where nothing does, or such a function that says it.
+        judges: whether `find` takes the coordination, names of atoms and the limit, and gives the verdict itself.
+    """
+
+    name: str
+    limit: str
+    find: str
+    passing: str = "none"
+    judges: bool = False
+
+    def __call__(self, block: CifBlock) -> Verdict:
+        """The verdict on a block, atoms named by their labels."""
+        from crystaltool.checks.mof.judging import judge_block
+
+        return judge_block(self, block)
 
 
-MOF_CHECKS: tuple[Check, ...] = (
-    *(Check(name, limit, partial(_judge_mof, name)) for name, limit in RULE_LIMITS.items()),
-    Check(PORE_DIAMETER, PORE_LIMIT, partial(_judge_mof, PORE_DIAMETER), default=False),
+MOF_RULES: tuple[MOFRule, ...] = (
+    MOFRule("has-metal", "at least one metal", "framework:no_metal", "framework:metals"),
+    MOFRule("has-carbon", "at least one carbon", "framework:no_carbon", "framework:carbons"),
+    MOFRule("has-hydrogen", "at least one hydrogen", "framework:no_hydrogen", "framework:hydrogens"),
+    MOFRule("overlap", "no two atoms nearer than the smaller covalent radius", "rules:atomic_overlap"),
+    MOFRule("overcoordinated-c", "C with at most 4 neighbours, or bound to metal or B", "rules:overcoordinated_carbon"),
+    MOFRule("overcoordinated-n", "N with at most 4 neighbours, or bound to metal", "rules:overcoordinated_nitrogen"),
+    MOFRule("overcoordinated-h", "H with one atom within 1.15 A", "rules:overcoordinated_hydrogen"),
+    MOFRule(
+        "undercoordinated-c", "C with 3 flat neighbours, 2 in line, cyanide or CO", "rules:undercoordinated_carbon"
+    ),
+    MOFRule(
+        "undercoordinated-n",
+        "N with 2 nonmetals, 3 bonds if single, or a multiple bond",
+        "rules:undercoordinated_nitrogen",
+    ),
+    MOFRule(
+        "undercoordinated-rare-earth",
+        "rare earth with at least 4 neighbours",
+        "rules:undercoordinated_rare_earth",
+    ),
+    MOFRule(
+        "undercoordinated-alkali",
+        "alkali, alkaline earth with 4 neighbours or full valence",
+        "rules:undercoordinated_alkali",
+    ),
+    MOFRule("lone-molecule", "no free atom or molecule", "framework:lone_molecule"),
+    MOFRule(
+        "connected-3d",
+        "bonds reach in 3 directions",
+        "framework:not_three_dimensional",
+        "bonds reach in 3 directions",
+    ),
+    MOFRule("terminal-oxo", "terminal O, S, Se, P short enough for a double bond", "rules:terminal_oxo"),
+    MOFRule(
+        "exposed-metal",
+        "metal with 6 neighbours, open angle at most 150 degrees, or lone pair",
+        "exposure:exposed_metal",
+    ),
+    MOFRule(
+        "high-charge",
+        "EQeq charges within 3 e or the oxidation state, and a tenth",
+        "charge:check_high_charge",
+        judges=True,
+    ),
+    MOFRule(
+        "framework-charge",
+        "ligands and metals neutral together in usual oxidation states",
+        "framework_charge:check_framework_charge",
+        judges=True,
+    ),
 )
-"""Checks of metal-organic frameworks: MOFChecker's rules, and the pore diameter."""
+"""MOFChecker's rules and one on the charge of the whole."""
+
+PORES = MOFRule(
+    "pore-diameter", "a sphere of 2.4 A passes (Zeo++, extra 'pore')", "pores:check_pore_diameter", judges=True
+)
+"""Asked for by an option."""
+
+MOF_CHECKS: tuple[Check, ...] = tuple(
+    Check(rule.name, rule.limit, rule, default=rule is not PORES) for rule in (*MOF_RULES, PORES)
+)
+"""Checks of metal-organic frameworks."""
 
 DECLARED = ("formula", "multiplicities")
 """What a block says of its own content is asked of both kinds."""

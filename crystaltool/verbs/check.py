@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystaltool.checks.judge import Judgement, judge_block
 from crystaltool.checks.kind import KINDS
-from crystaltool.checks.registry import PORE_DIAMETER, UNIQUE, Plan, check_names, select
+from crystaltool.checks.registry import PORES, UNIQUE, Plan, check_names, select
 from crystaltool.checks.stability import DEFAULT_ABOVE_HULL, STABLE
 from crystaltool.checks.verdict import Verdict
 from crystaltool.errors import UsageError
@@ -99,7 +99,7 @@ def plan_of(
         from crystaltool.checks.mof.pores import require_zeo
 
         require_zeo()
-        mof = tuple(name for name in check_names() if name in (*mof, PORE_DIAMETER))
+        mof = tuple(name for name in check_names() if name in (*mof, PORES.name))
     if stable is not None:
         if not isfinite(stable):
             raise UsageError(f"--stable is {stable:g} eV/atom, expected a finite number")

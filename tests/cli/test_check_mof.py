@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystaltool.checks.mof.registry import RULES
+from crystaltool.checks.registry import MOF_RULES
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import format_crystal
 from crystaltool.mof.fragment import Limits, fragment
@@ -60,7 +60,7 @@ def test_a_mixed_stream_gets_the_checks_of_each_kind(crystaltool):
     done = crystaltool("check", stdin=MIL53 + HALITE)
     found = table(done.stdout)
     assert done.returncode == 0
-    assert list(found["mil-53"]) == ["formula", "multiplicities", *(rule.name for rule in RULES)]
+    assert list(found["mil-53"]) == ["formula", "multiplicities", *(rule.name for rule in MOF_RULES)]
     assert "charge" in found["halite"] and "overlap" not in found["halite"]
     assert set(found["mil-53"].values()) == {"pass"}
     assert "high-charge" in done.stderr and "distance-lemat" in done.stderr

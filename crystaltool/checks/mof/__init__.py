@@ -1,5 +1,1 @@
-"""Checks of metal-organic frameworks: MOFChecker's rules, written anew; see `registry`."""
-
-from crystaltool.checks.mof.registry import judge_crystal, mof_valid
-
-__all__ = ["judge_crystal", "mof_valid"]
+"""Checks of metal-organic frameworks: MOFChecker's rules, written anew; their table is `checks.registry.MOF_RULES`."""

@@ -10,7 +10,6 @@ from crystaltool.arrays import Float, Int
 from crystaltool.checks.mof.coordination import Coordination
 from crystaltool.checks.mof.elements import CHARGE_CENTRE, HIGHEST_CHARGE
 from crystaltool.checks.mof.eqeq import NoChargesError, eqeq_charges
-from crystaltool.checks.mof_rules import RULE_LIMITS
 from crystaltool.checks.verdict import Verdict, not_judged
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
@@ -41,9 +40,9 @@ def charge_limits(numbers: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return EQEQ_ERROR * np.maximum(HIGH_CHARGE, states)
 
 
-def check_high_charge(coordination: Coordination, label: Callable[[int], str]) -> Verdict:
+def check_high_charge(coordination: Coordination, label: Callable[[int], str], limit: str = "") -> Verdict:
     """The atom whose charge is highest for its limit decides; the value is its charge."""
-    name, limit = "high-charge", RULE_LIMITS["high-charge"]
+    name = "high-charge"
     crystal, n_moved = with_neutron_hydrogens(coordination)
     try:
         charges = eqeq_charges(crystal)

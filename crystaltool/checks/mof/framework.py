@@ -38,9 +38,14 @@ def metals(coordination: Coordination) -> str:
     return _formula(coordination.numbers[CENTRE[coordination.numbers]])
 
 
-def count(coordination: Coordination, number: int) -> str:
-    """How many atoms of an element the cell has: `C24`."""
-    return _formula(coordination.numbers[coordination.numbers == number])
+def carbons(coordination: Coordination) -> str:
+    """How many carbon atoms the cell has: `C24`."""
+    return _formula(coordination.numbers[coordination.numbers == CARBON])
+
+
+def hydrogens(coordination: Coordination) -> str:
+    """How many hydrogen atoms the cell has: `H12`."""
+    return _formula(coordination.numbers[coordination.numbers == HYDROGEN])
 
 
 def lone_molecule(coordination: Coordination) -> Findings:

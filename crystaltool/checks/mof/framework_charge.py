@@ -18,7 +18,6 @@ from crystaltool.checks.mof.elements import CENTRE
 from crystaltool.checks.mof.ligand_charge import MARGIN, Ligand, as_ligand, charge_costs, cheapest_charge
 from crystaltool.checks.mof.metal_charge import MetalCharges
 from crystaltool.checks.mof.oxidation import OXIDATION_STATES
-from crystaltool.checks.mof_rules import RULE_LIMITS
 from crystaltool.checks.verdict import Verdict, not_judged
 from crystaltool.mof.quotient import find_pieces
 from crystaltool.units import SYMBOLS
@@ -34,21 +33,20 @@ _NON_INNOCENT = ({6, 8}, {7, 8})
 """Elements of carbonyl and nitrosyl."""
 
 
-def check_framework_charge(coordination: Coordination, label: Callable[[int], str]) -> Verdict:
+def check_framework_charge(coordination: Coordination, label: Callable[[int], str], limit: str = "") -> Verdict:
     """The value is the charge of the cell in e, ligands in their likeliest state, metals nearest to what balances."""
     found = ligands_of(coordination)
     centres = Counter(coordination.numbers[CENTRE[coordination.numbers]].tolist())
     reason = _reason_against(coordination, found, centres, label)
-    name, limit = NAME, RULE_LIMITS[NAME]
     if reason is not None:
-        return not_judged(name, limit, reason)
+        return not_judged(NAME, limit, reason)
     kinds, metals = Counter(ligand for ligand, _ in found), MetalCharges(coordination)
     charge, total = _balance(kinds, metals)
     parts = f"ligands {total:+d} e, metals {charge - total:+d} e ({_count(centres)})"
     if charge == 0:
-        return Verdict(name, True, 0.0, limit, f"neutral: {parts}")
+        return Verdict(NAME, True, 0.0, limit, f"neutral: {parts}")
     missing = "cations or hydrogens" if charge < 0 else "anions"
-    return Verdict(name, False, float(charge), limit, f"{parts}: {charge:+d} e a cell, {missing} missing")
+    return Verdict(NAME, False, float(charge), limit, f"{parts}: {charge:+d} e a cell, {missing} missing")
 
 
 def ligands_of(coordination: Coordination) -> list[tuple[Ligand, int]]:

@@ -11,9 +11,8 @@ from crystaltool.checks.judge import judge_block
 from crystaltool.checks.kind import INORGANIC, MOF, kind_of
 from crystaltool.checks.mof.coordination import Coordination
 from crystaltool.checks.mof.framework import inorganic_polymer
-from crystaltool.checks.mof.registry import judge_crystal
-from crystaltool.checks.mof_rules import RULE_LIMITS
-from crystaltool.checks.registry import Plan
+from crystaltool.checks.mof.judging import judge_crystal
+from crystaltool.checks.registry import MOF_RULES, Plan
 from crystaltool.checks.verdict import Verdict
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import CifBlock, format_crystal, parse_block
@@ -125,7 +124,7 @@ def test_what_is_no_framework_is_a_crystal() -> None:
 
 
 def judged(block: CifBlock, kind: str | None = None) -> dict[str, Verdict]:
-    plan = Plan((), tuple(RULE_LIMITS), kind)
+    plan = Plan((), tuple(rule.name for rule in MOF_RULES), kind)
     return {verdict.check: verdict for verdict in judge_block(block, plan).verdicts}
 
 

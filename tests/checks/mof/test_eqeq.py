@@ -206,7 +206,7 @@ def test_a_supercell_is_brought_back_to_its_primitive_cell(monkeypatch: pytest.M
 
 def test_the_rule_goes_on_beyond_dense_cells_and_says_where_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     from crystaltool.checks.mof import eqeq
-    from crystaltool.checks.mof.registry import judge_crystal
+    from crystaltool.checks.mof.judging import judge_crystal
 
     crystal = shuffled(supercell(curated()["MIL-53"], (1, 1, 2)), 2)
     monkeypatch.setattr(eqeq, "DENSE_ATOMS", 10)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystaltool.checks.mof import mof_valid
 from crystaltool.checks.mof.contacts import check_bonds
 from crystaltool.checks.mof.coordination import Coordination, coordination_of
 from crystaltool.checks.mof.exposure import cone_angle
-from crystaltool.checks.mof.registry import RULES, judge_crystal
+from crystaltool.checks.mof.judging import judge_crystal, mof_valid
 from crystaltool.checks.mof.rules import terminal_oxo, undercoordinated_nitrogen, undercoordinated_rare_earth
-from crystaltool.checks.registry import MOF_CHECKS
+from crystaltool.checks.registry import MOF_CHECKS, MOF_RULES
 from crystaltool.crystal import Crystal
 from crystaltool.mof.elements import METAL
 from crystaltool.units import SYMBOLS
 from tests.checks.mof.defects import MAKERS, exchanged, with_atoms, without
 from tests.mof.structures import curated, cyanides, shuffled, supercell
 
-NAMES = [rule.name for rule in RULES]
+NAMES = [rule.name for rule in MOF_RULES]
 
 
 def aminated(crystal: Crystal) -> Crystal:
