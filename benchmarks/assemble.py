@@ -25,7 +25,7 @@ from crystaltool.errors import CrystaltoolError
 from crystaltool.io.cif import parse_crystal
 from crystaltool.mof.assemble import AssemblyConfig, assemble
 from crystaltool.mof.assemble.compare import rmsd
-from crystaltool.mof.blocks import METAL, CoarseMOF
+from crystaltool.mof.blocks import NODE, CoarseMOF
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.perception import perceive_bonds
 
@@ -80,7 +80,7 @@ def reference(mof: CoarseMOF, seed: int) -> float:
     centres = torch.as_tensor(mof.centres) @ lattice
     points = torch.as_tensor(np.concatenate([block.connection_coords for block in mof.blocks]))
     owner = torch.as_tensor(np.repeat(np.arange(mof.n_blocks), [block.n_connections for block in mof.blocks]))
-    metal = torch.as_tensor(np.array([block.kind == METAL for block in mof.blocks]))[owner]
+    metal = torch.as_tensor(np.array([block.kind == NODE for block in mof.blocks]))[owner]
 
     def distances(angles: torch.Tensor) -> torch.Tensor:
         placed = (points.unsqueeze(1) @ _matrices(angles)[owner]).squeeze(1) + centres[owner]

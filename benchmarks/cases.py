@@ -23,7 +23,7 @@ from crystaltool.checks.mof.identity import identify_mof
 from crystaltool.checks.registry import MOF_RULES, Plan
 from crystaltool.io.cif import CifBlock
 from crystaltool.io.stream import BadRecord, iter_blocks
-from crystaltool.mof.blocks import ORGANIC
+from crystaltool.mof.blocks import LINKER
 from crystaltool.mof.perception import perceive_bonds
 from crystaltool.symmetry.detection import detect_orbits
 from crystaltool.units import SYMBOLS
@@ -136,7 +136,7 @@ def identities(cases: Path) -> Iterator[Row]:
     longest = float(np.linalg.norm(block.bonds.vectors(block.crystal), axis=1).max()) if block.bonds else np.inf
     yield "mof/12 longest stated bond as read", f"{longest:.2f} A", longest < 3.0
     holders = {piece.kind for piece in pieces(cases, "23-metal-inside-linker/input").mof.blocks if 26 in piece.numbers}
-    inside = holders == {ORGANIC}
+    inside = holders == {LINKER}
     yield "mof/23 iron of ferrocene", "in the linker" if inside else "a node", inside
 
 

@@ -25,7 +25,7 @@ from crystaltool.models.block_encoder.neighbours import identity_kept, most_simi
 from crystaltool.models.block_encoder.order import OrderMap, order_vectors
 from crystaltool.models.block_encoder.validation import validate_blocks
 from crystaltool.models.weights import find_checkpoint
-from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock
+from crystaltool.mof.blocks import LINKER, NODE, BuildingBlock
 from crystaltool.mof.table import TableBuilder, read_mofs
 
 PARTS = {
@@ -64,7 +64,7 @@ def report_order(library: Library, model: OrderMap, seed: int) -> None:
     """The same by order vectors, of all and of the identities held out from the order map; identities told apart."""
     vectors = order_vectors(model, block_points(library.blocks))
     rows, held_out, prints = labelled(library.blocks)
-    for kind, name in ((ORGANIC, "linkers"), (METAL, "nodes")):
+    for kind, name in ((LINKER, "linkers"), (NODE, "nodes")):
         some = np.flatnonzero(library.kinds[rows] == kind)
         for which, asked in (("", np.arange(len(some))), (" held out", np.flatnonzero(held_out[some]))):
             found = most_similar(vectors[rows[some]], prints[some], asked, seed)
@@ -122,7 +122,7 @@ def main() -> None:
     vectors[chosen] = embed_points(model, points, chosen)
     vectors = vectors[stands]
     library = build_library(table, BlockEmbeddings(vectors, identity, blocks_digest(table), loaded.sha256))
-    for kind, name in ((ORGANIC, "linkers"), (METAL, "nodes")):
+    for kind, name in ((LINKER, "linkers"), (NODE, "nodes")):
         kept = order_kept(library, kind, options.seed)
         if "nearest" in kept:
             row(

@@ -31,9 +31,8 @@ from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.names import file_stem
 from crystaltool.io.stream import BadRecord, RawBlock, iter_blocks, iter_raw, parse_raw, read_raw
-from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC, BuildingBlock
-from crystaltool.mof.elements import COVALENT_RADIUS
-from crystaltool.mof.elements import METAL as IS_METAL
+from crystaltool.mof.blocks import BRIDGE, LINKER, NODE, BuildingBlock
+from crystaltool.mof.elements import COVALENT_RADIUS, METAL
 from crystaltool.mof.fragment import FragmentError, Limits, fragment
 from crystaltool.mof.identity import hill_formula
 from crystaltool.mof.perception import neighbours, perceive_bonds
@@ -73,9 +72,9 @@ def measure(archive: Path) -> tuple[list[Outcome], list[BuildingBlock]]:
         name = file_stem(raw.source)
         if isinstance(result, Cut):
             kinds = Counter(block.kind for block in result.mof.blocks)
-            counts = (kinds[METAL], kinds[ORGANIC], kinds[BRIDGE])
+            counts = (kinds[NODE], kinds[LINKER], kinds[BRIDGE])
             outcome = Outcome(name, "ok", seconds, 3, counts, result.n_nets, _farthest(raw, result))
-            linkers |= {block.identity: block for block in result.mof.blocks if block.kind == ORGANIC}
+            linkers |= {block.identity: block for block in result.mof.blocks if block.kind == LINKER}
         elif isinstance(result, Refusal):
             outcome = Outcome(name, result.reason, seconds, result.dimension)
         else:
@@ -190,7 +189,7 @@ def deciding_bond(crystal: Crystal) -> str:
     kept = np.array([row in known for row in map(tuple, np.column_stack([first, second, images]).tolist())])
     pairs = np.column_stack([first, second])
     whole = max(find_pieces(crystal.n_atoms, pairs[kept], images[kept]).ranks) == 3
-    metal = IS_METAL[numbers[first]] | IS_METAL[numbers[second]]
+    metal = METAL[numbers[first]] | METAL[numbers[second]]
     candidates = np.flatnonzero(metal & (kept == whole) & (numbers[first] != 1) & (numbers[second] != 1))
     for bond in candidates[np.argsort(-excess[candidates] if whole else excess[candidates])]:
         kept[bond] = not whole
@@ -198,7 +197,7 @@ def deciding_bond(crystal: Crystal) -> str:
             break
     else:
         return "no single sort of bond"
-    metals = IS_METAL[numbers[[first[bond], second[bond]]]].sum()
+    metals = METAL[numbers[[first[bond], second[bond]]]].sum()
     amount = float(excess[bond])
     if metals == 2:
         return f"metal-metal contact of {'silver' if 47 in numbers[[first[bond], second[bond]]] else 'other metals'}"
@@ -220,7 +219,7 @@ def pieces_of_file(path: Path) -> Counter[str]:
 
 def mofid_lines(folder: Path) -> Iterator[str]:
     """Block multisets against MOFid's metal-oxo deconstruction, formula by formula."""
-    kinds = {METAL: "nodes", ORGANIC: "linkers", BRIDGE: "node_bridges"}
+    kinds = {NODE: "nodes", LINKER: "linkers", BRIDGE: "node_bridges"}
     same, lines = 0, []
     names = sorted(path.name for path in folder.iterdir() if (path / "mof_asr.cif").exists())
     for name in names:

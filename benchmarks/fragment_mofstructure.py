@@ -34,8 +34,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.cif import parse_crystal
-from crystaltool.mof.blocks import BRIDGE, METAL, CoarseMOF
-from crystaltool.mof.elements import METAL as IS_METAL
+from crystaltool.mof.blocks import BRIDGE, NODE, CoarseMOF
+from crystaltool.mof.elements import METAL
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.identity import hill_formula
 from crystaltool.mof.perception import perceive_bonds
@@ -80,7 +80,7 @@ class Division:
 
     def simplified(self, steps: tuple[str, ...]) -> Division:
         """The division after the steps named."""
-        metal = IS_METAL[self.numbers]
+        metal = METAL[self.numbers]
         first, second = self.pairs.T
         joined = ~self.cut
         if "rods" in steps:
@@ -174,7 +174,7 @@ def one_sided_bonds(one: Division, other: Division) -> str:
     lengths: dict[str, list[float]] = {}
     for (i, j), cell, length in zip(one.pairs.tolist(), one.images.tolist(), one.lengths.tolist(), strict=True):
         ends = one.numbers[[i, j]]
-        if (i, j, *cell) not in known and not IS_METAL[ends].all():
+        if (i, j, *cell) not in known and not METAL[ends].all():
             lengths.setdefault("-".join(sorted(hill_formula((int(z),)) for z in ends)), []).append(length)
     kinds = [f"{len(some)} {kind} {min(some):.2f} to {max(some):.2f} A" for kind, some in sorted(lengths.items())]
     return ", ".join(kinds) or "none"
@@ -216,7 +216,7 @@ def main() -> None:
             f"| {name} | {counted(own.formulas - other.formulas)} | {counted(other.formulas - own.formulas)} | {what} "
             f"| {one_sided_bonds(own, other)} | {one_sided_bonds(other, own)} |"
         )
-    nodes = sum(block.kind == METAL for mof in mofs.values() for block in mof.blocks)
+    nodes = sum(block.kind == NODE for mof in mofs.values() for block in mof.blocks)
     print(
         f"{len(mofs)} usable MOFs of QMOF in random order, seed `{SEED}`, {nodes} nodes. Multisets of formulas alike:"
     )

@@ -75,14 +75,14 @@ def likeness(table, nets: Mapping[str, int], itself: int = 0) -> dict[str, int]:
         nets: of each net's key the number of known MOFs.
         itself: 1 if the MOFs are among the known ones, which then need another one with their net.
     """
-    from crystaltool.mof.blocks import METAL
+    from crystaltool.mof.blocks import NODE
     from crystaltool.mof.labelled_net import net_of_mof
 
     found = dict.fromkeys(("one kind of metal node", "two kinds of linkers or bridges at most", "a known net"), 0)
     for row in range(len(table)):
         mof = table[row]
-        nodes = {block.identity for block in mof.blocks if block.kind == METAL}
-        others = {block.identity for block in mof.blocks if block.kind != METAL}
+        nodes = {block.identity for block in mof.blocks if block.kind == NODE}
+        others = {block.identity for block in mof.blocks if block.kind != NODE}
         verdicts = (len(nodes) == 1, len(others) <= 2, nets.get(net_of_mof(mof).key(), 0) > itself)
         for name, passed in zip(found, verdicts, strict=True):
             found[name] += passed

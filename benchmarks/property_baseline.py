@@ -16,8 +16,8 @@ import numpy as np
 from property_split import TEST, TRAIN, property_split, rank_correlation, strict_test
 from pymatgen.core import Element
 
-from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC
-from crystaltool.mof.elements import METAL as IS_METAL
+from crystaltool.mof.blocks import BRIDGE, LINKER, NODE
+from crystaltool.mof.elements import METAL
 from crystaltool.mof.table import MOFTable, read_mofs
 
 PROPERTIES = ("co2_wc", "co2_015", "pld", "lcd", "density")
@@ -69,7 +69,7 @@ def block_features(table: MOFTable) -> np.ndarray:
         return np.bincount(owners, values, len(table))
 
     columns = []
-    for kind in (METAL, ORGANIC, BRIDGE):
+    for kind in (NODE, LINKER, BRIDGE):
         here = (kinds == kind).astype(float)
         columns.append(total(here))
         columns += [total(here * arrays[f"blocks/n_{what}"][blocks]) for what in ("atoms", "bonds", "connections")]
@@ -79,7 +79,7 @@ def block_features(table: MOFTable) -> np.ndarray:
     n_atoms = counts.sum(axis=1)
     n_nets = np.zeros(len(table))
     np.maximum.at(n_nets, owners, arrays["places/nets"] + 1)
-    metal = counts[:, np.flatnonzero(IS_METAL)].sum(axis=1) / n_atoms
+    metal = counts[:, np.flatnonzero(METAL)].sum(axis=1) / n_atoms
     return np.column_stack([*columns, largest, metal, n_atoms, n_nets])
 
 

@@ -14,7 +14,7 @@ import hashlib
 import numpy as np
 from scipy.stats import rankdata
 
-from crystaltool.mof.blocks import ORGANIC
+from crystaltool.mof.blocks import LINKER
 from crystaltool.mof.table import MOFTable
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -46,14 +46,14 @@ def property_split(table: MOFTable) -> np.ndarray:
     held_out = np.array([per_mille(name) < HELD_OUT_PER_MILLE for name in table.identity_names])
     split = np.full(len(table), TRAIN)
     split[[per_mille(f"v{name}") < VALIDATION_PER_MILLE for name in table.names]] = VALIDATION
-    split[owners[held_out[identities] & (kinds == ORGANIC)]] = TEST
+    split[owners[held_out[identities] & (kinds == LINKER)]] = TEST
     return split
 
 
 def strict_test(table: MOFTable, split: np.ndarray) -> np.ndarray:
     """Whether a MOF is a test MOF none of whose organic identities is in a training MOF; shape (n_mofs,)."""
     owners, identities, kinds = _places(table)
-    organic = kinds == ORGANIC
+    organic = kinds == LINKER
     known = np.unique(identities[organic & (split[owners] == TRAIN)])
     shares = np.zeros(len(table), dtype=bool)
     shares[owners[organic & np.isin(identities, known)]] = True

@@ -201,11 +201,11 @@ def report_row(name: str, result: Cut | Refusal | Exception) -> str:
     from crystaltool.verbs.fragment import Cut, Refusal
 
     if isinstance(result, Cut):
-        from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC
+        from crystaltool.mof.blocks import BRIDGE, LINKER, NODE
 
         mof = result.mof
         kinds = Counter(block.kind for block in mof.blocks)
-        counts = (mof.n_blocks, kinds[METAL], kinds[ORGANIC], kinds[BRIDGE], result.n_nets, 3)
+        counts = (mof.n_blocks, kinds[NODE], kinds[LINKER], kinds[BRIDGE], result.n_nets, 3)
         values = (name, "ok", "", mof.n_atoms, *counts, "")
     elif isinstance(result, Refusal):
         dimension = "" if result.dimension is None else result.dimension

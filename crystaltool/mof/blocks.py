@@ -16,7 +16,7 @@ from crystaltool.defaults import MAX_BLOCKS as MAX_BLOCKS
 from crystaltool.defaults import MAX_CONNECTIONS as MAX_CONNECTIONS
 from crystaltool.errors import InputError
 
-METAL, ORGANIC, BRIDGE = 0, 1, 2
+NODE, LINKER, BRIDGE = 0, 1, 2
 KINDS = ("metal", "organic", "bridge")
 """Kinds of block: a node with its metals; a linker; an oxygen, hydroxide or halide between nodes of a rod.
 
@@ -29,7 +29,7 @@ class BuildingBlock:
     """A rigid piece of a MOF in its own Cartesian frame.
 
     Args:
-        kind: METAL, ORGANIC or BRIDGE.
+        kind: NODE, LINKER or BRIDGE.
         numbers: atomic numbers; shape (n_atoms,).
         cart_coords: Angstrom, the mean of the connection points at the origin; shape (n_atoms, 3).
         bonds: atoms i, j of each bond inside the block, each once; shape (n_bonds, 2).
@@ -205,7 +205,7 @@ def _assert_edges(mof: CoarseMOF, edges: Edges) -> None:
         raise InputError("edges whose blocks and images do not fit together")
     if len(edges) and (edges.blocks.min() < 0 or edges.blocks.max() >= mof.n_blocks):
         raise InputError(f"an edge to block {edges.blocks.max() + 1} of {mof.n_blocks}")
-    metal = np.array([block.kind == METAL for block in mof.blocks])
+    metal = np.array([block.kind == NODE for block in mof.blocks])
     if not metal[edges.blocks[:, 0]].all() or metal[edges.blocks[:, 1]].any():
         raise InputError("an edge that does not join a metal block to one of another kind")
     ends = np.bincount(edges.blocks.ravel(), minlength=mof.n_blocks)

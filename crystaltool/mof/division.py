@@ -105,9 +105,9 @@ def _divide(crystal: Crystal, bonds: BondGraph) -> Division:
     for block in range(len(blocks)):
         atoms = label == block
         if metal[atoms].any():
-            kinds.append(noun.METAL)
+            kinds.append(noun.NODE)
         else:
-            kinds.append(noun.BRIDGE if bridge[atoms].all() else noun.ORGANIC)
+            kinds.append(noun.BRIDGE if bridge[atoms].all() else noun.LINKER)
     return Division(bonds, label, kinds, offsets)
 
 

@@ -162,9 +162,9 @@ def _refuse_unusable(
         kinds: of the blocks. label: block of each atom. of_points: block of each connection point.
         limits: of a usable MOF.
     """
-    if not (noun.METAL in kinds and (noun.ORGANIC in kinds or noun.BRIDGE in kinds)):
+    if not (noun.NODE in kinds and (noun.LINKER in kinds or noun.BRIDGE in kinds)):
         raise FragmentError("no-linker", "no linker between the nodes")
-    if noun.ORGANIC not in kinds:
+    if noun.LINKER not in kinds:
         raise FragmentError("no-linker", "no organic linker between the nodes")
     if len(kinds) > limits.blocks:
         raise FragmentError("too-many-blocks", f"{len(kinds)} building blocks, the limit is {limits.blocks}")
@@ -183,7 +183,7 @@ def _connections(
     blocks: Int[np.ndarray, "n 2"], points: Int[np.ndarray, "n 2"], images: Int[np.ndarray, "n 3"], kinds: list[int]
 ) -> Connections:
     """Connections of cut bonds, each from the metal's block to the other."""
-    turned = np.array(kinds)[blocks[:, 0]] != noun.METAL
+    turned = np.array(kinds)[blocks[:, 0]] != noun.NODE
     blocks[turned], points[turned], images[turned] = blocks[turned][:, ::-1], points[turned][:, ::-1], -images[turned]
     return Connections(blocks, points, images)
 

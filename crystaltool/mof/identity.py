@@ -19,7 +19,7 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from crystaltool.arrays import Float, Int
 from crystaltool.bonds import AROMATIC_ORDER, UNKNOWN_ORDER
-from crystaltool.mof.blocks import ORGANIC, BuildingBlock
+from crystaltool.mof.blocks import LINKER, BuildingBlock
 from crystaltool.mof.bond_orders import formal_charges, perceive_orders
 from crystaltool.mof.elements import METAL
 
@@ -58,7 +58,7 @@ class Identity:
 def identify(block: BuildingBlock) -> Identity:
     """The identity of a block; blocks that differ in atom order or geometry only have the same."""
     graph, bond_rows = _canonical(block)
-    text, bits, orders = _identify(graph, block.kind == ORGANIC)
+    text, bits, orders = _identify(graph, block.kind == LINKER)
     bond_orders = np.zeros(len(block.bonds))
     bond_orders[bond_rows] = orders
     return Identity(text, np.frombuffer(bits, dtype=np.uint8), bond_orders)

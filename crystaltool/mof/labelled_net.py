@@ -15,7 +15,7 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
-from crystaltool.mof.blocks import MAX_BLOCKS, METAL, CoarseMOF, Edges
+from crystaltool.mof.blocks import MAX_BLOCKS, NODE, CoarseMOF, Edges
 from crystaltool.mof.net import Net, net_of_graph
 from crystaltool.mof.quotient import find_pieces
 
@@ -28,7 +28,7 @@ class LabelledNet:
     """A net to be filled with blocks.
 
     Args:
-        kinds: METAL, ORGANIC or BRIDGE of each vertex; shape (n,).
+        kinds: NODE, LINKER or BRIDGE of each vertex; shape (n,).
         classes: class of each vertex, numbered from 0; vertices of a class hold one block; shape (n,).
         edges: one for every bond; a metal vertex first.
         lattice: rows, A; shape (3, 3). centres: of the vertices, fractional; shape (n, 3).
@@ -64,7 +64,7 @@ class LabelledNet:
 
     def figure(self, vertex: int) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k 3"]]:
         """Edges of a vertex, and where their middles lie from its centre, A."""
-        side = 0 if self.kinds[vertex] == METAL else 1
+        side = 0 if self.kinds[vertex] == NODE else 1
         edges = np.flatnonzero(self.edges.blocks[:, side] == vertex)
         return edges, self.points[edges] - (self.vectors[edges] if side else 0.0)
 
@@ -154,7 +154,7 @@ def assert_net(net: LabelledNet) -> None:
     first, second = net.edges.blocks.T
     if len(first) == 0 or net.edges.blocks.min() < 0 or net.edges.blocks.max() >= n:
         raise InputError("an edge to a vertex that is not there, or no edge")
-    if (net.kinds[first] != METAL).any() or (net.kinds[second] == METAL).any():
+    if (net.kinds[first] != NODE).any() or (net.kinds[second] == NODE).any():
         raise InputError("an edge that does not join a node to a linker or bridge")
     if (net.n_connections < 2).any():
         raise InputError("a vertex with fewer than two edges")

@@ -14,7 +14,7 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.errors import UsageError
-from crystaltool.mof.blocks import MAX_BLOCK_ATOMS, MAX_CONNECTIONS, ORGANIC, BuildingBlock
+from crystaltool.mof.blocks import LINKER, MAX_BLOCK_ATOMS, MAX_CONNECTIONS, BuildingBlock
 from crystaltool.mof.elements import METAL
 
 _TO_OXYGEN, _TO_OTHERS = 2.0, 2.1
@@ -122,7 +122,7 @@ def linker_of_molecule(
     middle = points.mean(axis=0)
     inner = bonds[kept[bonds].all(axis=1)]
     block = BuildingBlock(
-        ORGANIC,
+        LINKER,
         numbers[kept],
         coords[kept] - middle,
         place[inner],

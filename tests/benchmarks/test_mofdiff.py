@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.mofdiff import catalogue_nets
 from benchmarks.mofdiff_shares import alike, composition, likeness
 from crystaltool.models.weights import find_checkpoint
-from crystaltool.mof.blocks import METAL
+from crystaltool.mof.blocks import NODE
 from crystaltool.mof.labelled_net import net_of_mof
 from crystaltool.mof.table import tabulate
 from tests.models.mofdiff.tiny import real_mofs
@@ -30,7 +30,7 @@ def test_likeness_counts_nodes_linkers_and_nets() -> None:
     table = tabulate(mofs)
     keys = Counter(net_of_mof(mof).key() for mof in mofs)
     found = likeness(table, keys)
-    single = [len({block.identity for block in mof.blocks if block.kind == METAL}) == 1 for mof in mofs]
+    single = [len({block.identity for block in mof.blocks if block.kind == NODE}) == 1 for mof in mofs]
     assert found["one kind of metal node"] == sum(single)
     assert found["a known net"] == len(mofs)
     alone = sum(1 for count in keys.values() if count == 1)

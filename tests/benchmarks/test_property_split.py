@@ -20,7 +20,7 @@ from property_split import (
 )
 from scipy.stats import spearmanr
 
-from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF
+from crystaltool.mof.blocks import LINKER, NODE, BuildingBlock, CoarseMOF
 from crystaltool.mof.table import tabulate
 
 
@@ -39,7 +39,7 @@ def block(kind, identity, numbers):
 
 
 def mof(name, linkers, metal="node", side=10.0):
-    blocks = (block(METAL, metal, [30, 8]), *(block(ORGANIC, linker, [6, 6, 1, 8]) for linker in linkers))
+    blocks = (block(NODE, metal, [30, 8]), *(block(LINKER, linker, [6, 6, 1, 8]) for linker in linkers))
     centres = np.arange(3.0 * len(blocks)).reshape(-1, 3) / 20
     return CoarseMOF(
         np.diag([side, side + 1.0, side + 2.0]), blocks, centres, name=name, properties={"co2_wc": side / 10}
@@ -67,7 +67,7 @@ def test_held_out_linkers_are_in_test_mofs_alone_and_nodes_do_not_count():
     assert where["hidden"] == where["mixed"] == TEST and where["hidden node"] != TEST
     assert (split == TEST).sum() == 2
     for one, which in zip(MOFS, split, strict=True):
-        linkers = {each.identity for each in one.blocks if each.kind == ORGANIC}
+        linkers = {each.identity for each in one.blocks if each.kind == LINKER}
         assert bool(linkers & set(HIDDEN)) == (which == TEST)
     assert 0 < (split == VALIDATION).sum() < 20
     share = len(HIDDEN) / 3000

@@ -91,7 +91,7 @@ def test_blocks_file_holds_the_frameworks_and_gives_their_atoms_back(child: Chil
         apart = again.frac_coords[:, None] - crystal.frac_coords
         distances = np.linalg.norm((apart - np.round(apart)) @ crystal.lattice, axis=2)
         assert distances.min(axis=1).max() < 1e-3
-        orders = np.concatenate([block.bond_orders for block in table[index].blocks if block.kind == noun.ORGANIC])
+        orders = np.concatenate([block.bond_orders for block in table[index].blocks if block.kind == noun.LINKER])
         assert set(orders) <= {1.0, 1.5, 2.0, 3.0}
     assert "fragment" in read_history(tmp_path / "blocks.h5")[-1]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from crystaltool.models.block_encoder.library import Library, write_library
-from crystaltool.mof.blocks import METAL
+from crystaltool.mof.blocks import NODE
 from crystaltool.mof.table import MOFTable, read_mofs, write_mofs
 from crystaltool.training.checkpoint import load_model, save_model
 from tests.cli.one_process import Child, Ended, one_process
@@ -92,7 +92,7 @@ def test_a_file_of_mofs_that_reads_back(eight: Path) -> None:
         expected = candidate[index - 1] + 1 if index and names[index - 1] == name else 0
         assert candidate[index] == expected
         mof = table[index]
-        assert sum(b.n_connections if b.kind == METAL else -b.n_connections for b in mof.blocks) == 0
+        assert sum(b.n_connections if b.kind == NODE else -b.n_connections for b in mof.blocks) == 0
         assert {"predicted_co2_wc", "predicted_density", "decoding_score"} <= mof.properties.keys()
 
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from crystaltool.mof.blocks import METAL, ORGANIC
+from crystaltool.mof.blocks import LINKER, NODE
 from crystaltool.mof.catalogue import build_catalogue, read_catalogue, write_catalogue
 from crystaltool.mof.labelled_net import net_of_mof
 from crystaltool.mof.net_names import name_of
@@ -84,9 +84,9 @@ def test_wishes_hold_in_every_decoding(sample: Callable, tmp_path: Path) -> None
     assert len(table) >= 2 and names_of(table) == {"pcu"}
     for index in range(len(table)):
         blocks = table[index].blocks
-        metals = {z for b in blocks if b.kind == METAL for z in b.numbers.tolist() if z > 20}
+        metals = {z for b in blocks if b.kind == NODE for z in b.numbers.tolist() if z > 20}
         assert metals == {30}
-        linkers = {b.identity for b in blocks if b.kind == ORGANIC}
+        linkers = {b.identity for b in blocks if b.kind == LINKER}
         assert linkers == {"*<-O=C([O-]->*)c1ccc(-c2ccc(C(=O->*)[O-]->*)cc2)cc1"}
 
 
@@ -96,10 +96,10 @@ def test_nodes_and_nets_of_a_file(sample: Callable, tmp_path: Path) -> None:
     assert sample("-n", 1, "--net", "own.h5", "--node", "own.h5", "-o", "out.h5").code == 0
     table = read_mofs(tmp_path / "out.h5")
     assert names_of(table) == {"pcu"}
-    assert {b.n_atoms for b in table[0].blocks if b.kind == METAL} == {5}
+    assert {b.n_atoms for b in table[0].blocks if b.kind == NODE} == {5}
     assert sample("-n", 1, "--node", "OZn4", "-o", "named.h5").code == 0
     named = read_mofs(tmp_path / "named.h5")
-    assert {b.identity.partition("_")[0] for b in named[0].blocks if b.kind == METAL} == {"OZn4"}
+    assert {b.identity.partition("_")[0] for b in named[0].blocks if b.kind == NODE} == {"OZn4"}
 
 
 def test_a_target_raises_what_is_predicted(sample: Callable, tmp_path: Path) -> None:

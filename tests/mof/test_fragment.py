@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crystaltool.crystal import Crystal
-from crystaltool.mof.blocks import BRIDGE, MAX_CONNECTIONS, METAL, ORGANIC, CoarseMOF, assert_block, assert_coarse
+from crystaltool.mof.blocks import BRIDGE, LINKER, MAX_CONNECTIONS, NODE, CoarseMOF, assert_block, assert_coarse
 from crystaltool.mof.fragment import FragmentError, Limits, fragment
 from crystaltool.mof.identity import hill_formula, identify
 from crystaltool.mof.perception import perceive_bonds
@@ -58,11 +58,11 @@ def multiset(mof: CoarseMOF) -> Counter:
 @pytest.mark.parametrize("name", BLOCKS)
 def test_blocks_of_well_known_frameworks(name: str) -> None:
     mof = cut(curated()[name])
-    found = {kind: Counter() for kind in (METAL, ORGANIC, BRIDGE)}
+    found = {kind: Counter() for kind in (NODE, LINKER, BRIDGE)}
     for block in mof.blocks:
         formula = (hill_formula(tuple(block.numbers.tolist())), block.n_connections)
-        found[block.kind][identify(block).text if block.kind == ORGANIC else formula] += 1
-    assert (found[METAL], found[ORGANIC], found[BRIDGE]) == BLOCKS[name]
+        found[block.kind][identify(block).text if block.kind == LINKER else formula] += 1
+    assert (found[NODE], found[LINKER], found[BRIDGE]) == BLOCKS[name]
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -93,7 +93,7 @@ def test_rotations_are_proper_and_frames_are_the_blocks_own() -> None:
     mof = cut(curated()["HKUST-1"])
     assert mof.rotations is not None
     assert np.allclose(np.linalg.det(mof.rotations), 1)
-    shapes = [np.sort(np.linalg.norm(b.cart_coords, axis=1)) for b in mof.blocks if b.kind == ORGANIC]
+    shapes = [np.sort(np.linalg.norm(b.cart_coords, axis=1)) for b in mof.blocks if b.kind == LINKER]
     assert np.allclose(shapes, shapes[0], atol=1e-2)
 
 
@@ -110,7 +110,7 @@ def test_connections_are_the_halves_of_cut_bonds() -> None:
         at.append(np.array(rows) + (mof.centres[ends.blocks[:, side]] + cells) @ mof.lattice)
     assert np.abs(at[0] - at[1]).max() < 1e-6
     kinds = np.array([block.kind for block in mof.blocks])[ends.blocks]
-    assert (kinds[:, 0] == METAL).all() and (kinds[:, 1] != METAL).all()
+    assert (kinds[:, 0] == NODE).all() and (kinds[:, 1] != NODE).all()
 
 
 def test_two_interpenetrating_nets_are_told_apart() -> None:
@@ -141,7 +141,7 @@ def test_guests_are_refused_or_removed_and_bound_water_stays() -> None:
         [tuple(oxygen), *(tuple(oxygen + 0.59 * outward + sign * 0.76 * across) for sign in (1, -1))],
         [8, 1, 1],
     )
-    nodes = Counter(hill_formula(tuple(b.numbers.tolist())) for b in cut(bound).blocks if b.kind == METAL)
+    nodes = Counter(hill_formula(tuple(b.numbers.tolist())) for b in cut(bound).blocks if b.kind == NODE)
     assert nodes == {"Ni": 5, "H2NiO": 1}
 
 
@@ -237,4 +237,4 @@ def test_a_chain_of_metals_that_is_held_by_its_ligands_too_is_a_rod() -> None:
     silver = Crystal(nickel.lattice, nickel.frac_coords, np.where(nickel.numbers == 28, 47, nickel.numbers))
     bonds = perceive_bonds(silver)
     assert (silver.numbers[bonds.pairs] == 47).all(axis=1).any()
-    assert Counter(block.kind for block in cut(silver).blocks) == {METAL: 6, ORGANIC: 3}
+    assert Counter(block.kind for block in cut(silver).blocks) == {NODE: 6, LINKER: 3}

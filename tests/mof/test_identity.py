@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from crystaltool.mof.blocks import BRIDGE, METAL, ORGANIC, BuildingBlock
+from crystaltool.mof.blocks import BRIDGE, LINKER, NODE, BuildingBlock
 from crystaltool.mof.fragment import Limits, fragment
 from crystaltool.mof.identity import identify, refine
 from crystaltool.mof.perception import perceive_bonds
@@ -45,7 +45,7 @@ def linker(smiles: str) -> BuildingBlock:
     rng = np.random.default_rng(0)
     ends = rng.normal(size=(len(points), 3))
     return BuildingBlock(
-        kind=ORGANIC,
+        kind=LINKER,
         numbers=np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]),
         cart_coords=rng.normal(size=(mol.GetNumAtoms(), 3)),
         bonds=np.array([(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]).reshape(-1, 2),
@@ -150,16 +150,16 @@ def test_fingerprints_are_morgan_bits_with_dummy_atoms() -> None:
 def test_nodes_and_bridges_are_named_by_formula_and_graph() -> None:
     crystal = curated()["MIL-53"]
     names = {block.kind: identify(block).text for block in fragment(crystal, perceive_bonds(crystal), Limits()).blocks}
-    assert names[METAL].startswith("Al_6_")
+    assert names[NODE].startswith("Al_6_")
     assert names[BRIDGE].startswith("HO_2_")
-    assert names[ORGANIC] == TEREPHTHALATE
+    assert names[LINKER] == TEREPHTHALATE
     assert refine(["a", "b", "a"], [(0, 1, ""), (1, 2, "")]) == refine(["b", "a", "a"], [(0, 1, ""), (0, 2, "")])
     assert refine(["a", "b", "a"], [(0, 1, ""), (1, 2, "")]) != refine(["a", "a", "b"], [(0, 1, ""), (1, 2, "")])
 
 
 def test_a_chemistry_that_rdkit_does_not_hold_possible_is_named_by_its_graph() -> None:
     mof = fragment(cyanides(), perceive_bonds(cyanides()))
-    block = next(block for block in mof.blocks if block.kind == ORGANIC)
+    block = next(block for block in mof.blocks if block.kind == LINKER)
     six = replace(
         block,
         numbers=np.array([6, 1, 1, 1, 1, 1, 1]),

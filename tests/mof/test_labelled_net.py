@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crystaltool.errors import InputError
-from crystaltool.mof.blocks import METAL, ORGANIC, CoarseMOF, Edges
+from crystaltool.mof.blocks import LINKER, NODE, CoarseMOF, Edges
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.labelled_net import LabelledNet, assert_net, classes_of, net_of_mof
 from crystaltool.mof.perception import perceive_bonds
@@ -37,7 +37,7 @@ def test_the_key_knows_no_supercell() -> None:
 
 def test_the_key_knows_kinds_and_numbers_of_bonds() -> None:
     net = mof5()
-    bridges = replace(net, kinds=np.where(net.kinds == ORGANIC, 2, net.kinds))
+    bridges = replace(net, kinds=np.where(net.kinds == LINKER, 2, net.kinds))
     assert bridges.key() != net.key() and bridges.net() == net.net()
 
 
@@ -49,7 +49,7 @@ def test_figures_are_where_the_bonds_are() -> None:
     assert mof.connections is not None and mof.rotations is not None
     for vertex, block in enumerate(mof.blocks):
         edges, figure = net.figure(vertex)
-        side = 0 if block.kind == METAL else 1
+        side = 0 if block.kind == NODE else 1
         points = mof.connections.points[edges, side]
         assert sorted(points.tolist()) == list(range(block.n_connections))
         assert np.allclose(figure, block.connection_coords[points] @ mof.rotations[vertex], atol=1e-6)
@@ -68,7 +68,7 @@ def test_nets_that_cannot_be_filled() -> None:
     chain = Edges(np.array([[0, 1], [0, 1]]), np.array([[0, 0, 0], [1, 0, 0]]))
     flat = replace(
         net,
-        kinds=np.array([METAL, ORGANIC]),
+        kinds=np.array([NODE, LINKER]),
         classes=np.array([0, 1]),
         edges=chain,
         centres=np.zeros((2, 3)),

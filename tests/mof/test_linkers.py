@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crystaltool.errors import UsageError
-from crystaltool.mof.blocks import ORGANIC, assert_block
+from crystaltool.mof.blocks import LINKER, assert_block
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.identity import identify
 from crystaltool.mof.linkers import linker_of_file, linker_of_smiles
@@ -42,7 +42,7 @@ def test_what_binds(smiles: str, formula: str, points: int | None) -> None:
         return
     block = linker_of_smiles(smiles)
     assert_block(block)
-    assert (block.kind, block.n_connections) == (ORGANIC, points)
+    assert (block.kind, block.n_connections) == (LINKER, points)
     assert hill_formula(tuple(block.numbers.tolist())) == formula
     lengths = np.linalg.norm(block.cut_vectors, axis=1)
     assert ((lengths > 0.95) & (lengths < 1.1)).all()
@@ -55,7 +55,7 @@ def test_what_binds(smiles: str, formula: str, points: int | None) -> None:
 def test_terephthalate_is_the_one_that_fragment_cuts() -> None:
     """The same identity as in MOF-5, and connection points in the same places to half an Angstrom."""
     crystal = curated()["MOF-5"]
-    cut = next(b for b in fragment(crystal, perceive_bonds(crystal)).blocks if b.kind == ORGANIC)
+    cut = next(b for b in fragment(crystal, perceive_bonds(crystal)).blocks if b.kind == LINKER)
     ours = linker_of_smiles("OC(=O)c1ccc(cc1)C(=O)O")
     assert ours.identity == identify(cut).text
     first, second = np.triu_indices(4, 1)

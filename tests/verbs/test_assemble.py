@@ -9,7 +9,7 @@ import pytest
 
 import crystaltool as ct
 from crystaltool.mof.assemble import Assembly
-from crystaltool.mof.blocks import METAL
+from crystaltool.mof.blocks import NODE
 from crystaltool.verbs.assemble import AssembleSettings, as_sample, assembled, is_neutral
 from tests.mof.structures import curated
 
@@ -20,7 +20,7 @@ def with_metal(assembly: Assembly, number: int) -> Assembly:
     """The assembly with another metal in its nodes."""
     blocks = [
         replace(block, numbers=np.where(block.numbers == block.numbers.max(), number, block.numbers))
-        if block.kind == METAL
+        if block.kind == NODE
         else block
         for block in assembly.mof.blocks
     ]

@@ -29,7 +29,7 @@ from crystaltool.models.block_encoder.neighbours import most_similar, one_of_eac
 from crystaltool.models.block_encoder.order import KIND, OrderConfig, OrderMap, order_vectors, scaled
 from crystaltool.models.block_encoder.substructures import substructures
 from crystaltool.models.configuration import fill, parse_tables
-from crystaltool.mof.blocks import METAL, ORGANIC
+from crystaltool.mof.blocks import LINKER, NODE
 from crystaltool.mof.table import MOFTable, read_mofs
 from crystaltool.training.checkpoint import save_model
 from crystaltool.training.loop import Progress
@@ -172,7 +172,7 @@ def fit_order(
     vectors = order_vectors(model.to(torch.float64), points, rows)
     measured = {"identities": float(train.sum()), "held_out": float(held_out.sum())}
     kinds = table.arrays["blocks/kind"][rows]
-    for kind, name in ((ORGANIC, "linkers"), (METAL, "nodes")):
+    for kind, name in ((LINKER, "linkers"), (NODE, "nodes")):
         some = np.flatnonzero(kinds == kind)
         found = most_similar(vectors[some], prints[some], np.flatnonzero(held_out[some]), config.seed)
         measured |= {f"{name}_{key}": value for key, value in found.items()}

@@ -64,7 +64,7 @@ def nearest_identities(
 
     Args:
         library: what is looked in. vectors: of the blocks; embeddings of the library's encoder unless `among` is given.
-        bits: packed ECFP4 of each; shape (n, 256). kinds: METAL, ORGANIC or BRIDGE of each.
+        bits: packed ECFP4 of each; shape (n, 256). kinds: NODE, LINKER or BRIDGE of each.
         n: how many, fewer where the library has fewer.
         among: such vectors of the library's blocks, such as their order vectors; its embeddings if None.
 

@@ -16,7 +16,7 @@ import numpy as np
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 from crystaltool.models.mofdiff.states import CoarseSample
-from crystaltool.mof.blocks import MAX_CONNECTIONS, METAL
+from crystaltool.mof.blocks import MAX_CONNECTIONS, NODE
 
 NO_SCORE = -1e9
 
@@ -75,7 +75,7 @@ def decode(
     """
     n, penalties, temperature = config.candidates, config.penalties, config.candidate_temperature
     n_tries = len(penalties) + max(4 * n, FEWEST_TRIES)
-    signed = np.where(blocks.kinds == METAL, blocks.connections, -blocks.connections)
+    signed = np.where(blocks.kinds == NODE, blocks.connections, -blocks.connections)
     seen: set[tuple[int, ...]] = set()
     for attempt in range(n_tries):
         if len(seen) == n:

@@ -13,7 +13,7 @@ import numpy as np
 
 from crystaltool.arrays import Float, Int
 from crystaltool.models.block_encoder.library import Library
-from crystaltool.mof.blocks import METAL, BuildingBlock
+from crystaltool.mof.blocks import NODE, BuildingBlock
 from crystaltool.mof.labelled_net import LabelledNet
 
 _STRETCHES = np.exp(np.linspace(np.log(0.4), np.log(2.5), 16))
@@ -22,7 +22,7 @@ _STRETCHES = np.exp(np.linspace(np.log(0.4), np.log(2.5), 16))
 
 def groups_of(net: LabelledNet, vertex: int) -> Int[np.ndarray, " k"]:
     """Number of the neighbour (and its copy) that each edge of a vertex leads to, in the order of `figure`."""
-    side = 0 if net.kinds[vertex] == METAL else 1
+    side = 0 if net.kinds[vertex] == NODE else 1
     edges = np.flatnonzero(net.edges.blocks[:, side] == vertex)
     ends = np.column_stack([net.edges.blocks[edges, 1 - side], net.edges.images[edges]])
     return np.unique(ends, axis=0, return_inverse=True)[1].reshape(-1)
@@ -113,7 +113,7 @@ class Shapes:
         total = np.zeros(len(rows))
         for vertex in vertices:
             groups = groups_of(net, vertex)
-            if kind == METAL:
+            if kind == NODE:
                 figure = net.figure(vertex)[1]
                 wanted = sorted_distances(figure - figure.mean(axis=0))
                 total += np.sqrt(np.square(self._distances[kind, k] - wanted).mean(axis=1))

@@ -15,7 +15,7 @@ from crystaltool.arrays import Float, Int
 from crystaltool.models.mofdiff.figures import groups_of, rays_of, reach_of, reach_of_groups, stretched
 from crystaltool.mof.assemble.contacts import atoms_of, watched_pairs
 from crystaltool.mof.assemble.problem import block_order
-from crystaltool.mof.blocks import METAL, BuildingBlock, CoarseMOF
+from crystaltool.mof.blocks import NODE, BuildingBlock, CoarseMOF
 from crystaltool.mof.fitting import kabsch, spread_rotations, turn_points
 from crystaltool.mof.labelled_net import LabelledNet
 
@@ -118,7 +118,7 @@ class Turns:
             edges, order = self._figure(vertex)[0], chosen[row]
             self._slots[vertex, id(block)] = _Slot(
                 edges,
-                0 if self.net.kinds[vertex] == METAL else 1,
+                0 if self.net.kinds[vertex] == NODE else 1,
                 rotations[row],
                 order,
                 block.connection_coords[order],
@@ -134,7 +134,7 @@ class Turns:
     def _wanted(self, vertex: int, block: BuildingBlock) -> Float[np.ndarray, "k 3"]:
         """Where a block's connection points should lie from its centre, A."""
         _, figure, groups = self._figure(vertex)
-        if block.kind != METAL:
+        if block.kind != NODE:
             n_groups = int(groups.max()) + 1
             key = id(block), n_groups
             if key not in self._reaches:

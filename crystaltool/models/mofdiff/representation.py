@@ -11,7 +11,7 @@ from torch import Tensor
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError
 from crystaltool.lattice import matrix_to_k, reduced_basis
-from crystaltool.mof.blocks import KINDS, MAX_BLOCKS, MAX_CONNECTIONS, METAL, ORGANIC
+from crystaltool.mof.blocks import KINDS, LINKER, MAX_BLOCKS, MAX_CONNECTIONS, NODE
 from crystaltool.mof.table import MOFTable
 from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM
 
@@ -173,7 +173,7 @@ def describe_mofs(table: MOFTable, cells: Float[np.ndarray, "n 3 3"]) -> Float[n
     spacings = np.sort(1 / np.linalg.norm(np.linalg.inv(cells), axis=1), axis=1)
     owners, kinds = np.repeat(np.arange(len(table)), a["mofs/n_blocks"]), a["blocks/kind"][a["places/block"]]
     sizes, measured = measure_blocks(table)[a["places/block"]], []
-    for kind in (METAL, ORGANIC):
+    for kind in (NODE, LINKER):
         here, largest, mean = kinds == kind, np.zeros((len(table), N_SIZES)), np.zeros((len(table), N_SIZES))
         np.maximum.at(largest, owners[here], sizes[here])
         np.add.at(mean, owners[here], sizes[here])
@@ -273,4 +273,4 @@ def to_batch(data: CoarseData, rows: Int[np.ndarray, " b"], starts: Int[np.ndarr
 
 def count_metals(batch: CoarseBatch) -> Tensor:
     """Metal blocks of each MOF; (B,)."""
-    return ((batch.kinds == METAL) & batch.mask).sum(1)
+    return ((batch.kinds == NODE) & batch.mask).sum(1)

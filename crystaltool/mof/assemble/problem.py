@@ -14,7 +14,7 @@ import torch
 
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.lattice import reduced_basis
-from crystaltool.mof.blocks import METAL, CoarseMOF
+from crystaltool.mof.blocks import NODE, CoarseMOF
 
 _SIZES = (4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 400)
 
@@ -121,8 +121,8 @@ def of_blocks(centres: Float[torch.Tensor, "B K 3"], block: Int[torch.Tensor, "B
 
 def size_of(mof: CoarseMOF) -> tuple[int, int, int]:
     """Metal blocks, other blocks and connections."""
-    n_metal = sum(block.kind == METAL for block in mof.blocks)
-    n_points = sum(block.n_connections for block in mof.blocks if block.kind == METAL)
+    n_metal = sum(block.kind == NODE for block in mof.blocks)
+    n_points = sum(block.n_connections for block in mof.blocks if block.kind == NODE)
     return n_metal, mof.n_blocks - n_metal, n_points
 
 
@@ -138,7 +138,7 @@ def _round_up(n: int) -> int:
 
 def block_order(mof: CoarseMOF) -> list[list[int]]:
     """Positions of the metal blocks and of the others."""
-    kinds = [block.kind == METAL for block in mof.blocks]
+    kinds = [block.kind == NODE for block in mof.blocks]
     return [[k for k, metal in enumerate(kinds) if metal is side] for side in (True, False)]
 
 

@@ -15,7 +15,7 @@ from crystaltool.checks.mof.identity import identify_mof
 from crystaltool.checks.registry import MOF_RULES, Plan
 from crystaltool.crystal import Crystal
 from crystaltool.io.cif import format_crystal, parse_block
-from crystaltool.mof.blocks import ORGANIC
+from crystaltool.mof.blocks import LINKER
 from crystaltool.units import atomic_number
 from crystaltool.verbs.fragment import Cut, FragmentSettings, cut
 from tests.checks.mof.defects import without
@@ -101,7 +101,7 @@ def test_the_same_framework_has_one_identity_and_one_verdict(name: str, change) 
 def test_metals_between_rings_belong_to_linkers(metal: str) -> None:
     found = cut(FragmentSettings(), swapped(crystal_of("23-metal-inside-linker/input"), "Fe", metal))
     assert isinstance(found, Cut)
-    assert {block.kind for block in found.mof.blocks if atomic_number(metal) in block.numbers} == {ORGANIC}
+    assert {block.kind for block in found.mof.blocks if atomic_number(metal) in block.numbers} == {LINKER}
 
 
 TEXT_FIELD = "_publ_section_comment\n;\ndata_fake\nloop_\n_atom_site_label\nC1\n_cell_length_a 3.0\n;\n_cell_length_a"

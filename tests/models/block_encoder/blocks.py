@@ -14,7 +14,7 @@ from crystaltool.models.block_encoder.fit import BlockFitConfig, fit_block_encod
 from crystaltool.models.block_encoder.model import BlockEncoder, BlockEncoderConfig
 from crystaltool.models.block_encoder.neighbours import one_of_each
 from crystaltool.models.weights import find_checkpoint
-from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF
+from crystaltool.mof.blocks import LINKER, NODE, BuildingBlock, CoarseMOF
 from crystaltool.mof.identity import identify
 from crystaltool.mof.table import MOFTable, TableBuilder, read_mofs, write_mofs
 from crystaltool.training.loop import LoopConfig
@@ -43,8 +43,8 @@ def made_block(chemistry: int, geometry: int) -> BuildingBlock:
     n_atoms, n_connections = int(rng.integers(5, 12)), int(rng.integers(1, 5))
     parents = np.array([rng.integers(0, atom) for atom in range(1, n_atoms)])
     numbers = rng.choice([6, 6, 6, 7, 8, 9, 35], n_atoms)
-    kind = METAL if chemistry % 3 == 0 else ORGANIC
-    if kind == METAL:
+    kind = NODE if chemistry % 3 == 0 else LINKER
+    if kind == NODE:
         numbers[0] = 30
     ends = rng.integers(0, n_atoms, n_connections)
 

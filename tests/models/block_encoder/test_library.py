@@ -20,7 +20,7 @@ from crystaltool.models.block_encoder.embedding_file import (
     write_embeddings,
 )
 from crystaltool.models.block_encoder.library import Library, build_library, write_library
-from crystaltool.mof.blocks import METAL, assert_block
+from crystaltool.mof.blocks import NODE, assert_block
 from crystaltool.mof.table import MOFTable, read_mofs
 from tests.models.block_encoder.blocks import made_block, made_table, random_encoder, table_of, write_table
 
@@ -189,7 +189,7 @@ def test_nearest_of_a_kind_and_with_so_many_connections(library: Library) -> Non
         order = fits[np.argsort(np.linalg.norm(library.embeddings[fits] - query, axis=1), kind="stable")][:8]
         np.testing.assert_array_equal(row[row >= 0], order)
         assert (row >= 0).sum() == min(8, len(fits)) and np.isinf(distance[row < 0]).all()
-    rows, distances = library.nearest(queries, 2, kind=METAL, n_connections=np.full(len(queries), 17))
+    rows, distances = library.nearest(queries, 2, kind=NODE, n_connections=np.full(len(queries), 17))
     assert (rows == -1).all() and np.isinf(distances).all()
 
 

@@ -16,7 +16,7 @@ from crystaltool.models.block_encoder.fit import fit_block_encoder
 from crystaltool.models.block_encoder.library import Library
 from crystaltool.models.block_encoder.model import BlockEncoderConfig, order_loss
 from crystaltool.models.block_encoder.neighbours import fingerprints, nearest_identities, order_kept, tanimoto
-from crystaltool.mof.blocks import ORGANIC
+from crystaltool.mof.blocks import LINKER
 from crystaltool.mof.table import read_mofs, write_mofs
 from tests.models.block_encoder.blocks import made_table, short_run, write_real_blocks
 
@@ -64,9 +64,9 @@ def test_one_neighbour_of_each_identity_of_the_same_kind_nearest_first(known: Li
 
 
 def test_what_order_embeddings_keep_is_what_loops_find(known: Library) -> None:
-    kept = order_kept(known, ORGANIC)
+    kept = order_kept(known, LINKER)
     identity, prints = known.blocks.arrays["blocks/identity"].astype(np.int64), fingerprints(known.blocks)
-    linkers = known.kinds == ORGANIC
+    linkers = known.kinds == LINKER
     rows = np.array([np.flatnonzero(linkers & (identity == k))[0] for k in np.unique(identity[linkers])])
     nearest, best = [], []
     for row in rows:
@@ -98,20 +98,20 @@ def test_the_loss_of_order_is_that_of_explicit_loops() -> None:
 
 
 def test_falling_along_it_puts_similar_blocks_next_to_each_other(known: Library) -> None:
-    rows = np.flatnonzero(known.kinds == ORGANIC)
+    rows = np.flatnonzero(known.kinds == LINKER)
     prints = fingerprints(known.blocks)[rows]
     similar = torch.from_numpy(tanimoto(prints, prints))
     identity = torch.from_numpy(known.blocks.arrays["blocks/identity"].astype(np.int64)[rows])
     vectors = torch.from_numpy(known.embeddings[rows].astype(np.float64)).requires_grad_()
     optimiser = torch.optim.Adam([vectors], lr=0.05)
-    before = order_kept(known, ORGANIC)
+    before = order_kept(known, LINKER)
     for _ in range(150):
         optimiser.zero_grad()
         order_loss(vectors, similar, identity, 0.05).backward()
         optimiser.step()
     moved = known.embeddings.copy()
     moved[rows] = vectors.detach().numpy()
-    after = order_kept(Library(known.blocks, moved, known.occurrences, known.weights_sha256), ORGANIC)
+    after = order_kept(Library(known.blocks, moved, known.occurrences, known.weights_sha256), LINKER)
     assert before["nearest"] < 0.5 * (before["random"] + before["best"])
     assert after["nearest"] > 0.9 * after["best"]
 

@@ -26,7 +26,7 @@ from crystaltool.models.block_encoder.neighbours import identity_kept, most_simi
 from crystaltool.models.block_encoder.order import OrderConfig, load_order, order_vectors, scaled
 from crystaltool.models.block_encoder.substructures import substructures
 from crystaltool.models.weights import find_checkpoint
-from crystaltool.mof.blocks import ORGANIC
+from crystaltool.mof.blocks import LINKER
 from crystaltool.mof.table import MOFTable, TableBuilder, read_mofs, write_mofs
 from tests.models.block_encoder.blocks import REAL_BLOCKS, made_block, made_table, write_library_blocks
 
@@ -107,7 +107,7 @@ def test_a_fitted_map_orders_blocks_that_it_never_saw() -> None:
     """Shipped blocks of other MOFs teach it; judged on linkers that are left out."""
     library = Library.load(find_checkpoint("mofdiff") / "library.h5")
     rows, prints = one_of_each(library.blocks)
-    some = np.flatnonzero(library.kinds[rows] == ORGANIC)[:700]
+    some = np.flatnonzero(library.kinds[rows] == LINKER)[:700]
     rows, prints = rows[some], prints[some]
     points = block_points(library.blocks)
     config = OrderFitConfig(OrderConfig(size=32), epochs=8, batch_size=128)
@@ -122,8 +122,8 @@ def test_the_shipped_map_orders_and_tells_identities_apart() -> None:
     library = Library.load(find_checkpoint("mofdiff") / "library.h5")
     assert loaded.order is not None
     vectors = order_vectors(loaded.order, block_points(library.blocks))
-    assert order_kept(library, ORGANIC, vectors=vectors)["nearest"] > 0.55
-    assert order_kept(library, ORGANIC)["nearest"] < 0.35  # by embedding
+    assert order_kept(library, LINKER, vectors=vectors)["nearest"] > 0.55
+    assert order_kept(library, LINKER)["nearest"] < 0.35  # by embedding
     share, n = identity_kept(library.blocks, vectors)
     assert n > 500 and share > 0.95
 

@@ -10,7 +10,7 @@ import pytest
 from crystaltool.models.mofdiff.decoding import Candidates, Choice, decode, merge_places, place_scores
 from crystaltool.models.mofdiff.sampler_config import SamplerConfig
 from crystaltool.models.mofdiff.states import CoarseSample
-from crystaltool.mof.blocks import BRIDGE, MAX_BLOCKS, MAX_CONNECTIONS, METAL, ORGANIC
+from crystaltool.mof.blocks import BRIDGE, LINKER, MAX_BLOCKS, MAX_CONNECTIONS, NODE
 
 APART = (0.0,)
 """A penalty of nothing: every place is decoded by itself."""
@@ -46,7 +46,7 @@ def said(embeddings: np.ndarray, kinds: np.ndarray, connections: np.ndarray) -> 
 
 def difference(rows: np.ndarray, kinds: np.ndarray, connections: np.ndarray) -> int:
     """Connection points on metal blocks less those on others."""
-    return int(np.where(kinds[rows] == METAL, connections[rows], -connections[rows]).sum())
+    return int(np.where(kinds[rows] == NODE, connections[rows], -connections[rows]).sum())
 
 
 def best_of_all(scores: np.ndarray, kinds: np.ndarray, connections: np.ndarray) -> float | None:
@@ -80,13 +80,13 @@ def test_the_first_decoding_is_the_best_of_all_balanced_ones(n_places: int) -> N
 
 def test_metals_and_others_are_always_both_there() -> None:
     """No connection joins two metal blocks or two others, so all of one side is no MOF."""
-    for kind in (METAL, ORGANIC, BRIDGE):
+    for kind in (NODE, LINKER, BRIDGE):
         assert decodings(np.zeros((4, 3)), np.full(3, kind), np.array([2, 3, 4])) == []
 
 
 def test_blocks_without_partners_are_never_chosen() -> None:
     """Three on metals, two on linkers: two places cannot balance, five can, by two nodes and three linkers."""
-    kinds, connections = np.array([METAL, ORGANIC]), np.array([3, 2])
+    kinds, connections = np.array([NODE, LINKER]), np.array([3, 2])
     for n in (2, 3, 4):
         assert decodings(np.zeros((n, 2)), kinds, connections) == []
     (found,) = decodings(np.zeros((5, 2)), kinds, connections)
@@ -94,19 +94,19 @@ def test_blocks_without_partners_are_never_chosen() -> None:
 
 
 def test_bridges_stand_on_the_side_of_linkers() -> None:
-    kinds, connections = np.array([METAL, ORGANIC, BRIDGE]), np.array([6, 4, 2])
+    kinds, connections = np.array([NODE, LINKER, BRIDGE]), np.array([6, 4, 2])
     (found,) = decodings(np.array([[9.0, 0, 0], [0, 9, 0], [0, 0, 9]]), kinds, connections)
     assert found.rows.tolist() == [0, 1, 2]
 
 
 def test_the_limits_of_a_mof_are_within_reach() -> None:
     """Twenty places of twenty connection points, and scores as low as embeddings far from the library get."""
-    kinds, connections = np.array([METAL, ORGANIC]), np.array([MAX_CONNECTIONS, MAX_CONNECTIONS])
+    kinds, connections = np.array([NODE, LINKER]), np.array([MAX_CONNECTIONS, MAX_CONNECTIONS])
     scores = np.full((MAX_BLOCKS, 2), -1e5)
     (found,) = decodings(scores, kinds, connections)
     assert np.bincount(found.rows).tolist() == [10, 10]
     lone = np.array([1, MAX_CONNECTIONS])
-    (found,) = decodings(np.zeros((MAX_BLOCKS, 2)), np.array([ORGANIC, METAL]), lone[[0, 1]], n=1) or [None]
+    (found,) = decodings(np.zeros((MAX_BLOCKS, 2)), np.array([LINKER, NODE]), lone[[0, 1]], n=1) or [None]
     assert found is None  # 20 n = 20 - n has no whole solution
 
 
@@ -129,7 +129,7 @@ def test_decodings_differ_balance_and_start_with_the_best() -> None:
 
 
 def test_choices_without_a_needed_block_are_passed_over() -> None:
-    kinds, connections = np.array([METAL, ORGANIC, ORGANIC, ORGANIC]), np.array([2, 2, 2, 2])
+    kinds, connections = np.array([NODE, LINKER, LINKER, LINKER]), np.array([2, 2, 2, 2])
     scores = np.array([[9.0, 0, 0, 0], [0, 8.0, 7.0, 6.0]])
     rng, without = np.random.default_rng(0), np.array([True, True, False, False])
     blocks = blocks_of(kinds, connections)
@@ -174,7 +174,7 @@ def test_temperature_spreads() -> None:
 
 def test_places_that_look_alike_hold_the_same_block() -> None:
     """Two nodes and six linkers whose embeddings are a little off, each towards another of two close blocks."""
-    kinds = np.array([METAL, METAL, ORGANIC, ORGANIC])
+    kinds = np.array([NODE, NODE, LINKER, LINKER])
     connections = np.array([6, 6, 2, 2])
     rng = np.random.default_rng(0)
     scores = np.full((8, 4), -50.0)
@@ -190,7 +190,7 @@ def test_places_that_look_alike_hold_the_same_block() -> None:
 
 def test_a_merge_that_cannot_balance_does_not_cost_the_sample() -> None:
     """A penalty so high that all places fall together; whatever balances is still found."""
-    kinds, connections = np.array([METAL, ORGANIC]), np.array([6, 2])
+    kinds, connections = np.array([NODE, LINKER]), np.array([6, 2])
     scores = np.array([[0.0, -3], [-3, 0], [-3, 0], [-3, 0]])
     for penalties in ((1e6,), (1e6, 0.0)):
         (found,) = decodings(scores, kinds, connections, penalties)
@@ -226,7 +226,7 @@ def test_scores_are_log_probabilities_of_a_normal_error_and_the_two_heads() -> N
 
 def test_a_place_at_a_block_of_the_library_takes_it() -> None:
     rng = np.random.default_rng(7)
-    kinds, connections = np.array([METAL, METAL, ORGANIC, ORGANIC, ORGANIC]), np.array([6, 6, 2, 2, 2])
+    kinds, connections = np.array([NODE, NODE, LINKER, LINKER, LINKER]), np.array([6, 6, 2, 2, 2])
     library = rng.standard_normal((5, 8))
     rows = [1, 3, 3, 4]
     flat = np.zeros((4, 3)), np.zeros((4, 21))

@@ -22,7 +22,7 @@ from crystaltool.models.mofdiff.nets_first import (
     sample_nets,
 )
 from crystaltool.mof.assemble import AssemblyConfig, assemble
-from crystaltool.mof.blocks import METAL, ORGANIC, CoarseMOF, assert_coarse
+from crystaltool.mof.blocks import LINKER, NODE, CoarseMOF, assert_coarse
 from crystaltool.mof.catalogue import build_catalogue
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.labelled_net import net_of_mof
@@ -54,7 +54,7 @@ def test_longer_linkers_make_a_larger_cell_that_assembles() -> None:
     """MOF-5 with biphenyl-4,4'-dicarboxylate is IRMOF-10: 34.3 A instead of 25.8 A (Eddaoudi et al., 2002)."""
     mof = mof5()
     longer = linker_of_smiles("OC(=O)c1ccc(cc1)-c1ccc(cc1)C(=O)O")
-    blocks = [longer if block.kind == ORGANIC else block for block in mof.blocks]
+    blocks = [longer if block.kind == LINKER else block for block in mof.blocks]
     filling = fill(net_of_mof(mof), blocks)
     assert filling is not None
     ratio = (np.linalg.det(filling.mof.lattice) / np.linalg.det(mof.lattice)) ** (1 / 3)
@@ -67,14 +67,14 @@ def test_blocks_of_another_shape_fit_worse() -> None:
     net = net_of_mof(mof5())
     library = small_library()
     shapes = Shapes(library)
-    vertices = np.flatnonzero(net.kinds == ORGANIC)[:3].tolist()
-    rows = shapes.rows(ORGANIC, 4)
+    vertices = np.flatnonzero(net.kinds == LINKER)[:3].tolist()
+    rows = shapes.rows(LINKER, 4)
     assert len(rows), "the small library has linkers of four points"
     assert shapes.misfits(net, vertices).shape == rows.shape
     figure = net.figure(vertices[0])[1]
     groups = groups_of(net, vertices[0])
     assert len(np.unique(groups)) == 2
-    own = next(block for block in mof5().blocks if block.kind == ORGANIC).connection_coords
+    own = next(block for block in mof5().blocks if block.kind == LINKER).connection_coords
     same = stretched(figure, groups, reach_of(own, 2))
     assert np.abs(sorted_distances(same) - sorted_distances(own)).max() < 0.05
     square = np.array([[4.0, 0, 0], [-4, 0, 0], [0, 4, 0], [0, -4, 0]])
@@ -127,7 +127,7 @@ def test_charges_of_linkers(smiles: str, charge: int) -> None:
 
 def test_charges_of_nodes() -> None:
     """Zn4O: four zinc(II) and an oxide, whatever hangs on it; six bonds to linkers change nothing."""
-    node = next(block for block in mof5().blocks if block.kind == METAL)
+    node = next(block for block in mof5().blocks if block.kind == NODE)
     assert charge_range(node).tolist() == [6, 6]
     assert np.isnan(charge_range(replace(node, numbers=np.where(node.numbers == 30, 94, node.numbers)))).all() or (
         charge_range(replace(node, numbers=np.where(node.numbers == 30, 94, node.numbers)))[1] > 6
@@ -178,7 +178,7 @@ def test_fillings_keep_net_and_classes(filler: NetFiller) -> None:
 
 def test_a_wish_for_blocks_holds_in_every_filling(filler: NetFiller) -> None:
     library = filler.library
-    nodes = np.flatnonzero(library.kinds == METAL)
+    nodes = np.flatnonzero(library.kinds == NODE)
     allowed = np.ones(len(library), dtype=bool)
     allowed[nodes] = False
     with pytest.raises(UsageError, match="no net"):
@@ -193,7 +193,7 @@ def test_a_wish_for_blocks_holds_in_every_filling(filler: NetFiller) -> None:
             continue
         for found in sample_nets(filler, range(2), 3, choices):
             for mof, rows, _ in found:
-                used = {row for row, block in zip(rows, mof.blocks, strict=True) if block.kind == METAL}
+                used = {row for row, block in zip(rows, mof.blocks, strict=True) if block.kind == NODE}
                 assert used == {node}
                 met += 1
     assert met > 0
@@ -203,7 +203,7 @@ def test_what_must_be_neutral_is(filler: NetFiller) -> None:
     library, n = filler.library, len(filler.library)
     config = replace(filler.config, neutral=True)
     kinds = library.kinds
-    charges = np.where((kinds == METAL)[:, None], [2.0, 2.0], [-1.0, -1.0])
+    charges = np.where((kinds == NODE)[:, None], [2.0, 2.0], [-1.0, -1.0])
     strict = NetFiller(filler.catalogue, library, charges, Frequencies(library.occurrences), config)
     for found in sample_nets(strict, range(6), 2, everything(strict)):
         for _, rows, _ in found:

@@ -19,7 +19,7 @@ from crystaltool.models.mofdiff.representation import (
     prepare,
     to_batch,
 )
-from crystaltool.mof.blocks import METAL, ORGANIC, CoarseMOF
+from crystaltool.mof.blocks import LINKER, NODE, CoarseMOF
 from crystaltool.mof.table import MOFTable, tabulate
 from crystaltool.units import ATOMIC_MASS
 from tests.models.mofdiff.tiny import embeddings_of, net, real_mofs, small_data, small_table
@@ -146,7 +146,7 @@ def test_what_stands_in_the_table_arrives_place_by_place() -> None:
             assert counted[kind:12:3] == pytest.approx(np.sum(sizes or [[0] * 4], axis=0), abs=1e-9)
         largest = max(block.n_atoms for block in mof.blocks)
         assert counted[12:15] == pytest.approx([mof.n_atoms, largest, 1], abs=1e-9)
-        for kind, found in ((METAL, counted[15:21]), (ORGANIC, counted[21:27])):
+        for kind, found in ((NODE, counted[15:21]), (LINKER, counted[21:27])):
             of_kind = [block for block in mof.blocks if block.kind == kind]
             atoms = [np.linalg.norm(block.cart_coords, axis=1) for block in of_kind]
             ends = [np.linalg.norm(block.connection_coords, axis=1).max() for block in of_kind]
@@ -215,9 +215,9 @@ def test_batches_are_padded_and_in_any_order() -> None:
 
 
 def test_metals_are_counted_where_places_are_filled() -> None:
-    """METAL is 0, which is also what stands in empty places."""
+    """NODE is 0, which is also what stands in empty places."""
     batch = to_batch(small_data(), np.arange(16), np.cumsum(small_data().n_places) - small_data().n_places)
-    expected = [sum(block.kind == METAL for block in small_table()[i].blocks) for i in range(16)]
+    expected = [sum(block.kind == NODE for block in small_table()[i].blocks) for i in range(16)]
     assert not batch.mask.all() and count_metals(batch).tolist() == expected
 
 

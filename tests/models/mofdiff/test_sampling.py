@@ -29,7 +29,7 @@ from crystaltool.models.mofdiff.sampling import (
 )
 from crystaltool.models.mofdiff.states import CoarseSample, Denoised, Noisy, Places
 from crystaltool.models.mofdiff.targets import Target, parse_target
-from crystaltool.mof.blocks import MAX_BLOCKS, METAL, assert_block, assert_coarse
+from crystaltool.mof.blocks import MAX_BLOCKS, NODE, assert_block, assert_coarse
 from tests.models.mofdiff.tiny import SIZES, random_model, small_library
 
 FEW = SamplerConfig(calls=5, latent_steps=2, draws=5, candidates=5, candidate_temperature=30.0, placings=3)
@@ -89,7 +89,7 @@ def test_samples_are_mofs_of_library_blocks_that_balance(model: MOFDiff, eight: 
             for block, row in zip(mof.blocks, decoded.rows, strict=True):
                 assert_block(block)
                 np.testing.assert_array_equal(block.cart_coords, small_library().block(row).cart_coords)
-            points = [b.n_connections if b.kind == METAL else -b.n_connections for b in mof.blocks]
+            points = [b.n_connections if b.kind == NODE else -b.n_connections for b in mof.blocks]
             assert sum(points) == 0 and max(points) > 0
             assert mof.properties.keys() == {
                 "candidate",

@@ -16,7 +16,7 @@ from crystaltool.models.mofdiff.config import MOFDiffConfig
 from crystaltool.models.mofdiff.fit import MOFDiffFitConfig, fit_mofdiff
 from crystaltool.models.mofdiff.model import MOFDiff
 from crystaltool.models.mofdiff.representation import CoarseBatch, CoarseData, prepare, to_batch
-from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF, Connections
+from crystaltool.mof.blocks import LINKER, NODE, BuildingBlock, CoarseMOF, Connections
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.perception import perceive_bonds
 from crystaltool.mof.table import MOFTable, tabulate, write_mofs
@@ -67,7 +67,7 @@ def node(directions: np.ndarray, metal: int, radius: float = 2.0) -> BuildingBlo
     """A metal atom and an oxygen beneath each of its connection points, which lie in the given unit directions."""
     n = len(directions)
     return BuildingBlock(
-        kind=METAL,
+        kind=NODE,
         numbers=np.array([metal] + [8] * n),
         cart_coords=np.concatenate([np.zeros((1, 3)), directions * radius]),
         bonds=np.column_stack([np.zeros(n, dtype=np.int64), np.arange(1, n + 1)]),
@@ -83,7 +83,7 @@ def linker(n_atoms: int) -> BuildingBlock:
     along = 1.3 * (np.arange(n_atoms) - (n_atoms - 1) / 2)
     end = along[-1] + 0.7
     return BuildingBlock(
-        kind=ORGANIC,
+        kind=LINKER,
         numbers=np.full(n_atoms, 6),
         cart_coords=np.column_stack([along, np.zeros((n_atoms, 2))]),
         bonds=np.column_stack([np.arange(n_atoms - 1), np.arange(1, n_atoms)]),

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from crystaltool.mof.blocks import METAL, ORGANIC, BuildingBlock, CoarseMOF
+from crystaltool.mof.blocks import LINKER, NODE, BuildingBlock, CoarseMOF
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.perception import perceive_bonds
 from tests.mof.structures import curated
@@ -20,7 +20,7 @@ def node(directions: np.ndarray) -> BuildingBlock:
     """A metal with an oxygen along each direction, cut beyond them."""
     n = len(directions)
     return BuildingBlock(
-        kind=METAL,
+        kind=NODE,
         numbers=np.array([40] + [8] * n),
         cart_coords=np.concatenate([np.zeros((1, 3)), ARM * directions]),
         bonds=np.array([(0, k) for k in range(1, n + 1)]),
@@ -37,7 +37,7 @@ def rod(length: float) -> BuildingBlock:
     n = max(2, round(2 * reach / 1.4) + 1)
     x = np.linspace(-reach, reach, n)
     return BuildingBlock(
-        kind=ORGANIC,
+        kind=LINKER,
         numbers=np.full(n, 6),
         cart_coords=np.column_stack([x, np.zeros((n, 2))]),
         bonds=np.column_stack([np.arange(n - 1), np.arange(1, n)]),

@@ -12,7 +12,7 @@ from crystaltool.lattice import parameters_to_matrix
 from crystaltool.mof.assemble import AssemblyConfig, assemble, assemble_best, assemble_many, best
 from crystaltool.mof.assemble.compare import rmsd
 from crystaltool.mof.assemble.solve import _solve
-from crystaltool.mof.blocks import METAL, CoarseMOF, assert_coarse
+from crystaltool.mof.blocks import NODE, CoarseMOF, assert_coarse
 from crystaltool.mof.rebuild import to_crystal
 from tests.mof.assemble.nets import HALF_BOND, cubic_net, cut, node, rod, unposed
 
@@ -189,8 +189,8 @@ def test_connections_join_metal_to_other_and_use_every_point_once() -> None:
     ends = result.mof.connections
     assert ends is not None
     kinds = np.array([block.kind for block in result.mof.blocks])
-    assert (kinds[ends.blocks[:, 0]] == METAL).all()
-    assert (kinds[ends.blocks[:, 1]] != METAL).all()
+    assert (kinds[ends.blocks[:, 0]] == NODE).all()
+    assert (kinds[ends.blocks[:, 1]] != NODE).all()
     used = {
         (b, p) for pair, points in zip(ends.blocks, ends.points, strict=True) for b, p in zip(pair, points, strict=True)
     }
