@@ -311,12 +311,13 @@ def _bonds(
     table: Table, lattice: Float[np.ndarray, "3 3"], sites: Sites, placed: Placed, in_p1: bool
 ) -> tuple[BondGraph | None, tuple[Remark, ...]]:
     """The stated bonds between the atoms, which are read in P 1 alone, and what is remarked."""
-    bonds = parse_bonds(table.columns, sites.labels, lattice, sites.frac_coords) if in_p1 else None
+    bonds, odd = parse_bonds(table.columns, sites.labels, lattice, sites.frac_coords) if in_p1 else (None, "")
     if bonds is None:
         why = "labels repeat" if in_p1 else "they are read in P 1 alone"
         stated = states_bonds(table.columns)
         return None, (Remark(NOTE, f"stated bonds are passed over, {why}"),) if stated else ()
-    return (bonds_between_kept(bonds, placed, sites) if len(placed.kept) < len(sites.labels) else bonds), ()
+    kept = bonds_between_kept(bonds, placed, sites) if len(placed.kept) < len(sites.labels) else bonds
+    return kept, (Remark(WARNING, f"{odd}; the atoms count"),) if odd else ()
 
 
 def _properties(table: Table) -> dict[str, str]:

@@ -90,8 +90,8 @@ def parse_bonds(
     labels: Sequence[str],
     lattice: Float[np.ndarray, "3 3"],
     frac_coords: Float[np.ndarray, "n_atoms 3"],
-) -> BondGraph | None:
-    """The bonds of a block in P 1, or None where it states none or its labels are not unique.
+) -> tuple[BondGraph | None, str]:
+    """The bonds of a block in P 1, or None where it states none or its labels are not unique; and what is odd of them.
 
     Args:
         columns: values of every loop column by tag in lower case.
@@ -105,10 +105,10 @@ def parse_bonds(
     first, second = (columns.get(f"_geom_bond_atom_site_label_{k}") for k in (1, 2))
     types = columns.get("_ccdc_geom_bond_type")
     if first is None or second is None or types is None:
-        return None
+        return None, ""
     index = {label: atom for atom, label in enumerate(labels)}
     if len(index) != len(labels):
-        return None
+        return None, ""
     pairs = np.array([[_atom(index, label) for label in end] for end in (first, second)], dtype=np.int64).T
     n = len(pairs)
     cells = [
@@ -116,7 +116,7 @@ def parse_bonds(
     ]
     images = _tested(columns, labels, pairs, cells[1] - cells[0], lattice, frac_coords)
     orders = np.array([ORDER_OF_TYPE.get(text.strip("'\"").upper(), UNKNOWN_ORDER) for text in types])
-    return _each_once(pairs, images, orders, labels)
+    return _each_once(pairs, images, orders, labels), _misstated(columns, labels, pairs, images, lattice, frac_coords)
 
 
 def _atom(index: Mapping[str, int], label: str) -> int:
@@ -190,6 +190,19 @@ def _tested(
             raise InputError(f"{said}, no symmetry code says which is meant")
         images[rows] = [choices[min(k, len(choices) - 1)] for k in range(len(rows))]
     return images
+
+
+def _misstated(columns, labels: Sequence[str], pairs, images, lattice, frac_coords) -> str:
+    """Which bonds have other lengths than stated, and the one that is farthest off; empty if none has."""
+    stated = _lengths(columns.get("_geom_bond_distance"), len(pairs))
+    lengths = np.linalg.norm((frac_coords[pairs[:, 1]] + images - frac_coords[pairs[:, 0]]) @ lattice, axis=1)
+    wrong = ~np.isnan(stated) & ~_fits(lengths, stated)
+    if not wrong.any():
+        return ""
+    worst = int(np.where(wrong, np.abs(lengths - stated), 0.0).argmax())
+    i, j = pairs[worst].tolist()
+    said = f"{wrong.sum()} of {len(pairs)} bonds do not have the length that is stated"
+    return f"{said}, most of all {labels[i]} to {labels[j]}: {lengths[worst]:.2f} A, stated {stated[worst]:.2f} A"
 
 
 def _fits(lengths: Float[np.ndarray, " n"], stated: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:

@@ -1,5 +1,6 @@
 """Cutting a CIF stream into blocks, line by line: a block is handed on as soon as the next `data_` line arrives.
 
+What stands behind a `global_` line (a journal's data on the whole file) up to the next block is no block and left out.
 `data_` inside a text field (lines between two that begin with `;`) starts no block. If a field is never closed, as in
 a truncated file that another follows, the blocks behind it are found again by cutting at every `data_` line.
 """
@@ -20,6 +21,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADER = re.compile(rb"\s*data_(\S*(?:[ \t]+(?![_#]|loop_|save_)[^\s#]+)*)", re.IGNORECASE)
 """The line of a name; blanks in it are an error of the syntax that programs make, a tag behind it is none."""
 
+_GLOBAL = re.compile(rb"\s*global_\s*(?:#.*)?$", re.IGNORECASE)
 _NAME_LINE = re.compile(r"^(\s*data_)\S*(?:[ \t]+(?![_#]|loop_|save_)[^\s#]+)*", re.IGNORECASE | re.MULTILINE)
 _CONTENT = re.compile(rb"\s*[^\s#]")
 
@@ -58,18 +60,19 @@ def split_blocks(lines: Iterable[bytes], first_line: int = 1) -> Iterator[Chunk]
     """Cut lines into blocks; comments and blank lines before a block's `data_` line belong to the block before it."""
     held: list[bytes] = []
     start, n_bytes, number = first_line, 0, first_line - 1
-    in_text, oversized, has_content = False, False, False
+    in_text, oversized, has_content, of_file = False, False, False, False
     for line in lines:
         number += 1
         if number == 1:
             line = line.removeprefix(BYTE_ORDER_MARK)
         if line[:1] == b";":
             in_text = not in_text
-        elif not in_text and line[:1] in b"dD \t" and _HEADER.match(line):
+        elif not in_text and line[:1] in b"dDgG \t" and (_HEADER.match(line) or _GLOBAL.match(line)):
             if has_content or oversized:
                 yield Chunk(start, b"".join(held), oversized)
             held, start, n_bytes, oversized, has_content = [], number, 0, False, False
-        if oversized:
+            of_file = bool(_GLOBAL.match(line))
+        if oversized or of_file:
             continue
         held.append(line)
         n_bytes += len(line)

@@ -189,3 +189,12 @@ def test_of_equal_images_all_or_none() -> None:
     assert sorted(block.bonds.images.tolist()) == [[-1, 0, 0], [0, 0, 0]]
     with pytest.raises(InputError, match="2 images are equally far, no symmetry code says which"):
         parse_block(text + "Zn1 O1 . S\n")
+
+
+@pytest.mark.parametrize(("row", "said"), [("Zn1 O1 2.10 1_455 S", True), ("Zn1 O1 1.46 1_455 S", False)])
+def test_lengths_that_the_atoms_do_not_have_are_said(row: str, said: bool) -> None:
+    block = parse_block(across_a_face(LENGTHS + "O1 Zn1 1.42 1_655 S\n" + row + "\n"))
+    wanted = "1 of 2 bonds do not have the length that is stated, most of all Zn1 to O1: 1.42 A, stated 2.10 A"
+    assert [remark.text for remark in block.remarks if "stated" in remark.text] == (
+        [f"{wanted}; the atoms count"] if said else []
+    )

@@ -78,6 +78,16 @@ def test_data_in_a_text_field_starts_no_block(tmp_path: Path) -> None:
     assert names(path) == ["a", "b"]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_data_of_the_whole_file_are_no_block(tmp_path: Path, before: bool) -> None:
+    of_file = "global_ # journal\n_journal_year 1999\n;\ndata_in_a_text\n;\n"
+    path = tmp_path / "x.cif"
+    path.write_text(
+        of_file + halite("a") + halite("b") if before else halite("a") + of_file + "GLOBAL_\n" + halite("b")
+    )
+    assert names(path) == ["a", "b"]
+
+
 def test_blocks_behind_a_truncated_text_field_are_found(tmp_path: Path) -> None:
     path = tmp_path / "in.cif"
     closed = "_note\n;\nwhole\n;\n"
