@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crystaltool.diffusion import gaussian, wrapped_normal
+from crystaltool.diffusion.karras import stochastic_euler
 from crystaltool.lattice import k_to_matrix
 from crystaltool.models.mofdiff.draws import Noise
 from crystaltool.models.mofdiff.model import MOFDiff
@@ -31,6 +32,10 @@ class BoundedPlaces(Places):
 
     least_k: Tensor
     most_k: Tensor
+
+
+Parts = tuple[Tensor, Tensor, Tensor]
+"""Centres, embeddings and cell, as in `State`."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def places_of(model: MOFDiff, z: Tensor, n_blocks: Tensor) -> BoundedPlaces:
 def reverse(
     model: MOFDiff, places: BoundedPlaces, noise: Sequence[Noise], config: SamplerConfig, clean: Tensor | None = None
 ) -> State:
-    """The stochastic sampler of Karras et al. (arXiv 2206.00364, algorithm 2) over even times from 1 to the last.
+    """`stochastic_euler` over even times from 1 to the last.
 
     Args:
         places: n MOFs of at most K blocks. noise: of each.
@@ -75,39 +80,51 @@ def reverse(
         return stacked(model, [getattr(one, name) for one in noise])
 
     times = torch.linspace(1.0, config.last_time, config.calls, device=model.device, dtype=model.dtype)
-    sigmas = torch.stack(model.sigmas(times))  # centres, embeddings, cell
-    u = numbers("centres")[:, :width]
-    e = numbers("embeddings")[:, :width] * sigmas[1, 0] * inside
-    k = numbers("k") * sigmas[2, 0]
+    levels = _levels(model, times)
     churn_u, churn_e, churn_k = (
         numbers(name).transpose(0, 1) for name in ("churn_centres", "churn_embeddings", "churn_k")
     )
     churn_u, churn_e = churn_u[:, :, :width], churn_e[:, :, :width]
-    out = None
-    for call in range(config.calls):
-        now, t = sigmas[:, call], times[call]
-        if 0 < call < config.calls - 2 and config.churn > 0:
-            # one time stands for all three noise levels, so it is the time that goes back
-            t = _earlier(t, config.churn, model)
-            raised = torch.stack(model.sigmas(t[None]))[:, 0].minimum(sigmas[:, 0])
-            added = (raised**2 - now**2).clamp(min=0).sqrt()
-            u = u + added[0] * churn_u[call]
-            e = e + added[1] * churn_e[call] * inside
-            k = k + added[2] * churn_k[call]
-            now = raised
+    results: list[Denoised] = []
+
+    def raised(now: Tensor) -> Tensor:
+        # one time stands for all three noise levels, so it is the time that goes back
+        higher = _levels(model, _earlier(now[3], config.churn, model)[None])[0]
+        return torch.cat([higher[:3].minimum(levels[0, :3]), higher[3:]])
+
+    def noisier(state: Parts, added: Tensor, call: int) -> Parts:
+        u, e, k = state
+        return (
+            u + added[0] * churn_u[call],
+            e + added[1] * churn_e[call] * inside,
+            k + added[2] * churn_k[call],
+        )
+
+    def step(state: Parts, now: Tensor, following: Tensor, call: int) -> Parts:
+        u, e, k = state
         if clean is not None:
             e = (clean + now[1] * churn_e[call]) * inside
-        out = model.denoise(places, Noisy(u, e, k, t.expand(n)))
+        out = model.denoise(places, Noisy(u, e, k, now[3].expand(n)))
+        results.append(out)
         e_0 = gaussian.denoise(e, now[1], out.embeddings) * inside
         k_0 = places.guess + residual * gaussian.denoise(k, now[2], out.k)
         k_0 = (k_0.clamp(places.least_k, places.most_k) - places.guess) / residual
-        following = torch.zeros_like(now) if call == config.calls - 1 else sigmas[:, call + 1]
         ratio = following / now
         u = u + (1 - ratio[0]) * now[0] * wrapped_normal.score_scale(now[:1]) * out.move
-        e = e_0 + (e - e_0) * ratio[1]
-        k = k_0 + (k - k_0) * ratio[2]
-    assert out is not None
-    return State(u, e, k, out)
+        return u, e_0 + (e - e_0) * ratio[1], k_0 + (k - k_0) * ratio[2]
+
+    start = (
+        numbers("centres")[:, :width],
+        numbers("embeddings")[:, :width] * levels[0, 1] * inside,
+        numbers("k") * levels[0, 2],
+    )
+    u, e, k = stochastic_euler(start, levels, raised if config.churn > 0 else None, noisier, step)
+    return State(u, e, k, results[-1])
+
+
+def _levels(model: MOFDiff, times: Tensor) -> Tensor:
+    """Noise of centres, embeddings and cell, and the time itself; (calls, 4)."""
+    return torch.stack([*model.sigmas(times), times], dim=1)
 
 
 def results_of(model: MOFDiff, places: Places, state: State) -> list[CoarseSample]:

@@ -20,6 +20,7 @@ from crystaltool.asymunit import AsymUnit, expand
 from crystaltool.batch import Batch
 from crystaltool.checks.contacts import closest_contact
 from crystaltool.diffusion import gaussian, wrapped_normal
+from crystaltool.diffusion.karras import stochastic_euler
 from crystaltool.diffusion.schedules import geometric
 from crystaltool.errors import UsageError
 from crystaltool.models.symmcd.draws import ItemDraws, Turn, draw_item, item_name
@@ -258,35 +259,35 @@ class GeometryNoise:
 
 
 def _denoise(model: SymmCD, batch: Batch, noise: GeometryNoise, config: SamplerConfig) -> Batch:
-    """Coordinates and cell from pure noise: the stochastic sampler of Karras et al. (arXiv 2206.00364, algorithm 2).
-
-    Euler steps along the probability flow, each from a noise level raised by a factor 1 + churn.
-    """
-    symmetry = model.symmetry()
-    calls, churn = len(noise.churn_u), config.churn
+    """Coordinates and cell from pure noise, `stochastic_euler` with levels raised by a factor 1 + churn."""
+    symmetry, calls = model.symmetry(), len(noise.churn_u)
+    highest = torch.tensor([model.config.coordinate_sigma[1], model.config.cell_sigma[1]]).to(noise.u)
     times = torch.linspace(1.0, 0.0, calls, device=model.device, dtype=model.dtype) ** config.time_power
-    sigma_u = geometric(times, *model.config.coordinate_sigma)
-    sigma_k = geometric(times, *model.config.cell_sigma)
+    levels = torch.stack(
+        [geometric(times, *model.config.coordinate_sigma), geometric(times, *model.config.cell_sigma)], dim=1
+    )
     free = torch.arange(3, device=model.device) < symmetry.freedom[batch.position][..., None]
     free_k = free_components(symmetry.system[batch.group])
-    u, k = noise.u * (free & batch.mask[..., None]), sigma_k[0] * noise.k * free_k
     mean, scale = model.cell_reference(batch)
     most_k = LARGEST_LOG_CHANGE / scale
     n = len(batch.group)
-    for i in range(calls):
-        now_u, now_k = sigma_u[i], sigma_k[i]
-        if 0 < i < calls - 2 and churn > 0:
-            now_u = (now_u * (1 + churn)).clamp(max=model.config.coordinate_sigma[1])
-            now_k = (now_k * (1 + churn)).clamp(max=model.config.cell_sigma[1])
-            added = (now_u**2 - sigma_u[i] ** 2).sqrt().expand(n)
-            u = u + model.coordinate_noise(batch, noise.churn_u[i], added)
-            k = k + (now_k**2 - sigma_k[i] ** 2).sqrt() * noise.churn_k[i] * free_k
-        move, output = model.denoise_geometry(batch, u, k, now_u.expand(n), now_k.expand(n))
-        k_0 = gaussian.denoise(k, now_k, output).clamp(-most_k, most_k)
-        last = i == calls - 1
-        ratio_u = torch.zeros_like(now_u) if last else sigma_u[i + 1] / now_u
-        u = u + (1 - ratio_u) * now_u * wrapped_normal.score_scale(now_u[None]) * move
-        k = k_0 if last else gaussian.ode_step(k, k_0, now_k, sigma_k[i + 1])
+
+    def raised(now: Tensor) -> Tensor:
+        return (now * (1 + config.churn)).minimum(highest)
+
+    def noisier(state: tuple[Tensor, Tensor], added: Tensor, call: int) -> tuple[Tensor, Tensor]:
+        u = state[0] + model.coordinate_noise(batch, noise.churn_u[call], added[0].expand(n))
+        return u, state[1] + added[1] * noise.churn_k[call] * free_k
+
+    def step(state: tuple[Tensor, Tensor], now: Tensor, following: Tensor, call: int) -> tuple[Tensor, Tensor]:
+        u, k = state
+        move, output = model.denoise_geometry(batch, u, k, now[0].expand(n), now[1].expand(n))
+        k_0 = gaussian.denoise(k, now[1], output).clamp(-most_k, most_k)
+        u = u + (1 - following[0] / now[0]) * now[0] * wrapped_normal.score_scale(now[:1]) * move
+        return u, gaussian.ode_step(k, k_0, now[1], following[1])
+
+    start = noise.u * (free & batch.mask[..., None]), levels[0, 1] * noise.k * free_k
+    u, k = stochastic_euler(start, levels, raised if config.churn > 0 else None, noisier, step)
     # A drop of RESULT_GRID beside 0 or 1 is 0: the grid is the same from both sides.
     u = (u / RESULT_GRID).round() % round(1 / RESULT_GRID) * RESULT_GRID
     k = ((mean + scale * k) / RESULT_GRID).round() * RESULT_GRID
