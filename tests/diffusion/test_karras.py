@@ -11,11 +11,11 @@ from crystaltool.diffusion.karras import stochastic_euler
 MEAN, DEVIATION = 0.7, 0.3
 
 
-@pytest.mark.parametrize("churn", [0.0, 0.5])
-def test_a_normal_distribution_comes_back(churn: float) -> None:
+@pytest.mark.parametrize(("churn", "calls"), [(0.0, 60), (0.05, 400)])
+def test_a_normal_distribution_comes_back(churn: float, calls: int) -> None:
     """With the exact denoiser of normal data (its posterior mean is linear) Euler's error alone is left."""
     generator = torch.Generator().manual_seed(0)
-    levels = torch.logspace(1, -3, 60, dtype=torch.float64)[:, None]
+    levels = torch.logspace(1, -3, calls, dtype=torch.float64)[:, None]
 
     def noise() -> Tensor:
         return torch.randn(20_000, generator=generator, dtype=torch.float64)
@@ -32,7 +32,7 @@ def test_a_normal_distribution_comes_back(churn: float) -> None:
         step,
     )
     assert abs(float(found.mean()) - MEAN) < 0.01
-    assert abs(float(found.std()) / DEVIATION - 1) < (0.05 if churn else 0.06)
+    assert abs(float(found.std()) / DEVIATION - 1) < 0.05
 
 
 def test_noise_is_raised_but_in_the_first_and_the_last_two_calls() -> None:
