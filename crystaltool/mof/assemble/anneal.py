@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 
 from crystaltool.arrays import Float
-from crystaltool.mof.assemble.columns import Columns, State
-from crystaltool.mof.assemble.nouns import AssemblyConfig
+from crystaltool.mof.assemble.assembly import AssemblyConfig
+from crystaltool.mof.assemble.batched import BatchedPoses, BatchedProblem
 from crystaltool.mof.assemble.rigid import cross, turn
 
 _SHARE = 0.6
@@ -23,32 +23,32 @@ _MOST_TURN = 1.0
 
 
 def anneal(
-    columns: Columns, state: State, config: AssemblyConfig, first: Float[torch.Tensor, " B"], steps: int
-) -> State:
+    problem: BatchedProblem, state: BatchedPoses, config: AssemblyConfig, first: Float[torch.Tensor, " B"], steps: int
+) -> BatchedPoses:
     """Rotations and centres after `steps` widths, from each column's first to the last in A; the cell stays."""
-    n = len(columns.block) // 2
+    n = len(problem.block) // 2
     shrink = config.last_width / first
     lever = config.direction**2
     for step in range(steps + config.settling):
         width = first * shrink ** (min(step, steps - 1) / max(steps - 1, 1))
-        both, points = columns.place(state)
-        apart, costs = pairs(columns, both[:, 1], points, lever)
-        weights = sinkhorn(costs / (2 * width**2), columns.present[:n], config.sinkhorn_steps)
+        both, points = problem.place(state)
+        apart, costs = pairs(problem, both[:, 1], points, lever)
+        weights = sinkhorn(costs / (2 * width**2), problem.present[:n], config.sinkhorn_steps)
         pull = (apart * weights).sum(1), -(apart * weights).sum(2)
-        pull = (columns.lattice[:, :, None] * torch.cat(pull, 1)[:, None]).sum(0)
+        pull = (problem.lattice[:, :, None] * torch.cat(pull, 1)[:, None]).sum(0)
         rays = both[:, 1]
         aims = torch.cat([-(weights * rays[:, n:, None]).sum(1), -(weights * rays[:, None, :n]).sum(2)], 1)
         torque = cross(both[:, 0], pull) + lever * cross(rays, aims)
-        sums = columns.sum_blocks(torch.cat([torque, pull]))
+        sums = problem.sum_blocks(torch.cat([torque, pull]))
         stiffness = (width / config.centre_spread) ** 2 if step < steps else config.centre_pull**2
-        moved = _SHARE * sums[3:] + columns.count * state.centres + stiffness * columns.centres
-        centres = moved / (columns.count + stiffness)
-        state = State(turn(state.rotations, _SHARE * sums[:3], columns.inverse_inertia, _MOST_TURN), centres)
+        moved = _SHARE * sums[3:] + problem.count * state.centres + stiffness * problem.centres
+        centres = moved / (problem.count + stiffness)
+        state = BatchedPoses(turn(state.rotations, _SHARE * sums[:3], problem.inverse_inertia, _MOST_TURN), centres)
     return state
 
 
 def pairs(
-    columns: Columns, rays: Float[torch.Tensor, "3 N2 B"], points: Float[torch.Tensor, "3 N2 B"], lever: float
+    problem: BatchedProblem, rays: Float[torch.Tensor, "3 N2 B"], points: Float[torch.Tensor, "3 N2 B"], lever: float
 ) -> tuple[Float[torch.Tensor, "3 N N B"], Float[torch.Tensor, "N N B"]]:
     """From every metal point (second place) to every other (first place): fractional vector and cost in A^2.
 
@@ -56,10 +56,10 @@ def pairs(
     of the two directions.
     """
     n = points.shape[1] // 2
-    frac = (columns.inverse[:, :, None] * points[:, None]).sum(0)
+    frac = (problem.inverse[:, :, None] * points[:, None]).sum(0)
     apart = frac[:, n:, None] - frac[:, None, :n]
     apart -= apart.round()
-    metric = (columns.lattice[:, None] * columns.lattice[None]).sum(2)[:, :, None, None]
+    metric = (problem.lattice[:, None] * problem.lattice[None]).sum(2)[:, :, None, None]
     x, y, z = apart
     costs = x * (metric[0, 0] * x + 2 * metric[0, 1] * y + 2 * metric[0, 2] * z)
     costs += y * (metric[1, 1] * y + 2 * metric[1, 2] * z)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crystaltool.mof.assemble.nouns import Assembly
+from crystaltool.mof.assemble.assembly import Assembly
 from crystaltool.mof.blocks import NODE, CoarseMOF
 
 

@@ -14,8 +14,8 @@ import torch
 
 from crystaltool.arrays import Float, Int
 from crystaltool.lattice import reduced_basis
+from crystaltool.mof.assemble.assembly import AssemblyConfig
 from crystaltool.mof.assemble.matching import Matching
-from crystaltool.mof.assemble.nouns import AssemblyConfig
 from crystaltool.mof.assemble.polish import polish
 from crystaltool.mof.assemble.problem import Pose, Problem, block_order
 from crystaltool.mof.blocks import CoarseMOF

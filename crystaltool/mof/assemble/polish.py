@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 
 from crystaltool.arrays import Float
+from crystaltool.mof.assemble.assembly import AssemblyConfig
 from crystaltool.mof.assemble.contacts import Contacts
 from crystaltool.mof.assemble.matching import Matching
-from crystaltool.mof.assemble.nouns import AssemblyConfig
 from crystaltool.mof.assemble.problem import Pose, Problem, of_blocks, of_points
 
 _DAMPING = 1e-2

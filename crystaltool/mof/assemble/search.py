@@ -15,8 +15,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from crystaltool.mof.assemble.anneal import anneal, pairs
-from crystaltool.mof.assemble.columns import Columns, State, columns_of
-from crystaltool.mof.assemble.nouns import AssemblyConfig
+from crystaltool.mof.assemble.assembly import AssemblyConfig
+from crystaltool.mof.assemble.batched import BatchedPoses, BatchedProblem, batched_problem
 from crystaltool.mof.assemble.orientations import Orientations, orient
 from crystaltool.mof.assemble.problem import Problem
 from crystaltool.mof.assemble.rigid import rotations_of
@@ -42,7 +42,7 @@ class Pool:
         bound: which blocks are bound to which; shape (B, blocks, blocks).
     """
 
-    state: State
+    state: BatchedPoses
     owner: np.ndarray
     totals: np.ndarray
     gaps: np.ndarray
@@ -87,12 +87,12 @@ def search(problem: Problem, draws: Sequence[np.random.Generator], config: Assem
     Args:
         problem: one row per MOF. draws: a generator of random numbers for each. config: how long.
     """
-    n_mofs, device, columns = len(problem.lattice), problem.lattice.device, columns_of(problem, config.direction)
+    n_mofs, device, columns = len(problem.lattice), problem.lattice.device, batched_problem(problem, config.direction)
     choices = [_choices(problem, mof, draw, config) for mof, draw in enumerate(draws)]
     owner = np.repeat(np.arange(n_mofs), config.starts)
     drawn = [_draw_orientations(one, draw, config.starts) for one, draw in zip(choices, draws, strict=True)]
     rotations = torch.cat([_pick(one, index) for one, index in zip(choices, drawn, strict=True)], -1)
-    start = State(rotations, columns.centres.expand(-1, -1, n_mofs)[..., _index(owner, device)])
+    start = BatchedPoses(rotations, columns.centres.expand(-1, -1, n_mofs)[..., _index(owner, device)])
     widths = np.concatenate([_widths(draw, config.first_widths, config.starts) for draw in draws])
     pool = _annealed(columns, start, owner, config, widths, config.steps).best(config.pool)
     counts = problem.present.sum(1).cpu().numpy()
@@ -109,7 +109,7 @@ def search(problem: Problem, draws: Sequence[np.random.Generator], config: Assem
             for mof in active:
                 choices[mof] = _choices(problem, mof, draws[mof], config, pool.state.centres[..., first[mof]])
         owner = np.repeat(active, config.children)
-        start = State.concatenated([_offspring(pool, mof, choices[mof], draws[mof], config) for mof in active])
+        start = BatchedPoses.concatenated([_offspring(pool, mof, choices[mof], draws[mof], config) for mof in active])
         widths = np.concatenate([_widths(draws[mof], config.restart_widths, config.children) for mof in active])
         children = _annealed(columns, start, owner, config, widths, config.restart_steps)
         pool = pool.joined(children).best(config.pool)
@@ -156,7 +156,9 @@ def _pick(choices: Orientations, numbers: np.ndarray) -> torch.Tensor:
     return torch.gather(choices.rotations, 3, index.expand(3, 3, *index.shape))
 
 
-def _annealed(columns: Columns, start: State, owner: np.ndarray, config, widths: np.ndarray, steps: int) -> Pool:
+def _annealed(
+    columns: BatchedProblem, start: BatchedPoses, owner: np.ndarray, config, widths: np.ndarray, steps: int
+) -> Pool:
     device = start.centres.device
     wide = columns.select(_index(owner, device))
     state = anneal(wide, start, config, _index(widths, device).to(start.centres.dtype), steps)
@@ -182,7 +184,7 @@ def _annealed(columns: Columns, start: State, owner: np.ndarray, config, widths:
     return Pool(state, owner, gaps + pulls.sum(1), gaps, (losses + pulls) / points_of.clip(1), bound)
 
 
-def _offspring(pool: Pool, mof: int, choices: Orientations, draw: np.random.Generator, config) -> State:
+def _offspring(pool: Pool, mof: int, choices: Orientations, draw: np.random.Generator, config) -> BatchedPoses:
     """Trials for a MOF before they are annealed.
 
     Some take the better bound of two parents' blocks, place by place: different starts solve different parts. In the
@@ -216,7 +218,7 @@ def _offspring(pool: Pool, mof: int, choices: Orientations, draw: np.random.Gene
     turns = (turns.unsqueeze(2) * rotations.unsqueeze(0)).sum(1)  # about the block's own axes
     suited = _pick(choices, _draw_orientations(choices, draw, n))
     new = torch.where(_index(draw.random((n_blocks, n)) < config.suited, device), suited, turns)
-    return State(torch.where(_index(turned.T, device), new, rotations), centres)
+    return BatchedPoses(torch.where(_index(turned.T, device), new, rotations), centres)
 
 
 def _index(values: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from crystaltool.mof.assemble.assembly import Assembly, AssemblyConfig, best, merit
 from crystaltool.mof.assemble.contacts import Atoms, Pairs, atoms_of, stack_contacts, watched_pairs
 from crystaltool.mof.assemble.gate import gate
-from crystaltool.mof.assemble.judge import Misfit, judge
 from crystaltool.mof.assemble.known_net import search_known
 from crystaltool.mof.assemble.matching import Matching, match
-from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig, best, merit
 from crystaltool.mof.assemble.polish import gaps_and_directions, polish
 from crystaltool.mof.assemble.problem import Pose, Problem, build_problem, padded_size
 from crystaltool.mof.assemble.search import search
+from crystaltool.mof.assemble.verdict import Misfit, judge
 from crystaltool.mof.blocks import CoarseMOF
 from crystaltool.mof.quotient import find_pieces
 

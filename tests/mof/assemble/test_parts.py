@@ -13,15 +13,15 @@ from crystaltool.crystal import Crystal
 from crystaltool.lattice import parameters_to_matrix
 from crystaltool.mof.assemble import AssemblyConfig
 from crystaltool.mof.assemble.anneal import anneal, pairs, sinkhorn
-from crystaltool.mof.assemble.columns import State, columns_of
+from crystaltool.mof.assemble.batched import BatchedPoses, batched_problem
 from crystaltool.mof.assemble.compare import automorphisms, rmsd
 from crystaltool.mof.assemble.contacts import atoms_of, pair_keys, stack_contacts, watched_pairs, within_three_bonds
-from crystaltool.mof.assemble.judge import _bonds_twice
 from crystaltool.mof.assemble.matching import match
 from crystaltool.mof.assemble.orientations import orient
 from crystaltool.mof.assemble.polish import _linearise, _move, gaps_and_directions, polish
 from crystaltool.mof.assemble.problem import Pose, block_order, build_problem, padded_size
 from crystaltool.mof.assemble.rigid import inverse_inertia, rotations_of, turn
+from crystaltool.mof.assemble.verdict import _bonds_twice
 from crystaltool.mof.blocks import CoarseMOF, Connections
 from crystaltool.mof.elements import COVALENT_RADIUS
 from tests.mof.assemble.nets import cubic_net, cut, unposed
@@ -51,9 +51,9 @@ def random_pose(mof: CoarseMOF, seed: int, beside: tuple[CoarseMOF, ...] = ()) -
     return posed(mof, random_rotations(mof.n_blocks, seed).numpy(), beside)
 
 
-def state_of(pose: Pose) -> State:
+def state_of(pose: Pose) -> BatchedPoses:
     """The same with its rows as columns, in single precision."""
-    return State(pose.rotations.permute(2, 3, 1, 0).float(), pose.centres.permute(2, 1, 0).float())
+    return BatchedPoses(pose.rotations.permute(2, 3, 1, 0).float(), pose.centres.permute(2, 1, 0).float())
 
 
 def crowded() -> CoarseMOF:
@@ -101,7 +101,7 @@ def test_annealing_keeps_a_true_pose() -> None:
     mof = cut("MOF-5")
     assert mof.rotations is not None
     problem, pose = posed(mof, mof.rotations)
-    columns = columns_of(problem, CONFIG.direction)
+    columns = batched_problem(problem, CONFIG.direction)
     end = anneal(columns, state_of(pose), CONFIG, torch.tensor([0.5]), 6).pose(problem)
     gaps, _ = gaps_and_directions(problem, end, match(problem, end, 1.0)[0])
     assert gaps.norm(dim=-1).max() < 0.1
@@ -110,7 +110,7 @@ def test_annealing_keeps_a_true_pose() -> None:
 def test_costs_of_the_annealing_are_those_of_the_matching() -> None:
     """In single precision and in its own layout."""
     problem, pose = random_pose(cubic_net(TRICLINIC), 3)
-    columns = columns_of(problem, 1.0)
+    columns = batched_problem(problem, 1.0)
     both, points = columns.place(state_of(pose))
     _, costs = pairs(columns, both[:, 1], points, 1.0)
     matching, exact = match(problem, pose, 1.0)

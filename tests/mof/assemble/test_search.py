@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from crystaltool.lattice import parameters_to_matrix
 from crystaltool.mof.assemble import AssemblyConfig
 from crystaltool.mof.assemble.anneal import pairs
-from crystaltool.mof.assemble.columns import State, columns_of
+from crystaltool.mof.assemble.batched import BatchedPoses, batched_problem
 from crystaltool.mof.assemble.problem import Problem, build_problem
 from crystaltool.mof.assemble.rigid import rotations_of
 from crystaltool.mof.assemble.search import Pool, search
@@ -37,7 +37,7 @@ def searched(mof: CoarseMOF, seed: int = 0, config: AssemblyConfig = CONFIG) -> 
     return problem, search(problem, generators(1, seed), config)
 
 
-def costs_of(problem: Problem, state: State, column: int) -> np.ndarray:
+def costs_of(problem: Problem, state: BatchedPoses, column: int) -> np.ndarray:
     """Cost of joining each metal point to each other one, A^2, over 125 images, in numpy; (N, N)."""
     pose = state.select(torch.tensor([column])).pose(problem)
     lattice, ends = problem.lattice[0].numpy(), []
@@ -86,10 +86,10 @@ def test_no_random_orientation_is_better() -> None:
     """Brute force over 4,000 rotations of all blocks about centres that have errors."""
     moved = unposed(cubic_net(CELLS["orthorhombic"]), noise=0.3, seed=5)
     problem, pool = searched(moved)
-    columns = columns_of(problem, CONFIG.direction)
+    columns = batched_problem(problem, CONFIG.direction)
     n = 4000
     quaternions = torch.as_tensor(np.random.default_rng(0).standard_normal((4, moved.n_blocks, n))).float()
-    state = State(rotations_of(quaternions), columns.centres.expand(-1, -1, n))
+    state = BatchedPoses(rotations_of(quaternions), columns.centres.expand(-1, -1, n))
     both, points = columns.place(state)
     table = pairs(columns, both[:, 1], points, CONFIG.direction**2)[1].permute(2, 1, 0).numpy()
     sums = [one[linear_sum_assignment(one)].sum() for one in table]
@@ -122,7 +122,7 @@ def test_the_same_draws_give_the_same_poses() -> None:
 
 def pool_of(owner: list[int], totals: list[float]) -> Pool:
     n = len(owner)
-    state = State(torch.zeros(3, 3, 1, n), torch.arange(n).float().expand(3, 1, n))
+    state = BatchedPoses(torch.zeros(3, 3, 1, n), torch.arange(n).float().expand(3, 1, n))
     values = np.array(totals)
     return Pool(state, np.array(owner), values, values, np.zeros((n, 1)), np.zeros((n, 1, 1), dtype=bool))
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from crystaltool.arrays import Float
 from crystaltool.lattice import reduced_basis
+from crystaltool.mof.assemble.assembly import Assembly, AssemblyConfig
 from crystaltool.mof.assemble.contacts import OVERLAP, Pairs
-from crystaltool.mof.assemble.nouns import Assembly, AssemblyConfig
 from crystaltool.mof.assemble.problem import Pose, block_order
 from crystaltool.mof.blocks import CoarseMOF, Connections
 from crystaltool.mof.quotient import find_pieces

@@ -1,4 +1,4 @@
-"""`Columns` and `State`: assembly problems and poses with the batch last, as the search works on them.
+"""`BatchedProblem` and `BatchedPoses`: assembly problems and poses with the batch last, as the search works on them.
 
 Blocks are counted over both sides (metal places, then the others), connection points too.
 """
@@ -16,24 +16,24 @@ from crystaltool.mof.assemble.rigid import inverse_inertia, turned
 
 
 @dataclass(frozen=True)
-class State:
+class BatchedPoses:
     """Where the blocks stand, B times: rotations (`x_j = sum_i p_i R_ij`) and centres in A."""
 
     rotations: Float[torch.Tensor, "3 3 K B"]
     centres: Float[torch.Tensor, "3 K B"]
 
-    def select(self, index: torch.Tensor) -> State:
+    def select(self, index: torch.Tensor) -> BatchedPoses:
         """The given columns."""
-        return State(self.rotations[..., index], self.centres[..., index])
+        return BatchedPoses(self.rotations[..., index], self.centres[..., index])
 
-    def joined(self, other: State) -> State:
+    def joined(self, other: BatchedPoses) -> BatchedPoses:
         """The columns of both."""
-        return State.concatenated([self, other])
+        return BatchedPoses.concatenated([self, other])
 
     @staticmethod
-    def concatenated(states: Sequence[State]) -> State:
+    def concatenated(states: Sequence[BatchedPoses]) -> BatchedPoses:
         """The columns of all."""
-        return State(
+        return BatchedPoses(
             torch.cat([state.rotations for state in states], -1), torch.cat([state.centres for state in states], -1)
         )
 
@@ -48,7 +48,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Columns:
+class BatchedProblem:
     """Assembly problems, B of them or one for all columns of a state (B = 1).
 
     Args:
@@ -70,14 +70,14 @@ class Columns:
     centres: Float[torch.Tensor, "3 K B"]
     inverse_inertia: Float[torch.Tensor, "3 3 K B"]
 
-    def select(self, index: torch.Tensor) -> Columns:
+    def select(self, index: torch.Tensor) -> BatchedProblem:
         """The given columns; where there is one for all it stays so."""
         if self.block.shape[-1] == 1:
             return self
         tensors = (self.lattice, self.inverse, self.vectors, self.block, self.present, self.count, self.centres)
-        return Columns(*(x[..., index] for x in tensors), self.inverse_inertia[..., index])
+        return BatchedProblem(*(x[..., index] for x in tensors), self.inverse_inertia[..., index])
 
-    def place(self, state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    def place(self, state: BatchedPoses) -> tuple[torch.Tensor, torch.Tensor]:
         """Arms (from the block's centre to the point) and directions, and the points; (3, 2, 2 N, B), (3, 2 N, B)."""
         n_columns = state.centres.shape[-1]
         block = self.block.expand(-1, n_columns)
@@ -91,7 +91,7 @@ class Columns:
         return sums.scatter_add_(1, self.block.expand(values.shape), values)
 
 
-def columns_of(problem: Problem, direction: float) -> Columns:
+def batched_problem(problem: Problem, direction: float) -> BatchedProblem:
     """The same problems in single precision, the batch last.
 
     Args:
@@ -111,4 +111,4 @@ def columns_of(problem: Problem, direction: float) -> Columns:
     ).sum(2)
     tensor = outer.new_zeros(9, *count.shape).scatter_add_(1, block.expand(9, -1, -1), outer.flatten(0, 1))
     inertia = inverse_inertia(tensor.unflatten(0, (3, 3)))
-    return Columns(lattice, inverse, vectors, block, present, count, centres, inertia)
+    return BatchedProblem(lattice, inverse, vectors, block, present, count, centres, inertia)
