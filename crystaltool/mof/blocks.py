@@ -118,6 +118,7 @@ class CoarseMOF:
         rotations: proper, `x = coords @ rotation + centre @ lattice`; shape (n_blocks, 3, 3), or None.
         connections: bonds between blocks, or None.
         edges: the net where it is known before the bonds are, or None.
+        turns: with the net, rotations from which assembly may begin, as `rotations`; or None.
         nets: the net of each block, from 0 (catenated MOFs have several); shape (n_blocks,), or None.
         name: block name.
         identity: what the MOF is (`crystaltool.mof.framework`), empty where not known.
@@ -130,6 +131,7 @@ class CoarseMOF:
     rotations: Float[np.ndarray, "n_blocks 3 3"] | None = None
     connections: Connections | None = None
     edges: Edges | None = None
+    turns: Float[np.ndarray, "n_blocks 3 3"] | None = None
     nets: Int[np.ndarray, " n_blocks"] | None = None
     name: str = ""
     identity: str = ""
@@ -181,12 +183,9 @@ def assert_coarse(mof: CoarseMOF) -> None:
         raise InputError("a cell or a centre that is not finite")
     if np.linalg.det(mof.lattice) <= 1e-6:
         raise InputError(f"cell volume is {np.linalg.det(mof.lattice):.3g} A^3, expected a positive one")
-    if mof.rotations is not None:
-        if mof.rotations.shape != (n, 3, 3):
-            raise InputError(f"{n} blocks but {len(mof.rotations)} rotations")
-        unit = np.einsum("kij,klj->kil", mof.rotations, mof.rotations)
-        if not np.allclose(unit, np.eye(3), atol=1e-4) or (np.linalg.det(mof.rotations) < 0).any():
-            raise InputError("a rotation that is no proper rotation")
+    for rotations in (mof.rotations, mof.turns):
+        if rotations is not None:
+            _assert_rotations(rotations, n)
     if mof.connections is not None:
         ends = mof.connections
         if len(ends) and (ends.blocks.min() < 0 or ends.blocks.max() >= n):
@@ -198,6 +197,14 @@ def assert_coarse(mof: CoarseMOF) -> None:
             raise InputError("a connection to a connection point that its block does not have")
     if mof.edges is not None:
         _assert_edges(mof, mof.edges)
+
+
+def _assert_rotations(rotations: Float[np.ndarray, "n 3 3"], n_blocks: int) -> None:
+    if rotations.shape != (n_blocks, 3, 3):
+        raise InputError(f"{n_blocks} blocks but {len(rotations)} rotations")
+    unit = np.einsum("kij,klj->kil", rotations, rotations)
+    if not np.allclose(unit, np.eye(3), atol=1e-4) or (np.linalg.det(rotations) < 0).any():
+        raise InputError("a rotation that is no proper rotation")
 
 
 def _assert_edges(mof: CoarseMOF, edges: Edges) -> None:

@@ -6,8 +6,8 @@ The same layout holds what `fragment` cuts (posed), what `sample mofdiff` draws 
 Groups: `blocks/` (kind, identity, n_atoms, n_bonds, n_connections; flat: numbers, cart_coords, bonds, bond_orders,
 connection_coords, connection_atoms), `identities/` (names, ecfp4 as packed bits), `mofs/` (names, lattice, n_blocks,
 n_connections), `places/` (block, centres, nets, rotations), `connections/` (blocks, points, images) or, of unposed MOFs
-of known nets, `edges/` (blocks, images) and `mofs/n_edges`, and `properties/<name>`, NaN where not known; what
-`fragment` writes has the MOFs' identities in `mofs/identities_v2`.
+of known nets, `edges/` (blocks, images), `mofs/n_edges` and `places/turns` where all have rotations to begin with, and
+`properties/<name>`, NaN where not known; what `fragment` writes has the MOFs' identities in `mofs/identities_v2`.
 Lengths in Angstrom, centres fractional.
 """
 
@@ -25,7 +25,7 @@ from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import FORMAT, open_checked
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections, Edges, assert_block, assert_coarse
-from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, NETS, POSED, RAGGED, check_arrays
+from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, NETS, POSED, RAGGED, TURNS, check_arrays
 
 MOF_KIND = "mof-blocks"
 
@@ -114,6 +114,7 @@ class MOFTable:
             rotations=a["places/rotations"][places] if self.posed else None,
             connections=connections,
             edges=edges,
+            turns=a[TURNS[0]][places] if TURNS[0] in a else None,
             nets=a["places/nets"][places].astype(np.int64),
             name=self.names[index],
             identity=self.identities[index] if self.identities else "",
@@ -135,6 +136,7 @@ class TableBuilder:
         self._n_blocks = 0
         self._posed: bool | None = None
         self._has_nets: bool | None = None
+        self._has_turns = True
 
     def add_block(self, block: BuildingBlock, ecfp4: np.ndarray | None = None) -> int:
         """Add a block and return its number.
@@ -183,6 +185,7 @@ class TableBuilder:
         if self._has_nets is not None and self._has_nets != has_nets:
             raise InputError("MOFs of known and of unknown nets do not go into one file")
         self._posed, self._has_nets = posed, has_nets
+        self._has_turns = self._has_turns and has_nets and mof.turns is not None
         places = list(numbers) or [
             self.add_block(block, None if ecfp4 is None else ecfp4[k]) for k, block in enumerate(mof.blocks)
         ]
@@ -208,17 +211,23 @@ class TableBuilder:
                 "edges/blocks": mof.edges.blocks,
                 "edges/images": mof.edges.images,
             }
+        if mof.turns is not None:
+            values["places/turns"] = mof.turns
         for key, value in values.items():
             self._chunks[key].append(np.asarray(value))
         self._names.append(mof.name)
         self._mof_identities.append(mof.identity)
         self._properties.append(dict(mof.properties))
 
+    def _optional(self) -> tuple[tuple[tuple[str, ...], bool | None], ...]:
+        """Data sets that not every table has, and whether this one has them."""
+        return (POSED, self._posed), (NETS, self._has_nets), (TURNS, self._has_turns)
+
     def table(self) -> MOFTable:
-        """Everything collected."""
+        """Everything collected; rotations to begin with only if all MOFs have them."""
         arrays = {}
         for name, (_, rest, dtype) in LAYOUT.items():
-            if (name in POSED and not self._posed) or (name in NETS and not self._has_nets):
+            if any(name in keys and not there for keys, there in self._optional()):
                 continue
             chunks = [np.zeros((0, *rest), dtype=dtype), *(chunk.reshape(-1, *rest) for chunk in self._chunks[name])]
             arrays[name] = np.concatenate(chunks).astype(dtype)
@@ -272,7 +281,7 @@ def read_mofs(path: str | Path | SeekableReader, label: str = "") -> MOFTable:
     name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
     with open_checked(path, MOF_KIND, name) as file:
         try:
-            left_out = {key for keys in (POSED, NETS) if not all(key in file for key in keys) for key in keys}
+            left_out = {key for keys in (POSED, NETS, TURNS) if not all(key in file for key in keys) for key in keys}
             wanted = {key: item for key, item in LAYOUT.items() if key not in left_out}
             arrays = {key: _read(file, key, rest, dtype, name) for key, (_, rest, dtype) in wanted.items()}
             listed = ("identities/names", "mofs/names", *((IDENTITIES,) if IDENTITIES in file else ()))

@@ -38,12 +38,16 @@ LAYOUT: dict[str, tuple[str, tuple[int, ...], str]] = {
     "mofs/n_edges": ("mof", (), "i4"),
     "edges/blocks": ("edge", (2,), "i2"),
     "edges/images": ("edge", (3,), "i2"),
+    "places/turns": ("place", (3, 3), "f8"),
 }
 """Of each data set: the axis it runs along, the rest of its shape, its type."""
 
 POSED = ("places/rotations", "connections/blocks", "connections/points", "connections/images")
 NETS = ("mofs/n_edges", "edges/blocks", "edges/images")
 """What a table has if its MOFs' nets are known and their poses are not."""
+
+TURNS = ("places/turns",)
+"""What it has if assembly may begin from rotations that are known."""
 
 IDENTITIES = "mofs/identities_v2"
 """Texts that a file may have; those of another version have another name and are found again."""

@@ -202,7 +202,7 @@ def fill(net: LabelledNet, blocks: Sequence[BuildingBlock], turns: Turns | None 
     gaps = _gaps(net, ends, centres, lattice)
     bends = ends[:, 0, 1] + ends[:, 1, 1]
     strain = float(np.sqrt((np.square(gaps).sum(1) + _LEVER**2 * np.square(bends).sum(1)).mean()))
-    mof = CoarseMOF(lattice, tuple(blocks), centres @ np.linalg.inv(lattice), edges=net.edges)
+    mof = CoarseMOF(lattice, tuple(blocks), centres @ np.linalg.inv(lattice), edges=net.edges, turns=rotations)
     taken = np.zeros((len(net.edges), 2), dtype=np.int64)
     for slot in slots:
         taken[slot.edges, slot.side] = slot.chosen

@@ -101,10 +101,17 @@ def search_known(
     """
     slots, lattice = _slots(mof)
     centres = mof.centres @ mof.lattice
+    given = None
+    if mof.turns is not None:
+        poses = _sweep(_as_given(mof.turns, slots, centres, lattice), slots, config.direction, _SWEEPS)
+        given = _polished(mof, problem, poses, slots, config)
+        if float(given.costs[0]) <= config.solved * len(poses.points[0]):
+            return given.pose, given.matching, given.costs
     fits = [_orient(slot, centres, k, lattice, slots) for k, slot in enumerate(slots)]
     poses = _starts(fits, slots, centres, lattice, draw, config.starts)
     poses = _distinct(_sweep(poses, slots, config.direction, _SWEEPS), slots, config)
     found = _polished(mof, problem, poses, slots, config)
+    found = found if given is None else given.joined(found)
     limit, lowest, waited = config.solved * len(poses.points[0]), np.inf, 0
     for _ in range(config.generations):
         now = float(found.costs.min())
@@ -136,13 +143,27 @@ def _slots(mof: CoarseMOF) -> tuple[list[_Slots], np.ndarray]:
     return found, basis @ mof.lattice
 
 
-def _orient(slot: _Slots, centres: np.ndarray, k: int, lattice: np.ndarray, slots: list[_Slots]) -> Fits:
-    """What suits the centres of the neighbours: a point lies on the way to its partner, at its share of the arms."""
+def _wanted(slot: _Slots, centres: np.ndarray, k: int, lattice: np.ndarray, slots: list[_Slots]) -> np.ndarray:
+    """Where points should lie, from the block's centre: on the way to the partner, at the block's share of the arms."""
     apart = centres[slot.partners] + slot.cells @ lattice - centres[k]
     arms = np.array([np.linalg.norm(one.points, axis=1).mean() for one in slots])
-    share = arms[k] / (arms[k] + arms[slot.partners])
-    fits = fit_points(slot.points, apart * share[:, None], spread_rotations(_ORIENTATIONS), most=_KEPT)
-    return fits
+    return apart * (arms[k] / (arms[k] + arms[slot.partners]))[:, None]
+
+
+def _orient(slot: _Slots, centres: np.ndarray, k: int, lattice: np.ndarray, slots: list[_Slots]) -> Fits:
+    """What suits the centres of the neighbours."""
+    wanted = _wanted(slot, centres, k, lattice, slots)
+    return fit_points(slot.points, wanted, spread_rotations(_ORIENTATIONS), most=_KEPT)
+
+
+def _as_given(turns: np.ndarray, slots: list[_Slots], centres: np.ndarray, lattice: np.ndarray) -> _Poses:
+    """One pose of known rotations, each edge with the connection point that is nearest to where it should lie."""
+    points = np.zeros((1, sum(len(slot.edges) for slot in slots) // 2, 2), dtype=np.int64)
+    for k, slot in enumerate(slots):
+        wanted = _wanted(slot, centres, k, lattice, slots)
+        apart = wanted[:, None] - (slot.points @ turns[k])[None]
+        points[0, slot.edges, 0 if slot.first else 1] = assign(np.square(apart).sum(2)[None])[0]
+    return _Poses(turns[None].copy(), centres[None].copy(), lattice[None].copy(), points)
 
 
 def _starts(

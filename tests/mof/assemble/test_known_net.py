@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from crystaltool.mof.assemble.compare import rmsd
 from crystaltool.mof.blocks import CoarseMOF, Edges, assert_coarse
 from crystaltool.mof.fragment import fragment
 from crystaltool.mof.perception import perceive_bonds
+from crystaltool.mof.table import read_mofs, tabulate, write_mofs
 from tests.mof.assemble.nets import cubic_net, unposed
 from tests.mof.structures import curated
 
@@ -104,3 +106,31 @@ def test_edges_must_fit_the_blocks() -> None:
     for mof, words in ((fewer, "edges"), (swapped, "another kind"), (outside, "edge to block")):
         with pytest.raises(InputError, match=words):
             assert_coarse(mof)
+
+
+def test_rotations_that_are_given_are_begun_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    posed = fragment(curated()["MOF-5"], perceive_bonds(curated()["MOF-5"]))
+    assert posed.rotations is not None
+    given = replace(known(posed), turns=posed.rotations)
+    turned = replace(given, turns=posed.rotations[:, [1, 2, 0]])
+    assert_coarse(turned)
+    sought = assemble(turned, QUICK)  # wrong ones do no harm
+    assert sought.good and bonds_of(sought.mof) == bonds_of(given)
+    monkeypatch.setattr("crystaltool.mof.assemble.known_net._starts", pytest.fail)  # nothing is left to search
+    result = assemble(given, QUICK)
+    assert result.good and result.closure_max < 0.1 and bonds_of(result.mof) == bonds_of(given)
+    assert rmsd(posed, result.mof) < 0.1
+    with pytest.raises(InputError, match="no proper rotation"):
+        assert_coarse(replace(given, turns=-posed.rotations))
+
+
+def test_rotations_to_begin_with_come_back_from_a_file(tmp_path: Path) -> None:
+    posed = fragment(curated()["HKUST-1"], perceive_bonds(curated()["HKUST-1"]))
+    with_turns, without = replace(known(posed), turns=posed.rotations), known(posed)
+    for mofs, kept in (([with_turns, with_turns], True), ([with_turns, without], False)):
+        write_mofs(tmp_path / "x.h5", tabulate(mofs))
+        for mof in (read_mofs(tmp_path / "x.h5")[row] for row in range(2)):
+            assert mof.rotations is None and mof.edges is not None
+            assert (mof.turns is not None) == kept
+            if mof.turns is not None:
+                np.testing.assert_array_equal(mof.turns, posed.rotations)
