@@ -1,26 +1,15 @@
 """Make the man pages: NAME to OPTIONS from typer's command tree, the rest from man/src/<command>.md.
 
-click-man fails on a typer app, because typer vendors click; so the tree is walked here.
-
-    python tools/build_man.py            write man/*.1
-    python tools/build_man.py --check    exit 1 if a committed page is out of date
+python tools/build_man.py            write man/*.1
+python tools/build_man.py --check    exit 1 if a committed page is out of date
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from crystaltool import __version__  # noqa: E402 -- the checkout's, whether installed or not
-from crystaltool.cli.main import PROGRAM, SUBCOMMANDS, app  # noqa: E402
-
-MAN = ROOT / "man"
-OVERVIEW = "crystaltool"
+from manual import MAN, OVERVIEW, SUBCOMMANDS, VERSION, Page, manual
 
 
 def escape(text: str) -> str:
@@ -56,65 +45,35 @@ def prose(markdown: str) -> str:
     return "\n".join(out)
 
 
-def option_lines(parameter: Any, context: Any) -> list[str]:
-    """One entry of OPTIONS."""
-    record = parameter.get_help_record(context)
-    if record is None:
-        return []
-    names, text = re.sub(r" <[^>]*>$", "", record[0]), record[1]
-    return [".TP", f"\\fB{escape(names)}\\fR", inline(" ".join(text.split())) or "\\&"]
-
-
-def page(name: str, summary: str, command: Any, context: Any, source: str) -> str:
+def roff(page: Page) -> str:
     """One page in roff."""
-    title = name if name == OVERVIEW else f"{OVERVIEW}-{name}"
-    usage = " ".join(command.collect_usage_pieces(context))
-    call = PROGRAM if name == OVERVIEW else f"{PROGRAM} {name}"
     lines = [
         '.\\" Made by tools/build_man.py; edit man/src and the option texts instead.',
-        f'.TH {escape(title.upper())} 1 "" "crystaltool {__version__}" "crystaltool manual"',
+        f'.TH {escape(page.title.upper())} 1 "" "crystaltool {VERSION}" "crystaltool manual"',
         ".SH NAME",
-        f"{escape(title)} \\- {escape(summary)}",
+        f"{escape(page.title)} \\- {escape(page.summary)}",
         ".SH SYNOPSIS",
-        f"\\fB{escape(call)}\\fR {escape(usage)}",
+        f"\\fB{escape(page.call)}\\fR {escape(page.usage)}",
         ".SH DESCRIPTION",
-        prose(command.help or ""),
+        prose(page.description),
     ]
-    start, mark, sections = source.partition("# ")
-    lines += [prose(start)] if start.strip() else []
+    lines += [prose(page.start)] if page.start.strip() else []
     lines.append(".SH OPTIONS")
-    for parameter in command.get_params(context):
-        lines += option_lines(parameter, context)
-    if name == OVERVIEW:
+    for names, text in page.options:
+        lines += [".TP", f"\\fB{escape(names)}\\fR", inline(text) or "\\&"]
+    if page.name == OVERVIEW:
         lines.append(".SH COMMANDS")
         for subcommand, entry in SUBCOMMANDS.items():
             lines += [".TP", f"\\fB{escape(OVERVIEW)}\\-{escape(subcommand)}\\fR(1)", inline(entry.summary)]
-    lines += [prose(mark + sections)] if mark else []
+    lines += [prose(page.sections)] if page.sections else []
     others = [OVERVIEW, *(f"{OVERVIEW}-{other}" for other in SUBCOMMANDS)]
-    lines += [".SH SEE ALSO", ", ".join(f"\\fB{escape(other)}\\fR(1)" for other in others if other != title)]
+    lines += [".SH SEE ALSO", ", ".join(f"\\fB{escape(other)}\\fR(1)" for other in others if other != page.title)]
     return "\n".join(lines) + "\n"
 
 
 def pages() -> dict[str, str]:
-    """File names and texts of all pages.
-
-    Raises:
-        FileNotFoundError: a command without prose in man/src.
-    """
-    import typer
-
-    root = typer.main.get_command(app)
-    made = {}
-    with root.make_context(PROGRAM, [], resilient_parsing=True) as context:
-        summary = "generate, relax and check crystals and metal-organic frameworks"
-        made[f"{OVERVIEW}.1"] = page(OVERVIEW, summary, root, context, (MAN / "src" / f"{OVERVIEW}.md").read_text())
-        for name, entry in SUBCOMMANDS.items():
-            command = root.get_command(context, name)
-            sub_context = command.make_context(name, [], parent=context, resilient_parsing=True)
-            summary = entry.summary[0].lower() + entry.summary[1:].rstrip(".")
-            source = (MAN / "src" / f"{name}.md").read_text()
-            made[f"{OVERVIEW}-{name}.1"] = page(name, summary, command, sub_context, source)
-    return made
+    """File names and texts of all pages."""
+    return {f"{page.title}.1": roff(page) for page in manual()}
 
 
 def stale_pages() -> list[str]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up an environment and runs every gate: tests, lint, format, types, generated docs.
+# Sets up an environment and runs every gate: tests, lint, format, types, documentation.
 # Usage: tools/test.sh [--cpu-only] [VENV]       (VENV is made if it is missing; default .venv)
 #   --cpu-only  stop after the installation if it brought a CUDA build of torch
 set -euo pipefail
@@ -38,6 +38,7 @@ gate "installed tool" env -C / "$(realpath "$venv")/bin/crystaltool" --version
 gate "ruff check" "$venv/bin/ruff" check .
 gate "ruff format" "$venv/bin/ruff" format --check --quiet .
 gate "ty check" "$venv/bin/ty" check --python "$venv" --quiet
+gate "documentation site" "$venv/bin/python" tools/build_docs.py
 gate "man pages" "$venv/bin/python" tools/build_man.py --check
 gate "pytest" bash -o pipefail -c '"$1" -m pytest -n 2 -q | tee "$2"' _ "$venv/bin/python" "$log"
 echo "pytest: $(tail -n 1 "$log")"
