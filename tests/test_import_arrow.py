@@ -40,6 +40,7 @@ ROOMS = (
     "evaluation",
     "verbs",
     "view",  # above cli: filters, orders and writes what every other room can say of a structure
+    "stats",
     "cli",
     "__main__",
 )

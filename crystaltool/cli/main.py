@@ -56,6 +56,7 @@ SUBCOMMANDS = {
     "measure": Subcommand("crystaltool.cli.measure", "Measure structures and write what was measured into them."),
     "check": Subcommand("crystaltool.cli.check", "Check structures and print a verdict for each."),
     "view": Subcommand("crystaltool.cli.view", "Filter, sort, list and convert structures."),
+    "stats": Subcommand("crystaltool.cli.stats", "Say what a set of structures is like, as text or as a page."),
 }
 
 
