@@ -1,8 +1,8 @@
 """`crystaltool` (and Python) forked from a process that has every library loaded: a command starts at once.
 
-`serving(folder)` leaves in `folder/bin` the commands `crystaltool`, `python` (for `-m MODULE`) and `script` (of Python's
-text), for a shell's PATH. What runs is the entry of the console script, on the caller's own standard streams; only
-loading is saved. How each ended, and what processor time it took, stands in `folder/log`.
+`serving(folder)` leaves in `folder/bin` the commands `crystaltool`, `python` (for `-m MODULE`) and `script` (of
+Python's text), for a shell's PATH. What runs is the entry of the console script, on the caller's own standard streams;
+only loading is saved. How each ended, and what processor time it took, stands in `folder/log`.
 """
 
 from __future__ import annotations
