@@ -50,19 +50,24 @@ def read_run(default: Run, text: str) -> Run:
     return fill(replace(default, model=model, loop=loop), tree.get("fit", {}), "fit")
 
 
-def load_run(default: Run, path: Path | None, epochs: int | None = None, resumed: Path | None = None) -> Run:
+def load_run(
+    default: Run, path: Path | None, epochs: int | None = None, resumed: Path | None = None, init: Path | None = None
+) -> Run:
     """The run that a TOML file describes, the default one without a file.
 
     Args:
         default: what a new run has where nothing is said.
         path: the TOML file. epochs: passes through the data, whatever the file says.
         resumed: directory of a run to go on with: its own settings hold where nothing is said.
+        init: checkpoint to start from: the sizes of its networks hold where nothing is said.
 
     Raises:
         UsageError: as `read_run`, the file is not text, or it says something else than the run to go on with;
             only the number of epochs may grow.
         CheckpointError: the run to go on with has no readable state.
     """
+    if init is not None and resumed is None:
+        default = replace(default, model=_stored_model(default, init))
     base = default if resumed is None else _stored_run(default, resumed)
     try:
         run = read_run(base or default, path.read_text(encoding="utf-8") if path else "")
@@ -91,6 +96,15 @@ def _stored_run(default: Run, directory: Path) -> Run | None:
         return from_json(replace(default, **parts), rest)
     except (KeyError, TypeError, AttributeError, UsageError) as error:
         raise CheckpointError(f"{state}: its settings are not those of this model ({error})") from None
+
+
+def _stored_model(default: Run, checkpoint: Path) -> Any:
+    """The sizes of a checkpoint's networks; the default ones where it states none of this model: loading it says so."""
+    try:
+        config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        return from_json(default.model, config["config"]["model"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError, OverflowError, UsageError):
+        return default.model
 
 
 def fill(default: Any, values: dict[str, Any], table: str) -> Any:

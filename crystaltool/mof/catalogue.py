@@ -19,7 +19,7 @@ from crystaltool.errors import InputError, UsageError
 from crystaltool.io.hdf5 import FORMAT, open_checked
 from crystaltool.mof.blocks import CoarseMOF, Edges, assert_coarse
 from crystaltool.mof.labelled_net import LabelledNet, assert_net, net_of_mof
-from crystaltool.mof.net_names import NAMES, name_of
+from crystaltool.mof.net_names import NAMES, symbol_of
 from crystaltool.mof.table import MOFTable
 
 NETS_KIND = "mof-nets"
@@ -64,19 +64,16 @@ class Catalogue:
         """
         rows = [k for k, (net, key) in enumerate(zip(self.nets, self.keys, strict=True)) if text in (net.name, key)]
         if not rows and text in NAMES:
-            rows = [k for k, net in enumerate(self.nets) if name_of(net.net()) == text]
+            rows = [k for k, key in enumerate(self.keys) if symbol_of(key) == text]
             if not rows:
                 raise UsageError(f"--net {text}: no net of this name among the {len(set(self.keys))} of the catalogue")
         if not rows and len(text) > 4:
             rows = [k for k, key in enumerate(self.keys) if key.startswith(text)]
         if not rows:
-            known = Counter(name for name in map(self._name, range(len(self))) if name)
+            known = Counter(name for name in map(symbol_of, self.keys) if name)
             some = ", ".join(name for name, _ in known.most_common(8))
             raise UsageError(f"--net {text}: no file, and no net of this name or key; known names are {some}, ...")
         return np.array(rows, dtype=np.int64)
-
-    def _name(self, row: int) -> str:
-        return name_of(self.nets[row].net())
 
 
 def build_catalogue(mofs: Iterable[CoarseMOF], kept: int = KEPT) -> Catalogue:

@@ -49,10 +49,10 @@ _SYMBOLS = {digest: name for name, digest in NAMES.items()}
 
 def name_of(net: Net) -> str:
     """The symbol of a net, or of each of its interpenetrating nets (`pcu`); empty where none is known."""
-    return name_of_text(net.text)
+    return symbol_of(net.text)
 
 
-def name_of_text(text: str) -> str:
-    """As `name_of`, of `Net.text`; empty of any other text."""
-    dimension, _, rest = text.partition("-")
-    return _SYMBOLS.get(f"{dimension}-{rest.rpartition('-')[2]}", "")
+def symbol_of(text: str) -> str:
+    """As `name_of`, of a `Net.text`; a key of the catalogue begins with one (`LabelledNet.key`)."""
+    parts = text.partition(".")[0].split("-")
+    return _SYMBOLS.get(f"{parts[0]}-{parts[-1]}", "")

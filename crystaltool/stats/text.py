@@ -166,9 +166,9 @@ def _list(heading: str, tallies: list[Tally], sets: Sequence[Summary], shared: i
 
 def named(text: str) -> str:
     """A net with its RCSR symbol where that is known, `3d-1-cf1e7f5782 (rtl)`; any other text as it is."""
-    from crystaltool.mof.net_names import name_of_text
+    from crystaltool.mof.net_names import symbol_of
 
-    symbol = name_of_text(text)
+    symbol = symbol_of(text)
     return f"{text} ({symbol})" if symbol else text
 
 

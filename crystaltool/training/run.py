@@ -322,7 +322,7 @@ def command(
     try:
         directory = options.pop("output_dir")
         resumed = directory if options["resume"] else None
-        config = load_config(options.pop("config"), epochs=options.pop("epochs"), resumed=resumed)
+        config = load_config(options.pop("config"), epochs=options.pop("epochs"), resumed=resumed, init=options["init"])
         stop = fit(options.pop("data"), directory, config, on_progress=show, **options)
         if stop is not None:
             sys.stderr.write(f"stopped after step {stop.step} of {stop.steps}, --resume goes on\n")

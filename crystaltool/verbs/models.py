@@ -37,7 +37,7 @@ class Row:
         load: a function of (folder of the checkpoint, device) that gives an object with
             `sample(n, *, seed, **conditions)`, an iterator; empty for a model that does not sample.
         fit: trains it: (data, folder, settings, *, device, resume, init, threads, on_progress), as `fit_symmcd`.
-        config: reads settings: (TOML file or None, *, epochs, resumed), as of `symmcd.fit`.
+        config: reads settings: (TOML file or None, *, epochs, resumed, init), as of `symmcd.fit`.
         embeddings: whether training reads embeddings of blocks too.
         parts: that are trained by themselves, by name.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +38,8 @@ def train(
         data: file that `write(units, "x.h5")` or `write(mofs, "x.h5")` made, or a command.
         output_dir: folder of the run, made if it does not exist.
         config: TOML file with the tables [model], [loop] and [fit], as in the manual of `crystaltool train`.
-        epochs: passes through the data. init: start from the weights of this checkpoint, name or folder.
+        epochs: passes through the data.
+        init: checkpoint, name or folder, to start from its weights; sizes that `config` leaves out are its own.
         embeddings: of the blocks, from `crystaltool embed`; mofdiff only.
         resume: go on from the last saved step. overwrite: start afresh in a folder that holds a run.
         part: "nets" for the catalogue of nets and the model of which block goes where, `output_dir/nets`, of mofdiff;
@@ -59,8 +59,7 @@ def train(
 
     if model not in MODELS:
         raise UsageError(f"no model {model!r}, expected one of: {', '.join(MODELS)}")
-    row, folder = MODELS[model], Path(output_dir)
-    given = None if config is None else Path(config)
+    row, folder, given = MODELS[model], Path(output_dir), None if config is None else Path(config)
     if part is not None or library is not None:
         other = {"--embeddings": embeddings, "--init": init, "--resume": resume or None}
         run = _PartRun(folder, Path(data), Path(library) if library else None, given, epochs, overwrite, other)
@@ -68,13 +67,13 @@ def train(
     _check_folder(folder, resume, overwrite)
     if (embeddings is None) == row.embeddings:
         raise UsageError("train mofdiff needs --embeddings EMB.h5, other models do not take it")
-    settings = named(row.config)(given, epochs=epochs, resumed=folder if resume else None)
-    fit = named(row.fit)
-    if embeddings is not None:
-        fit = functools.partial(fit, embeddings=Path(embeddings))
     start = find_checkpoint(init) if init else None
-    given_to = {"device": device, "resume": resume, "init": start, "threads": threads, "on_progress": on_progress}
-    return fit(Path(data), folder, settings, **given_to)
+    more = {"init": start} if start else {}
+    settings = named(row.config)(given, epochs=epochs, resumed=folder if resume else None, **more)
+    fit = named(row.fit)
+    options = {"device": device, "resume": resume, "init": start, "threads": threads}
+    options |= {} if embeddings is None else {"embeddings": Path(embeddings)}
+    return fit(Path(data), folder, settings, on_progress=on_progress, **options)
 
 
 @dataclass(frozen=True)

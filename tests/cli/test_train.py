@@ -157,6 +157,10 @@ def test_weights_of_another_run_to_start_from(train: Callable, tmp_path: Path) -
     assert (one.geometry.force.weight != other.geometry.force.weight).any()
     wider = toml(2).replace("site_width = 16", "site_width = 32")
     assert_one_line(train(wider, "--init", tmp_path / "first", "--overwrite"), "other sizes")
+    assert train("[fit]\nepochs = 1\n", "-q", "--init", tmp_path / "first", "--overwrite").code == 0
+    assert load_symmcd(tmp_path / "run").model.config == one.config  # sizes that are not given are the checkpoint's
+    part = "[model]\nsite_width = 32\n[fit]\nepochs = 1\n"
+    assert_one_line(train(part, "--init", tmp_path / "first", "--overwrite"), "other sizes")
 
 
 @pytest.mark.parametrize(
