@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crystaltool.io.records import RawBlock
+    from crystaltool.stats.compare import Comparison
     from crystaltool.stats.facts import Asked
+    from crystaltool.stats.page.collect import Gallery
     from crystaltool.stats.summary import Summary
 
 FormatName = StrEnum("FormatName", ("text", "json"))
@@ -43,6 +45,20 @@ def command(
         bool,
         typer.Option("--declared", help="Take space groups as they are declared, without templates: faster."),
     ] = False,
+    page: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--html", metavar="FILE", help="Write a page to look at, in one file that asks no network."),
+    ] = None,
+    sort: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--sort", metavar="NAME", help="Of the page: the best have the least of this field; default e_above_hull."
+        ),
+    ] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Of the page: the best have the most of it.")] = False,
+    pictures: Annotated[
+        int, typer.Option("--pictures", min=0, max=200, metavar="N", help="Of the page: pictures of the best N.")
+    ] = 12,
     form: Annotated[FormatName, typer.Option("--format", metavar="text|json", help="Write this.")] = FormatName.text,
     names: options.Naming = options.Names.block,
     output: options.Output = "-",
@@ -62,36 +78,82 @@ def command(
     With --against the same of known structures stands beside it, and how far apart the two are: d_rho, d_elem and
     d_sg as the field has them, and the Wasserstein distance of every number that both have.
 
+    --html writes the page FILE and no text, unless -o asks for that, too: a table that can be sorted and filtered,
+    plots, a periodic table, pictures of the best structures that can be turned, drawings of linkers, each with its
+    provenance and CIF. The table has 2,000 structures at most, those that fail a check last; figures are of all.
+
     Structures are read once, one after the other, in flat memory.
     """
-    import json
-
-    from crystaltool.cli.messages import printable
-    from crystaltool.stats.compare import compare, comparison_as_json
+    from crystaltool.stats.compare import compare
     from crystaltool.stats.facts import Asked
-    from crystaltool.stats.summary import summary_as_json
-    from crystaltool.stats.text import report
 
     session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
     if against and STDIN in against and STDIN in session.inputs(files):
         raise UsageError("standard input cannot be both the structures and what they are set against")
+    if page is None and (sort is not None or reverse):
+        raise UsageError("--sort and --reverse are of the page, name it with --html FILE")
+    if page == STDIN:
+        raise UsageError("--html needs the name of a file")
     asked = Asked(detect=not declared, validity=bool(against), plan=_plan() if check else None)
-    with session.writer(output, overwrite=overwrite, files=[*(files or []), *(against or [])]) as out:
-        first = _summarise(session, session.raw_blocks(files, names=names), _label(files), asked, jobs)
-        second = None
+    gallery = None if page is None else _gallery(sort, reverse, pictures)
+    inputs = [*(files or []), *(against or [])]
+    with contextlib.ExitStack() as outputs:
+        out = None
+        if page is None or output != STDIN:
+            out = outputs.enter_context(session.writer(output, overwrite=overwrite, files=inputs))
+        page_out = (
+            None if page is None else outputs.enter_context(session.writer(page, overwrite=overwrite, files=inputs))
+        )
+        first = _summarise(session, session.raw_blocks(files, names=names), _label(files), asked, jobs, gallery)
+        sets = [first]
         if against:
             known = Asked(detect=not declared, plan=asked.plan)
-            second = _summarise(session, session.raw_blocks(against, names=names), _label(against), known, jobs)
-        comparison = None if second is None else compare(first, second)
-        if form == FormatName.json:
-            found = summary_as_json(first)
-            if second is not None and comparison is not None:
-                found |= {"against": summary_as_json(second), "distances": comparison_as_json(comparison)}
-            out.write(json.dumps(found, allow_nan=False, ensure_ascii=False) + "\n")
-        else:
-            lines = report(first, second, comparison).splitlines()
-            out.write("".join(printable(line) + "\n" for line in lines))
+            sets.append(_summarise(session, session.raw_blocks(against, names=names), _label(against), known, jobs))
+        comparison = compare(*sets) if against else None
+        if out is not None:
+            out.write(_text(sets, comparison, form))
+        if page_out is not None and gallery is not None:
+            page_out.write(_page(session, sets, comparison, gallery, detected=not declared))
+            if sort is not None and gallery.n and not gallery.n_with_value:
+                session.warn(f"no structure has {sort}")
     session.finish()
+
+
+def _gallery(sort: str | None, reverse: bool, pictures: int) -> Gallery:
+    from crystaltool.stats.page.collect import Gallery
+
+    return Gallery(sort, reverse, pictures)
+
+
+def _text(sets: list[Summary], comparison: Comparison | None, form: FormatName) -> str:
+    """The report in its format."""
+    import json
+
+    from crystaltool.cli.messages import printable
+    from crystaltool.stats.compare import comparison_as_json
+    from crystaltool.stats.summary import summary_as_json
+    from crystaltool.stats.text import report
+
+    if form == FormatName.text:
+        return "".join(printable(line) + "\n" for line in report(sets, comparison).split("\n")[:-1])
+    found = summary_as_json(sets[0])
+    if comparison is not None:
+        found |= {"against": summary_as_json(sets[1]), "distances": comparison_as_json(comparison)}
+    return json.dumps(found, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _page(
+    session: Session, sets: list[Summary], comparison: Comparison | None, gallery: Gallery, detected: bool
+) -> str:
+    from crystaltool import __version__
+    from crystaltool.cli.main import PROGRAM
+    from crystaltool.stats.page.content import page_content
+    from crystaltool.stats.page.heading import page_heading
+    from crystaltool.stats.page.page import render_page
+
+    made = f"{PROGRAM} {__version__}, {session.created}: {session.command_line}"
+    heading = page_heading(sets, comparison, gallery, detected, made)
+    return render_page(page_content(sets, comparison, gallery, heading))
 
 
 def _plan():
@@ -111,8 +173,15 @@ def _label(files: list[str] | None) -> str:
     return name if len(chosen) == 1 else f"{name} and {len(chosen) - 1} more"
 
 
-def _summarise(session: Session, raws: Iterable[RawBlock], label: str, asked: Asked, jobs: int) -> Summary:
-    """Everything in a stream, added up."""
+def _summarise(
+    session: Session,
+    raws: Iterable[RawBlock],
+    label: str,
+    asked: Asked,
+    jobs: int,
+    gallery: Gallery | None = None,
+) -> Summary:
+    """Everything in a stream, added up; the gallery takes what the page shows of single structures."""
     from functools import partial
 
     from crystaltool.executor import map_pairs
@@ -129,6 +198,8 @@ def _summarise(session: Session, raws: Iterable[RawBlock], label: str, asked: As
             progress.advance()
             if isinstance(facts, Facts):
                 summary.add(facts)
+                if gallery is not None:
+                    gallery.add(facts, raw)
             else:
                 report_failure(session, facts, raw)
     summary.n_refused = session.n_bad - before

@@ -145,29 +145,42 @@ class Bins:
     counts: list[list[int]]
 
 
-def histogram(distributions: list[Distribution], n_bins: int = 40, tail: float = 0.005) -> Bins:
-    """Common bins of equal width for one distribution or several.
+FAR = 4.0
+"""Interquartile ranges beyond the quartiles: what lies further out is counted in the outermost bin."""
 
-    The outermost `tail` of either end of the ranks falls into the first and last bin if it lies further out than half
-    the range between; whole numbers of a narrow range have a bin each.
+
+def histogram(distributions: list[Distribution], n_bins: int = 50) -> Bins:
+    """Common bins of a round width for one distribution or several; numbers far out fall into the first or last bin.
 
     Args:
         distributions: with a number at least between them.
+        n_bins: about so many; whole numbers have bins of whole width, each number in the middle of one.
     """
     filled = [each.points for each in distributions if each.n]
-    ends = [points.quantiles((0.0, tail, 1 - tail, 1.0)) for points in filled]
-    low, inner_low = min(each[0] for each in ends), min(each[1] for each in ends)
-    high, inner_high = max(each[3] for each in ends), max(each[2] for each in ends)
-    room = 0.5 * (inner_high - inner_low)
-    if room > 0:
-        low, high = max(low, inner_low - room), min(high, inner_high + room)
+    ends = np.array([points.quantiles() for points in filled])
+    low, high = float(ends[:, 0].min()), float(ends[:, 4].max())
+    spread = float((ends[:, 3] - ends[:, 1]).max())
+    if spread > 0:
+        low = max(low, float(ends[:, 1].min()) - FAR * spread)
+        high = min(high, float(ends[:, 3].max()) + FAR * spread)
     whole = all((points.values == np.round(points.values)).all() for points in filled)
-    if whole and high - low < n_bins:
-        edges = np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    else:
-        edges = np.linspace(low, high if high > low else low + 1.0, n_bins + 1)
+    width = _round_width((high - low) / n_bins)
+    width, shift = (max(1.0, float(np.ceil(width))), 0.5) if whole else (width, 0.0)
+    first = np.floor((low + shift) / width)
+    last = max(np.ceil((high + shift) / width), np.floor((high + shift) / width) + whole, first + 1)
+    edges = np.arange(first, last + 1) * width - shift
+    if not (np.diff(edges) > 0).all():  # a width beyond the digits of the numbers
+        edges = np.array([low, np.nextafter(high, np.inf) + abs(high) * 1e-9])
     counts = []
     for each in distributions:
         inside = np.clip(each.points.values, edges[0], edges[-1])
         counts.append(np.histogram(inside, edges, weights=each.points.weights)[0].astype(int).tolist())
     return Bins(edges.tolist(), counts)
+
+
+def _round_width(width: float) -> float:
+    """The next of 1, 2, 5 times a power of ten; 1 of nothing."""
+    if not width > np.finfo(float).tiny:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(width))
+    return float(next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= width * (1 - 1e-9)))

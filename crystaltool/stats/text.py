@@ -24,22 +24,22 @@ _NAME, _COUNT, _VALUE = 22, 9, 8
 _ALL = OF_ALL_CHECKS.removeprefix(VERDICT_KEY)
 
 
-def report(first: Summary, second: Summary | None = None, comparison: Comparison | None = None) -> str:
+def report(sets: Sequence[Summary], comparison: Comparison | None = None) -> str:
     """The whole report; every line has at most 80 characters.
 
     Args:
-        first: the structures. second, comparison: what they are set against, and how far they are from it.
+        sets: the structures, and what they are set against if anything.
+        comparison: how far they are from it.
     """
-    sets = [first] if second is None else [first, second]
     lines = [*_counts(sets)]
-    if second is not None and comparison is not None:
-        lines += _distances(second, comparison)
+    if comparison is not None:
+        lines += _distances(sets[1], comparison)
     lines += [*_checks(sets), *_symmetry(sets), *_sizes(sets), *_elements(sets)]
     shared = comparison.shared if comparison is not None else {}
     for heading, name in (("Templates", "templates"), ("Nets", "nets"), ("Nodes", "nodes"), ("Linkers", "linkers")):
         lines += _list(heading, [getattr(each, name) for each in sets], sets, shared.get(name))
-    lines += [*_numbers(sets, comparison), *_texts(first)]
-    return "".join(_cut(line, WIDTH) + "\n" for line in lines)
+    lines += [*_numbers(sets, comparison), *_texts(sets[0])]
+    return "".join(_cut(" ".join(line.splitlines()), WIDTH) + "\n" for line in lines)
 
 
 def _cut(text: str, width: int) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from crystaltool.io.records import RawBlock
+from typing import Generic, TypeVar
+
 from crystaltool.view.values import Formula, Value
 
 SLACK = 256
 """Records kept beyond twice the wanted number before the worst are dropped."""
 
 Key = tuple[int, float | str]
+
+Item = TypeVar("Item")
 
 
 def key_of(value: Value) -> Key:
@@ -20,8 +23,8 @@ def key_of(value: Value) -> Key:
     return 1, value.text if isinstance(value, Formula) else value
 
 
-class Ordered:
-    """Records by a value: the first `head`, or all.
+class Ordered(Generic[Item]):
+    """Records, or what stands for them, by a value: the first `head`, or all.
 
     Args:
         reverse: the largest first.
@@ -30,16 +33,16 @@ class Ordered:
 
     def __init__(self, reverse: bool = False, head: int | None = None) -> None:
         self._reverse, self._head = reverse, head
-        self._known: list[tuple[Key, RawBlock]] = []
-        self._missing: list[RawBlock] = []
+        self._known: list[tuple[Key, Item]] = []
+        self._missing: list[Item] = []
 
-    def add(self, value: Value | None, raw: RawBlock) -> None:
+    def add(self, value: Value | None, record: Item) -> None:
         """One more record."""
         if value is None:
             if self._head is None or len(self._missing) < self._head:
-                self._missing.append(raw)
+                self._missing.append(record)
             return
-        self._known.append((key_of(value), raw))
+        self._known.append((key_of(value), record))
         if self._head is not None and len(self._known) > 2 * self._head + SLACK:
             self._cut()
 
@@ -47,7 +50,7 @@ class Ordered:
         self._known.sort(key=lambda pair: pair[0], reverse=self._reverse)
         del self._known[self._head :]
 
-    def result(self) -> list[RawBlock]:
+    def result(self) -> list[Item]:
         """The records in order."""
         self._known.sort(key=lambda pair: pair[0], reverse=self._reverse)
-        return ([raw for _, raw in self._known] + self._missing)[: self._head]
+        return ([record for _, record in self._known] + self._missing)[: self._head]

@@ -88,3 +88,32 @@ def test_an_output_file_appears_whole_and_is_not_replaced(stats, tmp_path) -> No
     assert (tmp_path / "out.txt").read_text() == stats("in.cif")[0]
     assert "exists" in stats("in.cif", "-o", "out.txt", code=2)[1][0]
     assert "other.cif" in stats("in.cif", "--against", "other.cif", "-o", "other.cif", "--overwrite", code=2)[1][0]
+
+
+def test_a_page_is_a_file_and_text_stands_beside_it_if_asked_for(stats, tmp_path) -> None:
+    assert stats("in.cif", "--html", "page.html") == ("", [])
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>") and page.endswith("</html>\n") and "in.cif" in page
+    assert "exists" in stats("in.cif", "--html", "page.html", code=2)[1][0]
+    stats("in.cif", "--html", "page.html", "--overwrite", "-o", "out.txt", "--pictures", "0")
+    assert (tmp_path / "out.txt").read_text() == stats("in.cif")[0]
+    assert len((tmp_path / "page.html").read_text()) < len(page)
+
+
+def test_the_order_is_the_pages(stats, tmp_path) -> None:
+    assert "--html" in stats("in.cif", "--sort", "density", code=2)[1][0]
+    assert "name of a file" in stats("in.cif", "--html", "-", code=2)[1][0]
+    _, err = stats("in.cif", "--html", "page.html", "--sort", "e_abov_hull")
+    assert err == ["crystaltool stats: WARNING, no structure has e_abov_hull"]
+    stats("in.cif", "--html", "dense.html", "--sort", "density", "--reverse")
+    content = (tmp_path / "dense.html").read_text().split('id="content">')[1].split("</script>")[0]
+    densities = [
+        {name: value for name, value, _ in each["values"]}["density"] for each in json.loads(content)["pictures"]
+    ]
+    assert densities == sorted(densities, reverse=True) and len(densities) == 3
+
+
+def test_a_page_that_fails_leaves_nothing(stats, tmp_path) -> None:
+    (tmp_path / "bad.cif").write_text(BROKEN + STREAM)
+    stats("bad.cif", "--fail-fast", "--html", "never.html", code=2)
+    assert not (tmp_path / "never.html").exists()

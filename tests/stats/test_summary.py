@@ -140,13 +140,13 @@ def test_the_text_fits_80_columns_whatever_the_values() -> None:
     for _ in range(20):
         first.add(facts)
         second.add(facts)
-    for text in (text_report(first), text_report(first, second, compare(first, second))):
+    for text in (text_report([first]), text_report([first, second], compare(first, second))):
         assert max(map(len, text.splitlines())) <= 80
         assert "3d-1-cf1e7f5782 (rtl)" in text and "R -3 m" in text
 
 
 def test_of_nothing_there_is_a_line() -> None:
-    assert text_report(Summary("empty")) == "empty: 0 structures (none), 0 formulas\n"
+    assert text_report([Summary("empty")]) == "empty: 0 structures (none), 0 formulas\n"
 
 
 def test_memory_is_flat_whatever_the_names() -> None:

@@ -1,0 +1,1 @@
+"""The page of `crystaltool stats --html`: one file that asks no network."""
