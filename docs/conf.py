@@ -6,6 +6,7 @@ searching is a file.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -77,7 +78,9 @@ def write_commands(app: Any) -> None:
     for name, text in made.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+            written = path.with_suffix(f".{os.getpid()}")  # another build may be reading
+            written.write_text(text)
+            written.replace(path)
 
 
 def mathml(inline: bool) -> Any:

@@ -17,6 +17,8 @@ if [ ! -x "$venv/bin/python" ]; then
   python3 -m venv "$venv"
 fi
 "$venv/bin/python" -m pip install --quiet -c constraints.txt '.[test,mlip,dev]'
+"$venv/bin/python" -m pip install --quiet -c constraints.txt '.[pore]' || # not for every version of Python
+  echo "without pyzeo: tests of pores, and of the documents, are skipped" >&2
 
 if $cpu_only && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(torch.version.cuda is not None)'; then
   echo "torch is a CUDA build here, the CPU build was expected: stopping" >&2
