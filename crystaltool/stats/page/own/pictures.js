@@ -114,6 +114,7 @@ function show(card, view) { // the canvas takes the place of the card's image
     made.viewer.rotate(-90, "x");
     made.viewer.rotate(-20, "y");
     made.viewer.rotate(12, "x");
+    if (card.box.classList.contains("large")) made.viewer.zoom(1.3);
   }
   made.viewer.render();
   return true;
@@ -187,7 +188,7 @@ function provenance(picture) {
   const rest = picture.values.slice(5).map(([name, value, unit]) => [withUnit(name, unit), short(value, 6)]);
   return el("details", {}, el("summary", {}, "Provenance, values, CIF"),
     el("p", {}, `from ${picture.source}`),
-    picture.history.length ? el("ol", {}, ...picture.history.map((line) => el("li", {}, line)))
+    picture.history.length ? el("ul", { class: "history" }, ...picture.history.map((line) => el("li", {}, line)))
       : el("p", {}, "its block states no history"),
     rest.length ? plainTable(["value", ""], rest) : null,
     el("pre", {}, picture.cif === null ? "too long to be shown" : picture.cif));
