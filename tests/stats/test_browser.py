@@ -142,9 +142,14 @@ def point_at(page: Page, index: int) -> list[float]:
 def test_a_picture_turns_under_the_mouse(page: Page) -> None:
     assert page.ask("document.body.dataset.pictures") == "ready", "no WebGL"
     assert page.ask("[...document.querySelectorAll('.frame img')].every((each) => each.src.length > 3000)")
+    point_at(page, 1)
+    point_at(page, 2)
     box = point_at(page, 1)
     seen = "document.querySelectorAll('.frame')[1].querySelector('img').src"
     before = page.ask(seen)
+    point_at(page, 2)
+    assert page.ask(seen) == before  # to be looked at turns nothing
+    point_at(page, 1)
     page.mouse("mousePressed", *box, buttons=1)
     for step in range(1, 6):
         page.mouse("mouseMoved", box[0] + 15 * step, box[1] + 6 * step, buttons=1)
