@@ -77,12 +77,13 @@ def _checks(sets: Sequence[Summary]) -> Iterator[str]:
     if not names:
         return
     yield from _heading("Checks")
-    others = "".join(f"{_cut(each.label, 14):>16}" for each in sets[1:])
+    judged = [sets[0], *(each for each in sets[1:] if each.verdicts)]
+    others = "".join(f"{_cut(each.label, 14):>16}" for each in judged[1:])
     yield f"{'':<24}{'pass':>9}{'fail':>8}{'not judged':>12}{'share':>9}{others}"
     for name in sorted(names, key=lambda name: name == _ALL):
         counts = sets[0].verdicts.get(name, {})
         numbers = [counts.get(word, 0) for word in (PASS, FAIL, NOT_JUDGED)]
-        shares = [percent(share_passed(each.verdicts[name])) if name in each.verdicts else "" for each in sets]
+        shares = [percent(share_passed(each.verdicts[name])) if name in each.verdicts else "" for each in judged]
         row = f"{_cut(name, 23):<24}{numbers[0]:>9}{numbers[1]:>8}{numbers[2]:>12}{shares[0]:>9}"
         yield row + "".join(f"{share:>16}" for share in shares[1:])
 

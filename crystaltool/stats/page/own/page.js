@@ -36,10 +36,11 @@ function linkerSection() {
 
 function checkSection() {
   if (!content.checks.length) return null;
-  const titles = ["check", "pass", "fail", "not judged", both ? `share, ${content.sets[0].label}` : "share",
-    ...(both ? [`share, ${content.sets[1].label}`] : [])];
+  const beside = both && content.checks.some((check) => check.shares[1] !== null);
+  const titles = ["check", "pass", "fail", "not judged", beside ? `share, ${content.sets[0].label}` : "share",
+    ...(beside ? [`share, ${content.sets[1].label}`] : [])];
   const rows = content.checks.map((check) => [check.name, ...check.counts.map(String),
-    ...check.shares.map((share) => percent(share))]);
+    ...check.shares.slice(0, beside ? 2 : 1).map((share) => percent(share))]);
   return section("checks", "Checks", "Share of the structures that were judged.", plainTable(titles, rows));
 }
 

@@ -114,7 +114,6 @@ function show(card, view) { // the canvas takes the place of the card's image
     made.viewer.rotate(-90, "x");
     made.viewer.rotate(-20, "y");
     made.viewer.rotate(12, "x");
-    if (card.box.classList.contains("large")) made.viewer.zoom(1.3);
   }
   made.viewer.render();
   return true;
