@@ -39,6 +39,9 @@ HULL_PROPERTIES = (
 )
 """Keys of what is measured; it belongs to one geometry, so a command that moves atoms must drop them."""
 
+DOUBTFUL = -0.3
+"""eV/atom above the hull: what lies lower shows that a phase is missing from the hull or that the potential fails."""
+
 SAME_ENERGY = 1e-6
 """eV/atom: energies are written with six decimals."""
 

@@ -123,7 +123,10 @@ def test_a_hull_of_the_users_own_with_energies_of_any_potential(child: Child, tm
     found = blocks(tmp_path / "out.cif")["halite"].properties
     assert float(found["e_above_hull"]) == pytest.approx(-0.2) and found["hull_reference"] == "hull.csv"
     assert float(found["formation_energy_per_atom"]) == pytest.approx(-1.9) and found["hull_potential"] == "mace-x"
-    assert found["hull_decomposition"] == "1.0000 NaCl (mine)"
+    assert found["hull_decomposition"] == "1.0000 NaCl (mine)" and "below the hull" not in ended.err
+    (tmp_path / "few.csv").write_text("formula,energy_per_atom,id\nNa,-1,\nCl,-2,\n")
+    again = child.run(tmp_path, *("few.csv" if word == "hull.csv" else word for word in asked), "--overwrite")
+    assert "1.90 eV/atom below the hull: a phase is missing from it, or mace-x fails here" in again.err
 
 
 def test_stable_is_a_verdict_on_what_was_measured(measured, child: Child, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from crystaltool.io.records import RawBlock
+from crystaltool.measure.stability import DOUBTFUL
 from crystaltool.stats.facts import FAIL, Facts
 from crystaltool.view.order import Ordered
 from crystaltool.view.values import Value
@@ -13,9 +14,6 @@ MOST_ROWS = 2_000
 """Structures in the table of a page."""
 
 DEFAULT_SORT = "e_above_hull"
-
-DOUBTFUL = -0.3
-"""eV/atom above the hull: what lies lower shows that a phase is missing from the hull or that the potential fails."""
 
 Item = TypeVar("Item")
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from crystaltool.checks.kind import MOF
+from crystaltool.measure.stability import DOUBTFUL
 from crystaltool.stats.compare import Comparison
-from crystaltool.stats.page.collect import DOUBTFUL, MOST_ROWS, Gallery
+from crystaltool.stats.page.collect import MOST_ROWS, Gallery
 from crystaltool.stats.summary import Summary, share_passed
 from crystaltool.stats.words import percent, short
 
