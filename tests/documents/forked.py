@@ -12,6 +12,7 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -75,6 +76,7 @@ def serving(folder: Path) -> Iterator[Path]:
         [sys.executable, "-m", "tests.documents.forked", address, str(log)],
         cwd=ROOT,
         env=tool_environment(),
+        stdin=subprocess.PIPE,  # its end is the server's, also where we are killed
         stdout=subprocess.PIPE,
     )
     try:
@@ -118,7 +120,7 @@ def warm() -> None:
 
 
 def serve(address: str, log: str) -> None:
-    """Fork a child for every caller, until terminated."""
+    """Fork a child for every caller, until standard input ends."""
     load()
     warm()
     door = socket.socket(socket.AF_UNIX)
@@ -127,7 +129,7 @@ def serve(address: str, log: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for children: they answer their callers themselves
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while True:
+    while sys.stdin not in select.select([door, sys.stdin], [], [])[0]:
         caller, _ = door.accept()
         call, streams, _, _ = socket.recv_fds(caller, 2**20, 3)
         if os.fork() == 0:
