@@ -132,6 +132,8 @@ def point_at(page: Page, index: int) -> list[float]:
         box = page.ask(
             f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({frame}.getBoundingClientRect())"
         )
+        if shift % 5 == 4:  # and a mouse that is over the picture already must come in anew
+            page.mouse("mouseMoved", 1.0, 1.0)
         page.mouse("mouseMoved", box[0] + shift % 5, box[1])
         if page.ask(f"{frame}.querySelector('canvas') !== null"):
             return box
