@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,7 @@ from crystaltool.evaluation.templates import Template, merge, template
 from crystaltool.executor import map_ordered
 from crystaltool.io.hdf5 import read_asym_units
 from crystaltool.io.stream import RawBlock, iter_raw, parse_raw
+from crystaltool.measure.hull import SHIPPED_NAME, load_hull
 from crystaltool.symmetry import space_group
 
 CENTRING_ORDER = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}
@@ -105,9 +106,16 @@ def row_of(raw: RawBlock, train: str, relaxed: bool) -> dict[str, Any]:
         prototypes = _prototypes[train]
         row["new_template"] = merged not in prototypes.templates
         row["substitution_of"] = prototypes.match(crystal, merged)
-        row |= {key: float(block.properties[key]) for key in ("e_above_hull",) if key in block.properties}  # ty: ignore
+        if "e_above_hull" in block.properties:  # ty: ignore
+            row |= distances(block.properties, crystal.numbers)  # ty: ignore
         row["converged"] = block.properties.get("relax_converged") == "yes"  # ty: ignore
     return row
+
+
+def distances(properties: Mapping[str, str], numbers: np.ndarray) -> dict[str, float]:
+    """Energy above the hull as measured, and above that of the published energies alone, eV/atom."""
+    published = load_hull(SHIPPED_NAME).stability(numbers, float(properties["hull_energy_per_atom"]))
+    return {"e_above_hull": float(properties["e_above_hull"]), "e_above_published": round(published.above_hull, 6)}
 
 
 def make_rows(folder: Path, train: Path, jobs: int) -> None:

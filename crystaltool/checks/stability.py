@@ -30,7 +30,7 @@ def check_stable(block: CifBlock, limit: float) -> Verdict:
             stability, energy = measure_stability(block)
         except InputError as error:
             return Verdict(STABLE, False, None, asked, f"cannot be told: {error}")
-        found = hull_properties(stability, energy, load_hull(None))
+        found = hull_properties(stability, energy, load_hull())
     value = float(found["e_above_hull"])
     message = f"{found['hull_energy_source']} energy of {found['hull_potential']}, hull {found['hull_reference']}"
     return Verdict(STABLE, value <= limit, value, asked, message)

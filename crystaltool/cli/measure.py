@@ -27,7 +27,9 @@ def command(
     hull_file: Annotated[
         Optional[str],  # noqa: UP045 -- typer evaluates this at run time
         typer.Option(
-            "--hull-file", metavar="FILE", help="CSV of your own phases (formula, energy_per_atom, id); with --hull."
+            "--hull-file",
+            metavar="FILE",
+            help="CSV of your own phases (formula, energy_per_atom, id), or the name of a shipped hull; with --hull.",
         ),
     ] = None,
     pores: Annotated[
@@ -78,9 +80,11 @@ def command(
     and what they stand on: _crystaltool_hull_potential, _crystaltool_hull_reference,
     _crystaltool_hull_energy_per_atom and _crystaltool_hull_energy_source (relaxed or single-point). The energy is the
     one that relax wrote into the block, if by the same potential, else that of a single point of the structure as it
-    is. The hull that comes with the tool is the Materials Project's (PBE and PBE+U with the corrections of 2020),
-    which fits chgnet, and mp2020: energies of that kind that you wrote into the blocks yourself. Any other potential
-    needs a hull of its own energies, --hull-file. An element without reference energy is an error of that structure.
+    is. Two hulls come with the tool. mp2020 has published energies of the Materials Project (PBE and PBE+U with the
+    corrections of 2020); it is taken for --potential mp2020, energies of that kind that you wrote into the blocks
+    yourself. mp2020-chgnet adds CHGNet's energies of phases whose structures are published without such an energy; it
+    is taken for chgnet, unless --hull-file mp2020 leaves them out. Any other potential needs a hull of its own
+    energies, --hull-file. An element without reference energy is an error of that structure.
 
     --pores: _crystaltool_lcd and _crystaltool_pld (A; largest cavity and pore limiting diameter),
     _crystaltool_accessible_surface_area (m2/g; _volumetric: m2/cm3), _crystaltool_inaccessible_surface_area (m2/g, of

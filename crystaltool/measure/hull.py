@@ -25,8 +25,12 @@ from crystaltool.errors import InputError
 from crystaltool.units import SYMBOLS, atomic_number
 
 SHIPPED_HULL = Path(__file__).with_name("mp2020_hull.csv.gz")
+COMPUTED_PHASES = Path(__file__).with_name("chgnet_hull.csv.gz")
 SHIPPED_NAME = "mp2020"
-"""The hull that comes with the package: Materials Project PBE and PBE+U energies with the corrections of 2020."""
+"""Hull that comes with the package: Materials Project PBE and PBE+U energies with the corrections of 2020."""
+FILLED_NAME = "mp2020-chgnet"
+"""The same with phases whose structures alone are published, by CHGNet."""
+SHIPPED_HULLS = (SHIPPED_NAME, FILLED_NAME)
 
 FORMULA_COLUMN, ENERGY_COLUMN, NAME_COLUMN = "formula", "energy_per_atom", "id"
 
@@ -266,12 +270,14 @@ def _phase(path: Path, number: int, row: dict[str, str]) -> Phase:
 
 
 @cache
-def load_hull(path: str | None = None) -> Hull:
-    """The hull of a file, read once a process; None is the one that comes with the package.
+def load_hull(path: str = FILLED_NAME) -> Hull:
+    """The hull of a file, or the shipped one of a name, read once a process.
 
     Raises:
         InputError: as `read_phases`.
     """
-    if path is None:
-        return Hull(read_phases(SHIPPED_HULL), SHIPPED_NAME)
+    if path == SHIPPED_NAME:
+        return Hull(read_phases(SHIPPED_HULL), path)
+    if path == FILLED_NAME:
+        return Hull([*read_phases(SHIPPED_HULL), *read_phases(COMPUTED_PHASES)], path)
     return Hull(read_phases(Path(path)), Path(path).name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from crystaltool.defaults import POTENTIAL
 from crystaltool.errors import InputError, UsageError
-from crystaltool.measure.hull import SHIPPED_NAME, Hull, Stability, load_hull
+from crystaltool.measure.hull import FILLED_NAME, SHIPPED_HULLS, SHIPPED_NAME, Hull, Stability, load_hull
 
 if TYPE_CHECKING:
     from crystaltool.crystal import Crystal
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 STATED_POTENTIAL = "mp2020"
 """Name for density-functional energies with the corrections of the shipped hull: only stated, never computed here."""
 
-ON_SHIPPED_HULL = (POTENTIAL, STATED_POTENTIAL)
-"""Potentials whose energies stand beside the shipped hull's. CHGNet was trained on corrected energies of the Materials
-Project (`energy_per_atom` of MPtrj, doi 10.1038/s42256-023-00716-3) and gives such; a test shows it on MP-20."""
+ON_SHIPPED_HULL = {POTENTIAL: FILLED_NAME, STATED_POTENTIAL: SHIPPED_NAME}
+"""Potentials whose energies stand beside a shipped hull's, and which. CHGNet was trained on corrected energies of the
+Materials Project (`energy_per_atom` of MPtrj, doi 10.1038/s42256-023-00716-3); a test shows that it gives such."""
 
 BOND_POTENTIAL = "uff"
 
@@ -68,7 +68,7 @@ class Energy:
 
 
 def check_hull(potential: str, hull_file: str | None) -> Hull:
-    """The hull for a potential, shipped or a user's own.
+    """The hull for a potential, shipped or a user's own; a file of the name of a shipped hull is that hull.
 
     Raises:
         UsageError: if the potential's energies are not those of the shipped hull, or of no hull at all.
@@ -76,13 +76,13 @@ def check_hull(potential: str, hull_file: str | None) -> Hull:
     """
     if potential == BOND_POTENTIAL:
         raise UsageError(f"energies of {potential} compare structures of equal bonds, they have no hull")
-    if hull_file is None and potential not in ON_SHIPPED_HULL:
+    if hull_file in (None, *SHIPPED_HULLS) and potential not in ON_SHIPPED_HULL:
         fits = " and ".join(ON_SHIPPED_HULL)
         raise UsageError(
             f"energies of {potential!r} do not stand beside the hull {SHIPPED_NAME}, which fits {fits}; give one "
             "of the same potential with --hull-file"
         )
-    return load_hull(hull_file)
+    return load_hull(hull_file or ON_SHIPPED_HULL[potential])
 
 
 def stated_energy(block: CifBlock, potential: str) -> float | None:

@@ -27,8 +27,8 @@ def measure_hull(
 
     Args:
         structure: one, or an iterable of them.
-        potential: whose energies; the shipped hull fits chgnet and mp2020.
-        hull_file: CSV of phases of one's own (formula, energy_per_atom, id).
+        potential: whose energies; shipped hulls fit chgnet (mp2020-chgnet) and mp2020.
+        hull_file: CSV of phases of one's own (formula, energy_per_atom, id), or the name of a shipped hull.
         jobs: worker processes for an iterable.
 
     Returns:

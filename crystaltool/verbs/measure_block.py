@@ -157,10 +157,10 @@ def measure_block(
 
 
 def _measure_hull(settings: MeasureSettings, block: CifBlock, found: _Found) -> None:
-    from crystaltool.measure.stability import DOUBTFUL, hull_properties, load_hull, measure_stability
+    from crystaltool.measure.stability import DOUBTFUL, check_hull, hull_properties, measure_stability
 
     stability, energy = measure_stability(block, settings.potential, settings.hull_file)
-    found.properties |= hull_properties(stability, energy, load_hull(settings.hull_file))
+    found.properties |= hull_properties(stability, energy, check_hull(settings.potential, settings.hull_file))
     if stability.above_hull < DOUBTFUL:
         said = f"{-stability.above_hull:.2f} eV/atom below the hull"
         found.warnings.append(f"{said}: a phase is missing from it, or {energy.potential} fails here")

@@ -43,7 +43,7 @@ def test_good_blocks_are_measured_and_bad_ones_reported(measured) -> None:
     found = blocks(folder / "out.cif")
     assert ended.code == 2 and list(found) == ["halite", "rutile"]
     assert [line.split(": ERROR, ")[1] for line in ended.err.splitlines()] == [
-        "the hull mp2020 has no reference energy of Po",
+        "the hull mp2020-chgnet has no reference energy of Po",
         "no _cell_length_b, the cell is missing",
     ]
     assert "in.cif(" in ended.err and "data_polonium" in ended.err
@@ -140,11 +140,11 @@ def test_stable_is_a_verdict_on_what_was_measured(measured, child: Child, tmp_pa
     halite = parse_block(text.split("data_rutile")[0])
     assert [verdicts[limit]["halite"]["passed"] for limit in ("0.1", "0.5")] == [False, True]
     assert verdicts["0.5"]["halite"]["value"] == float(halite.properties["e_above_hull"])
-    assert verdicts["0.5"]["halite"]["message"] == "relaxed energy of chgnet, hull mp2020"
+    assert verdicts["0.5"]["halite"]["message"] == "relaxed energy of chgnet, hull mp2020-chgnet"
     assert verdicts["0.5"]["halite"]["limit"] == "at most 0.5 eV/atom above the hull"
     polonium = verdicts["0.5"]["polonium"]
     assert not polonium["passed"] and polonium["value"] is None
-    assert polonium["message"] == "cannot be told: the hull mp2020 has no reference energy of Po"
+    assert polonium["message"] == "cannot be told: the hull mp2020-chgnet has no reference energy of Po"
 
 
 def test_stable_measures_what_was_not_measured(child: Child, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from crystaltool.errors import InputError, UsageError
 from crystaltool.io.cif import format_asym_unit, format_crystal, parse_block
-from crystaltool.measure.hull import SHIPPED_NAME, load_hull
+from crystaltool.measure.hull import FILLED_NAME, SHIPPED_HULLS, SHIPPED_NAME, load_hull
 from crystaltool.measure.stability import (
     HULL_PROPERTIES,
     check_hull,
@@ -51,9 +51,11 @@ def test_an_energy_is_taken_from_the_block_if_it_is_of_the_potential(properties,
 
 
 def test_what_fits_no_hull_is_refused() -> None:
-    assert check_hull("chgnet", None).name == SHIPPED_NAME == check_hull("mp2020", None).name
-    with pytest.raises(UsageError, match="energies of 'mace' do not stand beside the hull mp2020"):
-        check_hull("mace", None)
+    assert check_hull("chgnet", None).name == FILLED_NAME
+    assert check_hull("mp2020", None).name == SHIPPED_NAME == check_hull("chgnet", SHIPPED_NAME).name
+    for hull_file in (None, *SHIPPED_HULLS):
+        with pytest.raises(UsageError, match="energies of 'mace' do not stand beside the hull mp2020"):
+            check_hull("mace", hull_file)
     for hull_file in (None, "h.csv"):
         with pytest.raises(UsageError, match="energies of uff compare structures of equal bonds"):
             check_hull("uff", hull_file)
@@ -62,14 +64,14 @@ def test_what_fits_no_hull_is_refused() -> None:
 def test_an_energy_that_nobody_has_is_said() -> None:
     with pytest.raises(InputError, match="the block states no energy of 'mp2020'"):
         energy_of(block(RELAXED), "mp2020")
-    with pytest.raises(InputError, match="the hull mp2020 has no reference energy of Po"):
+    with pytest.raises(InputError, match="the hull mp2020-chgnet has no reference energy of Po"):
         measure_stability(block(RELAXED, unit=replace(ROCK_SALT, numbers=np.array([84, 17]))))
 
 
 def test_distances_that_belong_to_another_energy_are_not_taken() -> None:
     relaxed = block(RELAXED)
     found, energy = measure_stability(relaxed)
-    values = hull_properties(found, energy, load_hull(None))
+    values = hull_properties(found, energy, load_hull())
     assert tuple(values) == HULL_PROPERTIES and values["hull_energy_source"] == "relaxed"
     assert float(values["e_above_hull"]) == pytest.approx(found.above_hull, abs=1e-6)
     assert stated_distance(block(RELAXED | values)) == values
