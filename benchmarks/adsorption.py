@@ -3,9 +3,10 @@
 Takes any stream of CIF blocks (`-` is standard input), and writes for each the uptake at 0.1, 0.15 and 1 bar and 298 K
 and the working capacity between 1 and 0.1 bar, in mmol/g, with standard errors. `--compare A.csv B.csv` prints the
 difference of the means of two such tables with a bootstrap interval; `--labels N` simulates N labelled QMOF entries
-and prints the agreement, of pores too with `--pores`; `--raspa` simulates with RASPA3 (package raspalib) instead. The
-method is that of `crystaltool measure`, with the fugacity coefficient of the labels, 1; figures are in
-`results/adsorption.md`.
+and prints the agreement, of pores too with `--pores`;
+`--method raspa` simulates with RASPA3 (package raspalib) instead, `--method estimate` takes the formula of `sample
+mofdiff --target`. The method is that of `crystaltool measure`, with the fugacity coefficient of the labels, 1; figures
+are in `results/adsorption.md`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scipy.stats import spearmanr
 from crystaltool.crystal import Crystal
 from crystaltool.errors import CrystaltoolError
 from crystaltool.io.stream import BadRecord, RawBlock, iter_raw, parse_raw
+from crystaltool.measure.adsorption.estimate import estimated_uptakes
 from crystaltool.measure.adsorption.gases import CO2
 from crystaltool.measure.adsorption.uptake import Run, framework_mass, measure_adsorption
 from crystaltool.measure.adsorption.void import helium_void_fraction
@@ -90,6 +92,16 @@ def raspa_isotherm(crystal: Crystal, cycles: int = RASPA_CYCLES, seed: int = 0) 
     return row
 
 
+def estimated_isotherm(crystal: Crystal, seed: int = 0) -> dict[str, float]:
+    """Uptakes and working capacity by the formula that `sample mofdiff --target` chooses with."""
+    found = estimated_uptakes(crystal, CO2, list(PRESSURES.values()), TEMPERATURE, seed)
+    row = dict(zip([f"co2_{name}" for name in PRESSURES], found, strict=True))
+    return row | {"co2_wc": row["co2_1bar"] - row["co2_0.1bar"]}
+
+
+METHODS = {"simulate": isotherm, "raspa": raspa_isotherm, "estimate": estimated_isotherm}
+
+
 def pore_row(crystal: Crystal) -> dict[str, float]:
     """Pores by the table's columns."""
     found = measure_pores(crystal)
@@ -97,7 +109,7 @@ def pore_row(crystal: Crystal) -> dict[str, float]:
     return {"lcd": found.largest, "pld": found.limiting, "surface_area": found.surface, "void_fraction": void}
 
 
-def table_row(raw: RawBlock | BadRecord, raspa: bool, seed: int, pores: bool = False) -> dict[str, object]:
+def table_row(raw: RawBlock | BadRecord, method: str, seed: int, pores: bool = False) -> dict[str, object]:
     """One row of the table; `reason` says why there are no numbers in it."""
     block = raw if isinstance(raw, BadRecord) else parse_raw(raw)
     if isinstance(block, BadRecord):
@@ -108,7 +120,7 @@ def table_row(raw: RawBlock | BadRecord, raspa: bool, seed: int, pores: bool = F
     try:
         row["density"] = framework_mass(crystal) / crystal.volume / 0.602214076
         row |= pore_row(crystal) if pores else {}
-        row |= raspa_isotherm(crystal, seed=seed) if raspa else isotherm(crystal, seed)
+        row |= METHODS[method](crystal, seed=seed)
     except (CrystaltoolError, RuntimeError) as error:
         row["reason"] = str(error)
     row["seconds"] = time.process_time() - start
@@ -117,14 +129,14 @@ def table_row(raw: RawBlock | BadRecord, raspa: bool, seed: int, pores: bool = F
 
 
 def rows(
-    records: Iterable[RawBlock | BadRecord], raspa: bool, seed: int, jobs: int, pores: bool = False
+    records: Iterable[RawBlock | BadRecord], method: str, seed: int, jobs: int, pores: bool = False
 ) -> Iterator[dict[str, object]]:
     """Rows in the order of the records."""
     if jobs == 1:
-        yield from (table_row(record, raspa, seed, pores) for record in records)
+        yield from (table_row(record, method, seed, pores) for record in records)
         return
     with ProcessPoolExecutor(jobs) as executor:
-        waiting = [executor.submit(table_row, record, raspa, seed, pores) for record in records]
+        waiting = [executor.submit(table_row, record, method, seed, pores) for record in records]
         yield from (future.result() for future in waiting)
 
 
@@ -192,7 +204,7 @@ def main() -> int:
     parser.add_argument("--labels", type=int, metavar="N", help="N labelled QMOF entries instead of FILES")
     parser.add_argument("--cifs", type=Path, default=Path("qmof"), help="folder of QMOF's CIFs, for --labels")
     parser.add_argument("--leave-out", type=Path, help="file with ids not to draw for --labels, one a line")
-    parser.add_argument("--raspa", action="store_true", help="simulate with RASPA3 (raspalib)")
+    parser.add_argument("--method", choices=METHODS, default="simulate", help="raspa: by RASPA3 (raspalib)")
     parser.add_argument("--pores", action="store_true", help="pores too (pyzeo)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
@@ -209,7 +221,7 @@ def main() -> int:
     with arguments.output.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
-        for row in rows(iter_raw(files), arguments.raspa, arguments.seed, arguments.jobs, arguments.pores):
+        for row in rows(iter_raw(files), arguments.method, arguments.seed, arguments.jobs, arguments.pores):
             if labels:
                 row["name"] = labels[len(found)]["qmof_id"]
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})

@@ -87,7 +87,7 @@ def command(
         typer.Option(
             "--target",
             metavar="PROPERTY=VALUE",
-            help="mofdiff: aim at a predicted property: a value or max, such as co2_wc=3.0 (mmol/g). symmcd: aim at new"
+            help="mofdiff: aim at a property: a value or max, such as co2_wc=3.0 (mmol/g). symmcd: aim at new"
             " crystals at most so far above the hull, e_above_hull=0.0 (eV/atom), with new_template=W after a comma on"
             " templates not in the training data e^W times as often; none draws as the training data are."
             " Default: the checkpoint's own.",

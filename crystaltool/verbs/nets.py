@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from crystaltool.models.block_encoder.library import Library
+    from crystaltool.models.mofdiff.aimed import Design
     from crystaltool.models.mofdiff.checkpoint import LoadedMOFDiff
     from crystaltool.models.mofdiff.nets_first import Choices, NetFiller, NetsConfig, Prior
     from crystaltool.models.mofdiff.targets import Target
@@ -42,11 +43,13 @@ NO_WISHES = Wishes()
 
 @dataclass(frozen=True)
 class Planned:
-    """What fills nets in this process, with what may be chosen, and the library with the user's own blocks."""
+    """What fills nets in this process, with what may be chosen, the library with the user's own blocks, and designs by
+    the property that they are good for."""
 
     filler: NetFiller
     choices: Choices
     library: Library
+    designs: dict[str, tuple[Design, ...]] = field(default_factory=dict)
 
 
 def nets_come_first(checkpoint: str, wishes: Wishes) -> bool:
@@ -112,32 +115,59 @@ def plan(checkpoint: str, library_path: str | None, wishes: Wishes, candidates: 
     filler = NetFiller(
         catalogue, library, library_charges(library), _prior(directory, encoder, library, config), config
     )
-    return Planned(filler, choices, library)
+    own_rows = library_path is not None or Path(wishes.net or "").is_file()
+    return Planned(filler, choices, library, {} if own_rows else possible_designs(directory, choices))
 
 
 def sample_items(
     planned: Planned, loaded: LoadedMOFDiff, indices: Sequence[int], seed: int, target: Target | None, draws: int
 ) -> list[tuple[str, list[tuple[CoarseMOF, tuple[int, ...]]]]]:
     """Names of some items, and of each its decodings with their rows in the library; pure, for any process."""
+    from functools import partial
+
+    from crystaltool.models.mofdiff.aimed import Aim, draw_towards
+    from crystaltool.models.mofdiff.designs import nearest
+    from crystaltool.models.mofdiff.merit import merit_of
     from crystaltool.models.mofdiff.nets_first import item_name, sample_nets
     from crystaltool.models.mofdiff.properties import predict_mofs
 
+    draw = planned.filler.draw
+    if target:
+        parents = nearest(planned.designs.get(target.name, ()), target)
+        draw = partial(draw_towards, planned.filler, Aim(draws, merit_of(target, loaded.model), parents))
     results = []
     for index in indices:
-        (found,) = sample_nets(planned.filler, [index], seed, planned.choices, draws if target else 0)
-        predicted = predict_mofs(loaded.model, [mof for mof, _, _ in found])
-        order = list(range(len(found)))
-        if target is not None:
-            values = [row[target.name] for row in predicted]
-            order.sort(key=lambda k: -values[k] if target.value is None else abs(values[k] - target.value))
-        order = order[: planned.filler.config.candidates]
+        (found,) = sample_nets(draw, [index], seed, planned.choices)
         decodings = []
-        for number, k in enumerate(order):
-            mof, rows, _ = found[k]
-            properties = mof.properties | {f"predicted_{name}": value for name, value in predicted[k].items()}
-            decodings.append((replace(mof, properties=properties | {"candidate": float(number)}), rows))
+        for (mof, rows, _), predicted in zip(
+            found, predict_mofs(loaded.model, [mof for mof, _, _ in found]), strict=True
+        ):
+            properties = mof.properties | {f"predicted_{name}": value for name, value in predicted.items()}
+            decodings.append((replace(mof, properties=properties), rows))
         results.append((item_name(seed, index), decodings))
     return results
+
+
+def possible_designs(directory: Path, choices: Choices) -> dict[str, tuple[Design, ...]]:
+    """The checkpoint's designs whose net and blocks may be chosen, by property.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    from crystaltool.models.mofdiff.designs import DESIGNS, read_designs
+
+    path = directory / NETS_FOLDER / DESIGNS
+    if not path.is_file():
+        return {}
+    name, designs = read_designs(path)
+    nets = set(choices.nets.tolist())
+
+    def possible(design: Design) -> bool:
+        rows = list(design.rows)
+        has_all = all(some[rows].any() for some in choices.needed)
+        return design.net in nets and bool(choices.allowed[rows].all()) and has_all
+
+    return {name: tuple(design for design in designs if possible(design))}
 
 
 def extended(library: Library, blocks: Sequence[BuildingBlock]) -> Library:

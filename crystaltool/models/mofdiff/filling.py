@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crystaltool.arrays import Float, Int
+from crystaltool.crystal import Crystal
 from crystaltool.models.mofdiff.figures import groups_of, rays_of, reach_of, reach_of_groups, stretched
 from crystaltool.mof.assemble.contacts import atoms_of, watched_pairs
 from crystaltool.mof.assemble.problem import block_order
@@ -42,6 +43,15 @@ class Filling:
     strain: float
     rotations: Float[np.ndarray, "n 3 3"]
     points: Int[np.ndarray, "m 2"]
+
+    def crystal(self) -> Crystal:
+        """Every atom in its place, as the filling has it."""
+        placed = self.mof.centres @ self.mof.lattice
+        parts = zip(self.mof.blocks, self.rotations, placed, strict=True)
+        cart = np.concatenate([block.cart_coords @ rotation + centre for block, rotation, centre in parts])
+        numbers = np.concatenate([block.numbers for block in self.mof.blocks])
+        lattice = self.mof.lattice * np.sign(np.linalg.det(self.mof.lattice))  # a left-handed basis: its opposite
+        return Crystal(lattice, cart @ np.linalg.inv(lattice) % 1.0, numbers, self.mof.name)
 
     def contacts(self) -> tuple[float, float]:
         """Mean square per bond of what atoms of different blocks lack in distance, A^2, and the smallest distance of

@@ -8,7 +8,7 @@ that every bond closes best.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -29,12 +29,10 @@ _MOST_VERTICES = 3
 
 _NEEDED = (1, 6)
 _TRIES = 12
+NOTHING: Mapping[int, int] = {}
 _CONTACT_WEIGHT = 0.25
 _OVERLAPPING = 1.0
 """A^2: what atoms add that are too close to be parted."""
-
-_A_DRAW = 2
-"""Fillings of each net under a target."""
 
 
 @dataclass(frozen=True)
@@ -177,36 +175,41 @@ class NetFiller:
             self._blocks[row] = self.library.block(row)
         return self._blocks[row]
 
-    def draw(self, seed: int, index: int, choices: Choices, draws: int = 0) -> list[Ranked]:
-        """The best fillings of an item, best first.
+    def draw(self, seed: int, index: int, choices: Choices) -> list[Ranked]:
+        """The best fillings of an item, those that close best first.
 
         Args:
             seed, index: of the item. choices: what may be chosen.
-            draws: 0, or nets drawn in all; then every filling that closes well is returned, for others to choose from.
         """
-        rng = np.random.Generator(
-            np.random.Philox(key=np.array([seed, index], dtype=np.uint64), counter=[0, 0, 0, _STREAM])
-        )
-        shares = self.catalogue.counts[choices.nets] / self.catalogue.counts[choices.nets].sum()
-        found: list[Ranked] = []
-        for _ in range(draws or self.config.nets):
-            row = int(choices.nets[rng.choice(len(choices.nets), p=shares)])
-            found += self._fillings(row, choices, rng, _A_DRAW if draws else self.config.fillings)
+        rng, found = stream(seed, index), []
+        for _ in range(self.config.nets):
+            found += self.fillings(self.any_net(choices, rng), choices, rng, self.config.fillings)
             found.sort(key=lambda one: one.cost)
-            if not draws and found and found[0].cost <= self.config.cost:
+            if found and found[0].cost <= self.config.cost:
                 break
-        sound = [one for one in found if one.cost <= self.config.cost]
-        return sound if draws and sound else found[: self.config.candidates]
+        return found[: self.config.candidates]
 
-    def _fillings(self, row: int, choices: Choices, rng: np.random.Generator, n: int) -> list[Ranked]:
-        """Fillings of a net, those whose atoms were looked at."""
+    def any_net(self, choices: Choices, rng: np.random.Generator) -> int:
+        """Row of a net, drawn as often as MOFs have it."""
+        shares = self.catalogue.counts[choices.nets] / self.catalogue.counts[choices.nets].sum()
+        return int(choices.nets[rng.choice(len(choices.nets), p=shares)])
+
+    def fillings(
+        self, row: int, choices: Choices, rng: np.random.Generator, n: int, kept: Mapping[int, int] = NOTHING
+    ) -> list[Ranked]:
+        """Up to `n` fillings of a net, those whose atoms were looked at.
+
+        Args:
+            row: of the net. choices: what may be chosen. kept: library rows of vertices that are not drawn, whole
+                classes of them.
+        """
         net = self.catalogue.nets[row]
         classes = [np.flatnonzero(net.classes == c) for c in np.unique(net.classes)]
         options = [self._options(net, vertices, choices) for vertices in classes]
         found: dict[tuple[int, ...], Filling] = {}
         turns = Turns(net)
         for _ in range(n if all(len(rows) for rows, _ in options) else 0):
-            rows = self._blocks_of(net, classes, options, choices, rng)
+            rows = self._blocks_of(net, classes, options, choices, rng, kept)
             if rows is None or rows in found:
                 continue
             filling = fill(net, [self.block(one) for one in rows], turns)
@@ -230,13 +233,16 @@ class NetFiller:
         allowed = choices.allowed[rows]
         return rows[allowed], -0.5 * np.square(misfits[allowed] / self.config.fit)
 
-    def _blocks_of(self, net, classes, options, choices: Choices, rng: np.random.Generator) -> tuple[int, ...] | None:
+    def _blocks_of(
+        self, net, classes, options, choices: Choices, rng: np.random.Generator, kept: Mapping[int, int]
+    ) -> tuple[int, ...] | None:
         """Library rows of all vertices, or None if nothing neutral with all that is needed was found."""
         order = np.argsort([len(rows) for rows, _ in options], kind="stable")
+        order = [number for number in order.tolist() if int(classes[number][0]) not in kept]
         for _ in range(_TRIES):
-            chosen: dict[int, int] = {}
-            charge = np.zeros(2)
-            for place, number in enumerate(order.tolist()):
+            chosen = dict(kept)
+            charge = self.charges[list(kept.values())].sum(0) if kept else np.zeros(2)
+            for place, number in enumerate(order):
                 vertices, (rows, fits) = classes[number], options[number]
                 scores = fits + self.prior.scores(net, vertices.tolist(), rows, chosen)
                 scores = scores + self.config.sharing * np.isin(rows, list(chosen.values()))
@@ -284,12 +290,20 @@ def possible_nets(catalogue: Catalogue, library: Library, choices: Choices) -> C
     return replace(choices, nets=np.array(kept, dtype=np.int64))
 
 
+Drawing = Callable[[int, int, Choices], list[Ranked]]
+"""What an item's fillings are, from seed, index and what may be chosen."""
+
+
 def sample_nets(
-    filler: NetFiller, indices: Sequence[int], seed: int, choices: Choices, draws: int = 0
+    draw: Drawing, indices: Sequence[int], seed: int, choices: Choices
 ) -> Iterator[list[tuple[CoarseMOF, tuple[int, ...], int]]]:
-    """The fillings of each item, best first: MOFs of known nets, library rows, row of the net."""
+    """The fillings of each item, best first: MOFs of known nets, library rows, row of the net.
+
+    Args:
+        draw: `NetFiller.draw`, or what aims at something. choices: what may be chosen.
+    """
     for index in indices:
-        found = filler.draw(seed, index, choices, draws)
+        found = draw(seed, index, choices)
         yield [
             (
                 replace(
@@ -302,6 +316,12 @@ def sample_nets(
             )
             for number, one in enumerate(found)
         ]
+
+
+def stream(seed: int, index: int) -> np.random.Generator:
+    """Random numbers of an item."""
+    key = np.array([seed, index], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, _STREAM]))
 
 
 def item_name(seed: int, index: int) -> str:

@@ -152,18 +152,18 @@ def everything(filler: NetFiller) -> Choices:
 
 def test_items_depend_on_seed_and_number_alone(filler: NetFiller) -> None:
     choices = everything(filler)
-    every = list(sample_nets(filler, range(4), 5, choices))
-    (third,) = sample_nets(filler, [2], 5, choices)
+    every = list(sample_nets(filler.draw, range(4), 5, choices))
+    (third,) = sample_nets(filler.draw, [2], 5, choices)
     assert any(every)
     assert [rows for _, rows, _ in third] == [rows for _, rows, _ in every[2]]
     for (ours, _, _), (theirs, _, _) in zip(third, every[2], strict=True):
         assert ours.lattice.tobytes() == theirs.lattice.tobytes() and ours.name == theirs.name == "mofdiff-s5-000002"
-    other = list(sample_nets(filler, range(4), 6, choices))
+    other = list(sample_nets(filler.draw, range(4), 6, choices))
     assert [[rows for _, rows, _ in one] for one in other] != [[rows for _, rows, _ in one] for one in every]
 
 
 def test_fillings_keep_net_and_classes(filler: NetFiller) -> None:
-    for found in sample_nets(filler, range(4), 1, everything(filler)):
+    for found in sample_nets(filler.draw, range(4), 1, everything(filler)):
         costs = [-mof.properties["decoding_score"] for mof, _, _ in found]
         assert costs == sorted(costs)
         for number, (mof, rows, row) in enumerate(found):
@@ -191,7 +191,7 @@ def test_a_wish_for_blocks_holds_in_every_filling(filler: NetFiller) -> None:
             choices = possible_nets(filler.catalogue, library, Choices(np.arange(len(filler.catalogue)), allowed))
         except UsageError:
             continue
-        for found in sample_nets(filler, range(2), 3, choices):
+        for found in sample_nets(filler.draw, range(2), 3, choices):
             for mof, rows, _ in found:
                 used = {row for row, block in zip(rows, mof.blocks, strict=True) if block.kind == NODE}
                 assert used == {node}
@@ -205,11 +205,11 @@ def test_what_must_be_neutral_is(filler: NetFiller) -> None:
     kinds = library.kinds
     charges = np.where((kinds == NODE)[:, None], [2.0, 2.0], [-1.0, -1.0])
     strict = NetFiller(filler.catalogue, library, charges, Frequencies(library.occurrences), config)
-    for found in sample_nets(strict, range(6), 2, everything(strict)):
+    for found in sample_nets(strict.draw, range(6), 2, everything(strict)):
         for _, rows, _ in found:
             assert charges[list(rows)].sum() == 0
     never = NetFiller(filler.catalogue, library, np.ones((n, 2)), Frequencies(library.occurrences), config)
-    assert not any(sample_nets(never, range(3), 2, everything(never)))
+    assert not any(sample_nets(never.draw, range(3), 2, everything(never)))
 
 
 @pytest.mark.parametrize("change", [{"fillings": 0}, {"cost": 0.0}, {"fit": float("inf")}, {"candidates": 0}])

@@ -1,6 +1,6 @@
 """Writes `chgnet_hull.csv.gz`: known phases that the published energies lack, with energies by CHGNet.
 
-    python -m crystaltool.measure.fill_hull MP20.csv.gz ... -- ENERGIES.csv ...
+    python -m crystaltool.measure.build_filled_hull MP20.csv.gz ... -- ENERGIES.csv ...
 
 The shipped hull's published energies are of some of the Materials Project's phases. Where others are missing the hull
 lies too high, and what is measured on it looks too stable. Their structures are published (Materials Project, CC BY
@@ -41,7 +41,7 @@ HEAD = """\
 # Phases of the Materials Project (materialsproject.org, structures of 2024, CC BY 4.0) that mp2020_hull.csv.gz lacks.
 # Jain et al., APL Materials 1, 011002 (2013), doi 10.1063/1.4812323.
 # Energies in eV/atom by CHGNet 0.3.0 (Deng et al., doi 10.1038/s42256-023-00716-3), single points.
-# Made by crystaltool.measure.fill_hull.
+# Made by crystaltool.measure.build_filled_hull.
 """
 
 Point = tuple[Shares, float]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystaltool.measure.fill_hull import SLACK, bounded, lowest, published_points
+from crystaltool.measure.build_filled_hull import SLACK, bounded, lowest, published_points
 from crystaltool.measure.hull import FILLED_NAME, SHIPPED_NAME, Hull, Phase, formula_amounts, load_hull, shares_of
 
 ELEMENTS = [Phase(symbol, symbol, shares_of(formula_amounts(symbol)), 0.0) for symbol in ("Na", "Cl")]
