@@ -28,7 +28,7 @@ from crystaltool.mof.table import tabulate, write_mofs
 from crystaltool.verbs.nets import NO_WISHES, Planned, plan
 
 PROPERTY = "co2_wc"
-PARENTS, A_NET, KEPT = 400, 4, 3000
+PARENTS, A_NET, KEPT = 120, 4, 3000
 SAVE_EVERY = 60.0
 
 
