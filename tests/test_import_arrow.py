@@ -17,6 +17,7 @@ ROOMS = (
     "errors",
     "defaults",
     "threads",
+    "engine",
     "executor",
     "arrays",
     "units",

@@ -121,6 +121,7 @@ def command(
     batch_size: options.BatchSize = BATCH_SIZE,
     device: options.Device = "auto",
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -145,7 +146,9 @@ def command(
     from crystaltool.models.symmcd.draws import LARGEST_SEED
     from crystaltool.models.weights import checkpoint_kind, find_checkpoint
 
-    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance, shard=shard)
+    session = Session(
+        context, quiet=quiet, verbose=verbose, provenance=not no_provenance, shard=shard, scheduler=scheduler
+    )
     checkpoint = find_checkpoint(model)
     kind = checkpoint_kind(checkpoint)
     given = {

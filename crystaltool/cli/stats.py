@@ -64,6 +64,7 @@ def command(
     output: options.Output = "-",
     overwrite: options.Overwrite = False,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -87,7 +88,7 @@ def command(
     from crystaltool.stats.compare import compare
     from crystaltool.stats.facts import Asked
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, scheduler=scheduler)
     if against and STDIN in against and STDIN in session.inputs(files):
         raise UsageError("standard input cannot be both the structures and what they are set against")
     if page is None and (sort is not None or reverse):
@@ -189,10 +190,10 @@ def _summarise(
     from crystaltool.stats.summary import Summary
 
     summary = Summary(label)
-    before = session.n_bad
+    before, function = session.n_bad, partial(facts_of, asked=asked)
     with (
         session.progress() as progress,
-        contextlib.closing(map_pairs(partial(facts_of, asked=asked), raws, jobs)) as pairs,
+        contextlib.closing(map_pairs(function, raws, jobs, executor=session.workers.executor)) as pairs,
     ):
         for raw, facts in pairs:
             progress.advance()
