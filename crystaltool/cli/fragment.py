@@ -97,8 +97,8 @@ def command(
     reason and left out; that is no error.
 
     The file is written as a whole: --resume leaves one that is there as it is. Given files of blocks alone, it joins
-    them: fragment PART.h5 PART.h5 -o ALL.h5 gives what one run over all their structures writes. The first shard alone
-    has the heading of --report.
+    them: fragment PART.h5 PART.h5 -o ALL.h5 gives what one run over all their structures writes, also of the shards of
+    `sample mofdiff`. The first shard alone has the heading of --report.
     """
     from crystaltool.executor import map_pairs
     from crystaltool.io.property_table import read_property_table
@@ -178,7 +178,7 @@ def _join(session: Session, files: Sequence[str], output: str, overwrite: bool, 
 
     Raises:
         UsageError: options that go with structures.
-        InputError: a damaged file, or one of sampled MOFs.
+        InputError: a damaged file, or files of cut and of sampled MOFs.
     """
     from crystaltool.errors import UsageError
     from crystaltool.mof.join import join_mofs

@@ -140,7 +140,8 @@ def command(
     for `crystaltool assemble`: nets of known MOFs filled with blocks of the library, or blocks and places denoised
     (--net free). Conditions hold in every sample; what cannot be met is said before anything is drawn.
     Structure i depends on the seed and on i alone, not on --batch-size, --jobs, --shard or --resume. mofdiff's file is
-    written as a whole: --resume leaves one that is there as it is; assemble takes the files of all shards at once.
+    written as a whole: --resume leaves one that is there as it is; assemble takes the files of all shards at once, and
+    fragment joins them.
     """
     from crystaltool.errors import UsageError
     from crystaltool.models.symmcd.draws import LARGEST_SEED
