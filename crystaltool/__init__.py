@@ -8,8 +8,8 @@
             ct.write(relaxed, f"{relaxed.name}.cif")
 
 Each verb is what the subcommand of its name calls, with the same defaults: `read`, `write`, `asym_unit`, `expand`,
-`relax`, `check`, `measure_hull`, `fragment`, `embed`, `train`, `assemble`, and `load(...).sample`. `Structure` is the
-noun that travels. Nothing is loaded before it is asked for.
+`relax`, `check`, `measure_hull`, `stats`, `fragment`, `embed`, `train`, `assemble`, and `load(...).sample`. `Structure`
+is the noun that travels. Nothing is loaded before it is asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _DOOR = {
     "measure_hull": "crystaltool.verbs.measure",
     "read": "crystaltool.verbs.files",
     "relax": "crystaltool.verbs.relax",
+    "stats": "crystaltool.statistics.verb",
     "train": "crystaltool.verbs.train",
     "write": "crystaltool.verbs.files",
 }
@@ -49,11 +50,13 @@ __all__ = [
     "measure_hull",
     "read",
     "relax",
+    "stats",
     "train",
     "write",
 ]
 
 if TYPE_CHECKING:
+    from crystaltool.statistics.verb import stats
     from crystaltool.structure import Structure
     from crystaltool.verbs.assemble import assemble
     from crystaltool.verbs.check import check, known_structures

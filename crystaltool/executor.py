@@ -3,7 +3,8 @@
 `map_ordered` reads ahead by a bounded number of items, so memory stays flat over an endless stream, and hands a
 result on as soon as it is the next in order, even while the input is still waiting for more. One item's failure
 never stops the rest: expected errors, unexpected ones and the death of a worker all come back as values in the
-place of the result. Any `concurrent.futures.Executor` can do the work; `process_pool` makes the local one.
+place of the result. The workers are processes of our own (`process_pool`), or those of any
+`concurrent.futures.Executor` (`engine.Engine`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
+from crystaltool.engine import Answer, Collector, Engine, EngineError, WorkerDied, n_workers
 from crystaltool.errors import CrystaltoolError, UsageError
 from crystaltool.threads import limit_threads
 
@@ -58,6 +60,7 @@ def map_ordered(
     jobs: int = 1,
     initializer: Callable[[], None] | None = None,
     look_ahead: int | None = None,
+    executor: Executor | None = None,
 ) -> Generator[Result | CrystaltoolError, None, None]:
     """Apply a pure function to each item, in order.
 
@@ -68,21 +71,26 @@ def map_ordered(
         initializer: called in each working process before its first item; until it succeeds, its failure is
             every item's.
         look_ahead: most items that are read but not yet handed on; default 16 a worker.
+        executor: whose workers do the work in place of processes of our own; it stays open. `jobs` is then how many
+            workers to plan for at least.
 
     Yields:
         `function(item)`, or the `CrystaltoolError` it raised (`TaskError` for anything unforeseen).
 
     Raises:
         UsageError: if `jobs` is below 1.
+        EngineError: the executor breaks.
 
     Close the iterator (`contextlib.closing`) when leaving early: that ends the workers at once.
     """
     if jobs < 1:
         raise UsageError(f"number of jobs is {jobs}, expected 1 or more")
     task = _Task(function, initializer)
-    if jobs == 1:
+    if executor is not None:
+        jobs = max(jobs, n_workers(executor))
+    elif jobs == 1:
         return (task(item) for item in items)
-    return _map_in_pool(task, items, jobs, look_ahead or LOOK_AHEAD_PER_JOB * jobs)
+    return _map_in_pool(task, items, jobs, look_ahead or LOOK_AHEAD_PER_JOB * jobs, executor)
 
 
 def map_pairs(
@@ -91,6 +99,7 @@ def map_pairs(
     jobs: int = 1,
     initializer: Callable[[], None] | None = None,
     look_ahead: int | None = None,
+    executor: Executor | None = None,
 ) -> Generator[tuple[Item, Result | CrystaltoolError], None, None]:
     """As `map_ordered`, each result with the item it belongs to, so that a failure can be reported at its place."""
     waiting: deque[Item] = deque()
@@ -100,7 +109,7 @@ def map_pairs(
             waiting.append(item)
             yield item
 
-    with contextlib.closing(map_ordered(function, noted(), jobs, initializer, look_ahead)) as results:
+    with contextlib.closing(map_ordered(function, noted(), jobs, initializer, look_ahead, executor)) as results:
         for result in results:
             yield waiting.popleft(), result
 
@@ -124,10 +133,10 @@ class _Task:
 def _as_value(call: Callable[[], Any]) -> Any:
     try:
         return call()
+    except (EngineError, WorkerDied):
+        raise
     except CrystaltoolError as error:
         return error
-    except BrokenProcessPool:
-        raise
     except Exception as error:  # a bug must cost one item, not a night's run
         message = " ".join(str(error).split()) or "no message"
         return TaskError(f"internal error, {type(error).__name__}: {message}", traceback.format_exc())
@@ -160,22 +169,10 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-class _Collector(logging.Handler):
-    """Keeps what is logged while an item is worked on, for the parent to say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record."""
-        self.records.append(record)
+_collector = Collector()
 
 
-_collector = _Collector()
-
-
-def _work(item: Any) -> tuple[Any, list[logging.LogRecord]]:
+def _work(item: Any) -> Answer:
     assert _task is not None, "worker used before it was prepared"
     _collector.records = []
     return _task(item), _collector.records
@@ -219,6 +216,12 @@ class _Pool:
                 self._pool = process_pool(self._jobs, self._pickled)
                 return self._pool.submit(_work, item)
 
+    def answer(self, future: Future) -> Answer:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise WorkerDied from None
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -226,9 +229,12 @@ class _Pool:
                 _stop(self._pool)
 
 
-def _map_in_pool(task: _Task, items: Iterable, jobs: int, look_ahead: int) -> Generator[Any, None, None]:
+def _map_in_pool(
+    task: _Task, items: Iterable, jobs: int, look_ahead: int, executor: Executor | None
+) -> Generator[Any, None, None]:
     pickled = pickle.dumps(task)
-    pool, quarantine = _Pool(jobs, pickled), _Pool(1, pickled)
+    pool = _Pool(jobs, pickled) if executor is None else Engine(executor, pickled)
+    quarantine = _Pool(1, pickled)
     room = threading.Semaphore(look_ahead)
     submitted: queue.SimpleQueue[tuple[Any, Future] | BaseException | None] = queue.SimpleQueue()
     stopped = threading.Event()
@@ -254,8 +260,8 @@ def _map_in_pool(task: _Task, items: Iterable, jobs: int, look_ahead: int) -> Ge
                 raise entry
             item, future = entry
             try:
-                result = _as_value(lambda: _with_log_said(future.result()))  # noqa: B023 -- called at once
-            except BrokenProcessPool:  # some worker died; whose item it was shows when each is run alone
+                result = _as_value(lambda: _with_log_said(pool.answer(future)))  # noqa: B023 -- called at once
+            except WorkerDied:  # some worker died; whose item it was shows when each is run alone
                 result = _run_alone(quarantine, item)
             yield result
             room.release()
@@ -266,7 +272,7 @@ def _map_in_pool(task: _Task, items: Iterable, jobs: int, look_ahead: int) -> Ge
         quarantine.close()
 
 
-def _with_log_said(answer: tuple[Any, list[logging.LogRecord]]) -> Any:
+def _with_log_said(answer: Answer) -> Any:
     """The result in a worker's answer; what the worker logged is logged here."""
     result, records = answer
     for record in records:
@@ -276,6 +282,6 @@ def _with_log_said(answer: tuple[Any, list[logging.LogRecord]]) -> Any:
 
 def _run_alone(quarantine: _Pool, item: Any) -> Any:
     try:
-        return _as_value(lambda: _with_log_said(quarantine.submit(item).result()))
-    except BrokenProcessPool:
+        return _as_value(lambda: _with_log_said(quarantine.answer(quarantine.submit(item))))
+    except WorkerDied:
         return TaskError("worker process died (killed, out of memory or crashed) on this structure, alone in its pool")

@@ -139,6 +139,34 @@ for target in flat(RULES["all"]["input"]):
 """
 
 
+SLURM_CLUSTER = """
+import distributed
+
+class SLURMCluster(distributed.LocalCluster):
+    \"\"\"Stand-in for dask-jobqueue's: the jobs are processes here.\"\"\"
+
+    def __init__(self, cores, processes, memory, walltime, worker_extra_args):
+        assert (cores, processes) == (1, 1) and worker_extra_args[0] == "--lifetime"
+        super().__init__(n_workers=0, threads_per_worker=1, dashboard_address=":0")
+
+    def adapt(self, minimum_jobs, maximum_jobs):
+        super().adapt(minimum=minimum_jobs, maximum=maximum_jobs)
+"""
+
+
+def test_workers_from_slurm_leave_what_one_run_leaves(place: tuple[Path, dict[str, str]]) -> None:
+    pytest.importorskip("distributed")
+    work, _ = place
+    (work / "dask_jobqueue.py").write_text(SLURM_CLUSTER)
+    tool = f"PYTHONPATH={work}:$PYTHONPATH {sys.executable}"
+    bash(place, f"{tool} {EXAMPLES}/dask_slurm.py", WORKERS="2")
+    bash(place, 'crystaltool sample "$MODEL" -n $N --seed $SEED --no-provenance -q -o one.cif')
+    bash(place, "crystaltool check --pass --exit-zero -q -o one.valid.cif one.cif")
+    assert (work / "all.cif").read_bytes() == (work / "one.cif").read_bytes()
+    assert (work / "valid.cif").read_bytes() == (work / "one.valid.cif").read_bytes()
+    assert len((work / "checked.jsonl").read_text().splitlines()) == N
+
+
 @pytest.mark.parametrize("campaign", [slurm, parallel, snakemake])
 def test_a_campaign_leaves_what_one_run_leaves(
     campaign: Callable[[tuple[Path, dict[str, str]]], None], place: tuple[Path, dict[str, str]]

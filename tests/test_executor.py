@@ -18,33 +18,7 @@ import pytest
 from crystaltool.errors import InputError, UsageError
 from crystaltool.executor import TaskError, map_ordered
 from tests.conftest import tool_environment
-
-
-def square(number: int) -> int:
-    time.sleep(0.002 * (number % 3))
-    return number * number
-
-
-def fragile(number: int) -> int:
-    if number == 2:
-        raise InputError("structure 2 has no cell")
-    if number == 3:
-        raise ZeroDivisionError("three\nlines")
-    if number == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def thread_settings(_: int) -> tuple[str | None, bool]:
-    return os.environ.get("OMP_NUM_THREADS"), "numpy" in sys.modules
-
-
-def speak(number: int) -> int:
-    """Logs its item, the even ones before failing."""
-    logging.getLogger("crystaltool.io").warning("item %d", number, extra={"block": str(number)})
-    if number % 2 == 0:
-        raise InputError("even")
-    return number
+from tests.work import fragile, speak, square, thread_settings
 
 
 def set_flag() -> None:

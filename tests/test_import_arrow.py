@@ -17,6 +17,7 @@ ROOMS = (
     "errors",
     "defaults",
     "threads",
+    "engine",
     "executor",
     "arrays",
     "units",
@@ -40,7 +41,7 @@ ROOMS = (
     "evaluation",
     "verbs",
     "view",  # above cli: filters, orders and writes what every other room can say of a structure
-    "stats",
+    "statistics",
     "cli",
     "__main__",
 )

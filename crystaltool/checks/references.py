@@ -7,6 +7,7 @@ identities; a structure of a kind of which the reference holds nothing cannot be
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -113,14 +114,19 @@ class References:
 
 
 def read_references(
-    paths: Sequence[str], kind: str | None, jobs: int, reporter: Reporter, by_file: bool = False
+    paths: Sequence[str],
+    kind: str | None,
+    jobs: int,
+    reporter: Reporter,
+    by_file: bool = False,
+    executor: Executor | None = None,
 ) -> References:
     """Read `--reference`: anything that `crystaltool asym-unit` reads, and files of `crystaltool fragment`.
 
     Args:
         paths: files or folders; all count.
         kind: of all structures, None to recognise it.
-        jobs: worker processes that read and identify.
+        jobs: worker processes that read and identify. executor: in whose place.
         reporter: told of records that cannot be read and of frameworks without identity; the rest is used.
         by_file: call structures as their files.
 
@@ -134,7 +140,7 @@ def read_references(
     for path in paths:
         before, bad = len(known) + len(sets), []
         readable = _readable(iter_raw([path], hdf5=sets.read, by_file=by_file), bad)
-        for raw, found in map_pairs(partial(_identified, kind), readable, jobs):
+        for raw, found in map_pairs(partial(_identified, kind), readable, jobs, executor=executor):
             if isinstance(found, CrystaltoolError):
                 bad.append((str(found), raw))
             else:

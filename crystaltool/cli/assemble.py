@@ -53,6 +53,7 @@ def command(
     batch_size: options.BatchSize = ASSEMBLY_BATCH,
     device: options.Device = "auto",
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -79,7 +80,13 @@ def command(
     from crystaltool.verbs.assemble import AssembleSettings
 
     session = Session(
-        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+        context,
+        quiet=quiet,
+        verbose=verbose,
+        fail_fast=fail_fast,
+        provenance=not no_provenance,
+        shard=shard,
+        scheduler=scheduler,
     )
     if not 0 < max_closure < float("inf"):
         raise UsageError(f"--max-closure is {max_closure:g} A, expected a positive number")
@@ -93,7 +100,7 @@ def command(
         todo = (sample for sample in samples if not out.has(sample.name))
         chunks = _in_chunks(todo, batch_size)
         function = functools.partial(assemble_chunk, settings, session.record)
-        with contextlib.closing(map_pairs(function, chunks, jobs)) as pairs:
+        with contextlib.closing(map_pairs(function, chunks, jobs, executor=session.workers.executor)) as pairs:
             for chunk, outcomes in pairs:
                 if isinstance(outcomes, Exception):
                     raise outcomes

@@ -48,6 +48,7 @@ def command(
     resume: options.Resume = False,
     shard: options.Shard = None,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
     quiet: options.Quiet = False,
@@ -69,7 +70,13 @@ def command(
     from crystaltool.io.hdf5 import stored_blocks
 
     session = Session(
-        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+        context,
+        quiet=quiet,
+        verbose=verbose,
+        fail_fast=fail_fast,
+        provenance=not no_provenance,
+        shard=shard,
+        scheduler=scheduler,
     )
     to_hdf5 = output.lower().endswith(HDF5_SUFFIXES)
     if to_hdf5 and expand:
@@ -170,7 +177,7 @@ def _reduced(
     """
     from crystaltool.executor import map_pairs
 
-    with contextlib.closing(map_pairs(function, chunks, jobs)) as pairs:
+    with contextlib.closing(map_pairs(function, chunks, jobs, executor=session.workers.executor)) as pairs:
         for chunk, result in pairs:
             if isinstance(result, ReducedChunk):
                 for index, reason in result.failures:

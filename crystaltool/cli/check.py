@@ -69,6 +69,7 @@ def command(
     resume: options.Resume = False,
     shard: options.Shard = None,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -129,14 +130,16 @@ def command(
         raise UsageError(f"--kind is {kind!r}, expected {' or '.join(KINDS)}")
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
     plan = plan_of(asked, kind, bool(reference), pores, stable, identities=as_json)
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, shard=shard)
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, shard=shard, scheduler=scheduler)
     references = None
     if reference and NOVEL in plan.mof:
         from crystaltool.checks.references import read_references
 
         if STDIN in reference and STDIN in session.inputs(files):
             raise UsageError("standard input cannot be both the structures and the reference")
-        references = read_references(reference, kind, jobs, session, names == options.Names.file)
+        references = read_references(
+            reference, kind, jobs, session, names == options.Names.file, executor=session.workers.executor
+        )
     seen = Seen() if UNIQUE in plan.mof else None
     tally = Tally(check_names())
     tabular = not (as_json or pass_through or fail_through or annotate)
@@ -153,7 +156,8 @@ def command(
         if tabular and not brief and session.shard.is_first and not earlier.told:
             out.write(HEADING)
         todo = _todo(session.raw_blocks_so_far(files, names=names), earlier, seen is not None)
-        with contextlib.closing(map_pairs(partial(_work, plan, references), todo, jobs)) as pairs:
+        work = partial(_work, plan, references)
+        with contextlib.closing(map_pairs(work, todo, jobs, executor=session.workers.executor)) as pairs:
             for (raw, task), judgement in pairs:
                 if task == JUDGE:
                     progress.advance()

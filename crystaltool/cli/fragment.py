@@ -82,6 +82,7 @@ def command(
     resume: options.Resume = False,
     shard: options.Shard = None,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
     quiet: options.Quiet = False,
@@ -96,8 +97,8 @@ def command(
     reason and left out; that is no error.
 
     The file is written as a whole: --resume leaves one that is there as it is. Given files of blocks alone, it joins
-    them: fragment PART.h5 PART.h5 -o ALL.h5 gives what one run over all their structures writes. The first shard alone
-    has the heading of --report.
+    them: fragment PART.h5 PART.h5 -o ALL.h5 gives what one run over all their structures writes, also of the shards of
+    `sample mofdiff`. The first shard alone has the heading of --report.
     """
     from crystaltool.executor import map_pairs
     from crystaltool.io.property_table import read_property_table
@@ -105,7 +106,13 @@ def command(
     from crystaltool.verbs.fragment import Cut, FragmentSettings, Refusal
 
     session = Session(
-        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+        context,
+        quiet=quiet,
+        verbose=verbose,
+        fail_fast=fail_fast,
+        provenance=not no_provenance,
+        shard=shard,
+        scheduler=scheduler,
     )
     session.leave_if_done(resume, output)
     if files and all(map(holds_blocks, files)):
@@ -117,7 +124,8 @@ def command(
     with _report(report, overwrite, files, output, session.shard.is_first) as rows:
         try:
             with session.binary_output(output, overwrite, files) as target:
-                pairs = map_pairs(functools.partial(cut_block, settings), session.raw_blocks(files, names=names), jobs)
+                raws, function = session.raw_blocks(files, names=names), functools.partial(cut_block, settings)
+                pairs = map_pairs(function, raws, jobs, executor=session.workers.executor)
                 with session.progress() as progress, contextlib.closing(pairs):
                     for raw, result in pairs:
                         if isinstance(result, Cut):
@@ -170,7 +178,7 @@ def _join(session: Session, files: Sequence[str], output: str, overwrite: bool, 
 
     Raises:
         UsageError: options that go with structures.
-        InputError: a damaged file, or one of sampled MOFs.
+        InputError: a damaged file, or files of cut and of sampled MOFs.
     """
     from crystaltool.errors import UsageError
     from crystaltool.mof.join import join_mofs

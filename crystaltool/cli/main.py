@@ -202,6 +202,9 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         _report(name, error)
         return EXIT_TROUBLE
+    finally:
+        if state.session is not None:
+            state.session.close()
 
 
 def _flushed(code: int) -> int:

@@ -65,6 +65,7 @@ def command(
     resume: options.Resume = False,
     shard: options.Shard = None,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
     quiet: options.Quiet = False,
@@ -123,7 +124,13 @@ def command(
     from crystaltool.verbs.measure_block import MeasureSettings, adsorption_settings, prepare
 
     session = Session(
-        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+        context,
+        quiet=quiet,
+        verbose=verbose,
+        fail_fast=fail_fast,
+        provenance=not no_provenance,
+        shard=shard,
+        scheduler=scheduler,
     )
     settings = MeasureSettings(
         hull=hull,

@@ -61,6 +61,16 @@ NoProvenance = Annotated[
 Jobs = Annotated[
     int, typer.Option("-j", "--jobs", min=1, metavar="N", envvar="CRYSTALTOOL_JOBS", help="Worker processes.")
 ]
+Scheduler = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        envvar="CRYSTALTOOL_SCHEDULER",
+        help="Work on the workers of this dask scheduler, tcp://HOST:PORT or its file, in place of own processes; -j"
+        " is then how many to plan for at least (extra 'cluster').",
+    ),
+]
 Device = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda:N", envvar="CRYSTALTOOL_DEVICE", help="Where networks run.")
 ]

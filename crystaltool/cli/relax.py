@@ -59,6 +59,7 @@ def command(
     resume: options.Resume = False,
     shard: options.Shard = None,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     fail_fast: options.FailFast = False,
     no_provenance: options.NoProvenance = False,
     quiet: options.Quiet = False,
@@ -89,7 +90,13 @@ def command(
     from crystaltool.verbs.relax import RelaxSettings
 
     session = Session(
-        context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance, shard=shard
+        context,
+        quiet=quiet,
+        verbose=verbose,
+        fail_fast=fail_fast,
+        provenance=not no_provenance,
+        shard=shard,
+        scheduler=scheduler,
     )
     if force_field is not None:
         require_force_field(force_field)

@@ -121,6 +121,7 @@ def command(
     batch_size: options.BatchSize = BATCH_SIZE,
     device: options.Device = "auto",
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -139,13 +140,16 @@ def command(
     for `crystaltool assemble`: nets of known MOFs filled with blocks of the library, or blocks and places denoised
     (--net free). Conditions hold in every sample; what cannot be met is said before anything is drawn.
     Structure i depends on the seed and on i alone, not on --batch-size, --jobs, --shard or --resume. mofdiff's file is
-    written as a whole: --resume leaves one that is there as it is; assemble takes the files of all shards at once.
+    written as a whole: --resume leaves one that is there as it is; assemble takes the files of all shards at once, and
+    fragment joins them.
     """
     from crystaltool.errors import UsageError
     from crystaltool.models.symmcd.draws import LARGEST_SEED
     from crystaltool.models.weights import checkpoint_kind, find_checkpoint
 
-    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance, shard=shard)
+    session = Session(
+        context, quiet=quiet, verbose=verbose, provenance=not no_provenance, shard=shard, scheduler=scheduler
+    )
     checkpoint = find_checkpoint(model)
     kind = checkpoint_kind(checkpoint)
     given = {

@@ -25,7 +25,8 @@ def sample(session: Session, asked: Asked) -> None:
     from crystaltool.verbs.sample_mofdiff import load, prepare, sample_items
 
     session.leave_if_done(asked.resume, asked.output)
-    settings, items, jobs, batch_size = settings_of(asked), asked.items, asked.jobs, asked.batch_size
+    settings, items, batch_size = settings_of(asked), asked.items, asked.batch_size
+    jobs = session.workers.count(asked.jobs)
     library = prepare(settings)  # here too when workers do the work: what cannot be loaded ends the run at once
     loaded, _ = load(settings)
     if settings.nets_first:
@@ -36,7 +37,8 @@ def sample(session: Session, asked: Asked) -> None:
     rows: dict[int, int] = {}
     with session.binary_output(asked.output, asked.overwrite) as target, session.progress(len(items)) as progress:
         chunks = (tuple(items[start : start + batch_size]) for start in range(0, len(items), batch_size))
-        with contextlib.closing(map_ordered(functools.partial(sample_items, settings), chunks, jobs)) as results:
+        function, executor = functools.partial(sample_items, settings), session.workers.executor
+        with contextlib.closing(map_ordered(function, chunks, jobs, executor=executor)) as results:
             for found in results:
                 if isinstance(found, Exception):
                     raise found

@@ -28,16 +28,16 @@ def sample(session: Session, asked: Asked) -> None:
     from crystaltool.executor import map_ordered
 
     settings = settings_of(session, asked)
-    items, jobs, batch_size, resume = asked.items, asked.jobs, asked.batch_size, asked.resume
+    items, batch_size, resume = asked.items, asked.batch_size, asked.resume
+    jobs = session.workers.count(asked.jobs)
     faulty: list[str] = []
     writer = session.writer(asked.output, asked.own["output_dir"], asked.overwrite, resume)
     with writer as out, session.progress(len(items)) as progress:
         todo = list(missing(settings, items, batch_size, out.has)) if resume else list(items)
         size = min(batch_size, max(LEAST_CHUNK, -(-len(todo) // (4 * jobs))))  # work and progress for every process
         chunks = (tuple(todo[start : start + size]) for start in range(0, len(todo), size))
-        with contextlib.closing(
-            map_ordered(functools.partial(sample_blocks, settings, session.record), chunks, jobs)
-        ) as results:
+        function = functools.partial(sample_blocks, settings, session.record)
+        with contextlib.closing(map_ordered(function, chunks, jobs, executor=session.workers.executor)) as results:
             for blocks in results:
                 if isinstance(blocks, Exception):
                     raise blocks

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,7 +16,9 @@ import typer
 
 from crystaltool.cli import messages, options
 from crystaltool.cli.main import EXIT_FAILED, EXIT_OK, EXIT_TROUBLE, PROGRAM, Run, command_line
+from crystaltool.cli.remarks import RemarkHandler
 from crystaltool.cli.shards import parse_shard, part_of
+from crystaltool.cli.workers import Workers
 from crystaltool.cli.writer import BlockWriter, Keep, keep_complete_blocks, open_binary, open_writer
 from crystaltool.errors import CrystaltoolError, UsageError
 from crystaltool.io import provenance
@@ -60,6 +60,7 @@ class Session:
         fail_fast: the first bad record ends the run.
         provenance: whether dates and history lines are written.
         shard: the value of `--shard`, None for the whole run.
+        scheduler: of dask, whose workers do the work; None for processes of our own.
 
     Raises:
         UsageError: if `shard` is not I/N.
@@ -74,8 +75,10 @@ class Session:
         fail_fast: bool = False,
         provenance: bool = True,
         shard: str | None = None,
+        scheduler: str | None = None,
     ) -> None:
         state = context.find_object(Run) or Run()
+        self.workers = Workers(scheduler, self.warn)  # first, since they are closed however this ends
         state.session = self
         self.command: str = context.info_name or ""
         self.program: str = f"{PROGRAM} {self.command}"
@@ -88,7 +91,7 @@ class Session:
         self.created: str | None = _now() if provenance else None
         self._folders: list[FolderTally] = []
         logger = logging.getLogger("crystaltool")
-        self._remarks = _RemarkHandler(self)
+        self._remarks = RemarkHandler(self)
         logger.handlers[:], logger.propagate = [self._remarks], False
         logger.setLevel(logging.INFO)
 
@@ -281,7 +284,7 @@ class Session:
 
         with writer as out, self.progress() as progress:
             todo = (raw for raw in raws if not out.has(raw.name))
-            with contextlib.closing(map_pairs(function, todo, jobs)) as pairs:
+            with contextlib.closing(map_pairs(function, todo, jobs, executor=self.workers.executor)) as pairs:
                 for raw, result in pairs:
                     if isinstance(result, fatal):
                         raise result
@@ -294,6 +297,10 @@ class Session:
                     progress.advance()
         self.finish()
 
+    def close(self) -> None:
+        """End what outlives the commands: the connection to a scheduler."""
+        self.workers.close()
+
     # ---- ending
 
     def finish(self, failed: bool = False) -> NoReturn:
@@ -305,39 +312,6 @@ class Session:
         for folder in self._folders if not self.quiet else ():
             messages.say(self.program, "NOTE", folder.summary, folder.path)
         raise typer.Exit(EXIT_TROUBLE if self.n_bad else EXIT_FAILED if failed else EXIT_OK)
-
-
-MOST_ALIKE = 5
-"""Remarks that differ in labels and numbers alone: so many are printed, `-v` prints all."""
-
-
-class _RemarkHandler(logging.Handler):
-    """Prints what readers remark (`crystaltool.io.remarks`): notes unless `--quiet`, details with `-v`."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = session
-        self._alike: Counter[str] = Counter()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one line in the grammar of all messages."""
-        session = self._session
-        if session.quiet or session.silent or (record.levelno <= logging.INFO and not session.verbose):
-            return
-        level = "WARNING" if record.levelno >= logging.WARNING else "NOTE"
-        text = getattr(record, "remark", record.getMessage())
-        kind = re.sub(r"\S*\d\S*", "#", text)
-        self._alike[kind] += 1
-        if self._alike[kind] > MOST_ALIKE and not session.verbose:
-            return
-        line = getattr(record, "source_line", 0) or None
-        messages.say(session.program, level, text, getattr(record, "source", ""), line, getattr(record, "block", ""))
-
-    def say_left_out(self) -> None:
-        """How many were not printed."""
-        more = sum(max(0, count - MOST_ALIKE) for count in self._alike.values())
-        if more and not (self._session.verbose or self._session.quiet):
-            messages.say(self._session.program, "NOTE", f"{more} more remarks of these kinds, -v prints them")
 
 
 def _now() -> str:

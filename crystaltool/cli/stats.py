@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crystaltool.io.records import RawBlock
-    from crystaltool.stats.compare import Comparison
-    from crystaltool.stats.facts import Asked
-    from crystaltool.stats.page.collect import Gallery
-    from crystaltool.stats.summary import Summary
+    from crystaltool.statistics.compare import Comparison
+    from crystaltool.statistics.facts import Asked
+    from crystaltool.statistics.page.collect import Gallery
+    from crystaltool.statistics.summary import Summary
 
 FormatName = StrEnum("FormatName", ("text", "json"))
 """Formats of the output."""
@@ -64,6 +64,7 @@ def command(
     output: options.Output = "-",
     overwrite: options.Overwrite = False,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = None,
     fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -84,10 +85,10 @@ def command(
 
     Structures are read once, one after the other, in flat memory.
     """
-    from crystaltool.stats.compare import compare
-    from crystaltool.stats.facts import Asked
+    from crystaltool.statistics.compare import compare
+    from crystaltool.statistics.facts import Asked
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast)
+    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, scheduler=scheduler)
     if against and STDIN in against and STDIN in session.inputs(files):
         raise UsageError("standard input cannot be both the structures and what they are set against")
     if page is None and (sort is not None or reverse):
@@ -120,7 +121,7 @@ def command(
 
 
 def _gallery(sort: str | None, reverse: bool, pictures: int) -> Gallery:
-    from crystaltool.stats.page.collect import Gallery
+    from crystaltool.statistics.page.collect import Gallery
 
     return Gallery(sort, reverse, pictures)
 
@@ -130,9 +131,9 @@ def _text(sets: list[Summary], comparison: Comparison | None, form: FormatName) 
     import json
 
     from crystaltool.cli.messages import printable
-    from crystaltool.stats.compare import comparison_as_json
-    from crystaltool.stats.summary import summary_as_json
-    from crystaltool.stats.text import report
+    from crystaltool.statistics.compare import comparison_as_json
+    from crystaltool.statistics.summary import summary_as_json
+    from crystaltool.statistics.text import report
 
     if form == FormatName.text:
         return "".join(printable(line) + "\n" for line in report(sets, comparison).split("\n")[:-1])
@@ -147,9 +148,9 @@ def _page(
 ) -> str:
     from crystaltool import __version__
     from crystaltool.cli.main import PROGRAM
-    from crystaltool.stats.page.content import page_content
-    from crystaltool.stats.page.heading import page_heading
-    from crystaltool.stats.page.page import render_page
+    from crystaltool.statistics.page.content import page_content
+    from crystaltool.statistics.page.heading import page_heading
+    from crystaltool.statistics.page.page import render_page
 
     made = f"{PROGRAM} {__version__}, {session.created}: {session.command_line}"
     heading = page_heading(sets, comparison, gallery, detected, made)
@@ -185,14 +186,14 @@ def _summarise(
     from functools import partial
 
     from crystaltool.executor import map_pairs
-    from crystaltool.stats.facts import Facts, facts_of
-    from crystaltool.stats.summary import Summary
+    from crystaltool.statistics.facts import Facts, facts_of
+    from crystaltool.statistics.summary import Summary
 
     summary = Summary(label)
-    before = session.n_bad
+    before, function = session.n_bad, partial(facts_of, asked=asked)
     with (
         session.progress() as progress,
-        contextlib.closing(map_pairs(partial(facts_of, asked=asked), raws, jobs)) as pairs,
+        contextlib.closing(map_pairs(function, raws, jobs, executor=session.workers.executor)) as pairs,
     ):
         for raw, facts in pairs:
             progress.advance()

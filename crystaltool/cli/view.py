@@ -12,6 +12,7 @@ import typer
 from crystaltool.cli import options
 from crystaltool.cli.session import Session
 from crystaltool.cli.view_report import TABLE, Report
+from crystaltool.cli.view_resume import ContinuedWriter, EarlierText
 from crystaltool.cli.view_selection import Selection, check_name
 from crystaltool.errors import UsageError
 from crystaltool.verbs.format_table import CIF, FORMATS
@@ -57,6 +58,7 @@ def command(
     output: options.Output = "-",
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
     shard: options.Shard = None,
     fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
@@ -75,6 +77,8 @@ def command(
     Of an HDF5 file of building blocks the rows are their identities with counts (linkers by SMILES), of one of
     embeddings the vectors; of a data set its structures.
 
+    --resume goes through the input again and writes what the output, the beginning of the same run's, lacks.
+
     A field is worked out only if it is asked for, so a block that cannot be read is noticed only where its atoms are.
     """
     from crystaltool.view.rows import hdf5_rows
@@ -83,7 +87,7 @@ def command(
     if session.shard.count > 1 and (info or sort is not None or head is not None):
         raise UsageError("--shard does not go with --sort, --head and --info, which are about all structures")
     if info:
-        _refuse_with_info(expression or columns or sort or head is not None or output_dir, form)
+        _refuse_with_info(expression or columns or sort or head is not None or output_dir or resume, form)
         _write_info(session, files, form, names, output, overwrite)
     if reverse and sort is None:
         raise UsageError("--reverse is of use with --sort only")
@@ -91,12 +95,14 @@ def command(
     wanted = _format(form, columns, output, output_dir is not None)
     report = Report(view, wanted, _column_names(columns), output_dir is not None)
     suffix = ".cif" if wanted is None or wanted == TABLE else report.suffix
+    earlier = EarlierText()
     with (
-        session.writer(output, output_dir, overwrite, files=files, suffix=suffix) as out,
+        session.writer(output, output_dir, overwrite, resume, files, suffix, earlier.keep) as out,
         session.progress() as progress,
         contextlib.closing(view.chosen(session.raw_blocks(files, hdf5_rows, names), progress)) as chosen,
     ):
-        report.write(chosen, out)
+        report.write(chosen, ContinuedWriter(out, earlier))
+        earlier.check_end()
     view.say_unknown(report.columns)
     session.finish()
 

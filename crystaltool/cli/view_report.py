@@ -76,6 +76,8 @@ class Report:
             out.write(header)
 
     def _each(self, record: AnyRecord, out: BlockWriter, write: Callable[[AnyRecord, Sequence[str]], str]) -> None:
+        if out.has(record.raw.name):
+            return
         columns = self.columns
         if self._form == "json" and self._named is None:
             columns = _all_columns(record)

@@ -259,7 +259,7 @@ def write_mofs(target: str | Path | BytesIO, table: MOFTable, history: Sequence[
         if table.identities:
             texts[IDENTITIES] = table.identities
         values = {**table.arrays, **{key: _encode(names) for key, names in texts.items()}}
-        for key, column in table.properties.items():
+        for key, column in sorted(table.properties.items()):  # as they are read again: a joined file has the same bytes
             if "/" in key:
                 raise InputError(f"property {key!r} has a slash in its name")
             values[f"properties/{key}"] = np.asarray(column, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -54,6 +55,7 @@ def assemble(
     seed: int = 0,
     device: str = "auto",
     jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """All atoms and bonds of a coarse-grained MOF; as `crystaltool assemble`.
 
@@ -69,6 +71,7 @@ def assemble(
         seed: sample i draws from (seed, i); a `CoarseMOF` is sample 0, in an iterable it is counted.
         device: where the search runs, such as cpu or cuda:0.
         jobs: worker processes for an iterable.
+        executor: any `concurrent.futures.Executor` (of dask, mpi4py, ...), whose workers do it in their place.
 
     Returns:
         A `Structure` with its bonds; of an iterable an iterator over them, those refused logged and left out.
@@ -84,7 +87,7 @@ def assemble(
     function = partial(_assembled_or_refused, settings, call)
     if isinstance(mof, (MOFSample, CoarseMOF)):
         return function(as_sample(mof, 0))
-    return each(function, (as_sample(one, item) for item, one in enumerate(mof)), MOFSample, jobs)
+    return each(function, (as_sample(one, item) for item, one in enumerate(mof)), MOFSample, jobs, executor)
 
 
 def as_sample(mof: MOFSample | CoarseMOF, item: int) -> MOFSample:

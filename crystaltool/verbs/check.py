@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ def check(
     pores: bool = False,
     stable: float | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Judge a structure; as `crystaltool check`, whose manual says what each check asks for.
 
@@ -44,6 +46,7 @@ def check(
         pores: also ask of MOFs a pore limiting diameter of 2.4 A.
         stable: also ask of crystals to lie at most so far above the hull, eV/atom.
         jobs: worker processes for an iterable.
+        executor: any `concurrent.futures.Executor` (of dask, mpi4py, ...), whose workers do it in their place.
 
     Returns:
         A `Judgement`: `passed`, `verdicts` (each with `check`, `passed`, `value`, `limit`, `message`), `kind`; of an
@@ -54,9 +57,11 @@ def check(
         MissingExtraError: what a check needs is not installed.
         InputError: a reference that holds nothing to compare with.
     """
-    known = known_structures(reference, kind, jobs) if isinstance(reference, (str, list, tuple)) else reference
+    known = (
+        known_structures(reference, kind, jobs, executor) if isinstance(reference, (str, list, tuple)) else reference
+    )
     plan = plan_of(only, kind, known is not None, pores, stable)
-    judged = each(partial(_judge, plan, known), structure, Structure, jobs)
+    judged = each(partial(_judge, plan, known), structure, Structure, jobs, executor)
     if not isinstance(structure, Structure):
         return _with_unique(judged) if UNIQUE in plan.mof else judged
     if only is not None and UNIQUE in only:
@@ -64,18 +69,22 @@ def check(
     return judged
 
 
-def known_structures(paths: str | Sequence[str], kind: str | None = None, jobs: int = 1) -> References:
+def known_structures(
+    paths: str | Sequence[str], kind: str | None = None, jobs: int = 1, executor: Executor | None = None
+) -> References:
     """Known structures to compare with, read once: anything that `read` reads, and files of `fragment`.
 
     Args:
         paths: a file or folder, or several. kind: of all structures, None to recognise it. jobs: worker processes.
+        executor: any `concurrent.futures.Executor`, whose workers read in their place.
 
     Raises:
         InputError: nothing to compare with in one of the paths.
     """
     from crystaltool.checks.references import read_references
 
-    return read_references([paths] if isinstance(paths, str) else [str(path) for path in paths], kind, jobs, _Log())
+    chosen = [paths] if isinstance(paths, str) else [str(path) for path in paths]
+    return read_references(chosen, kind, jobs, _Log(), executor=executor)
 
 
 def plan_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ def fragment(
     max_connections: int = MAX_CONNECTIONS,
     remove_guests: bool = False,
     jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Cut a metal-organic framework into its building blocks, on bonds perceived from the geometry.
 
@@ -73,6 +75,7 @@ def fragment(
         max_block_atoms, max_connections: most atoms and connection points of a block.
         remove_guests: leave free molecules out; otherwise they are a reason to refuse.
         jobs: worker processes for an iterable.
+        executor: any `concurrent.futures.Executor` (of dask, mpi4py, ...), whose workers do it in their place.
 
     Returns:
         A posed `CoarseMOF`, its blocks with identities; of an iterable an iterator over them.
@@ -81,7 +84,7 @@ def fragment(
         FragmentError: it is no usable MOF; `reason` is a short name.
     """
     settings = FragmentSettings(max_blocks, max_block_atoms, max_connections, remove_guests)
-    return each(partial(_fragmented, settings), structure, Structure, jobs)
+    return each(partial(_fragmented, settings), structure, Structure, jobs, executor)
 
 
 def _fragmented(settings: FragmentSettings, structure: Structure) -> CoarseMOF:

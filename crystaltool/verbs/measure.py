@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ def measure_hull(
     potential: str = POTENTIAL,
     hull_file: str | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """The structure with `e_above_hull` and `formation_energy_per_atom` (eV/atom), and what they stand on.
 
@@ -30,6 +32,7 @@ def measure_hull(
         potential: whose energies; shipped hulls fit chgnet (mp2020-chgnet) and mp2020.
         hull_file: CSV of phases of one's own (formula, energy_per_atom, id), or the name of a shipped hull.
         jobs: worker processes for an iterable.
+        executor: any `concurrent.futures.Executor` (of dask, mpi4py, ...), whose workers do it in their place.
 
     Returns:
         A `Structure`; of an iterable an iterator over them.
@@ -42,7 +45,7 @@ def measure_hull(
     settings = MeasureSettings(hull=True, potential=potential, hull_file=hull_file)
     prepare(settings)
     call = call_text("measure --hull", settings, skip=("hull",))
-    return each(partial(_measured, settings, call), structure, Structure, jobs)
+    return each(partial(_measured, settings, call), structure, Structure, jobs, executor)
 
 
 def _measured(settings: MeasureSettings, call: str, structure: Structure) -> Structure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,7 @@ def relax(
     charges: bool = False,
     bonds: str = Bonds.auto,
     jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Relax a structure with a force field; as `crystaltool relax`.
 
@@ -96,6 +98,7 @@ def relax(
         charges: give the result EQeq partial charges.
         bonds: for uff: `auto`, stated ones that the geometry bears out, else perceived ones; `stated`; `perceived`.
         jobs: worker processes for an iterable.
+        executor: any `concurrent.futures.Executor` (of dask, mpi4py, ...), whose workers do it in their place.
 
     Returns:
         The relaxed structure (`Structure`); of an iterable an iterator over them.
@@ -116,7 +119,7 @@ def relax(
     call = call_text("relax", settings, skip=("force_field",))
     if force_field is not None:
         call += f" force_field={force_field if isinstance(force_field, str) else force_field.name}"
-    return each(partial(_relaxed_with_warning, settings, call), structure, Structure, jobs)
+    return each(partial(_relaxed_with_warning, settings, call), structure, Structure, jobs, executor)
 
 
 def _relaxed_with_warning(settings: RelaxSettings, call: str, structure: Structure) -> Structure:

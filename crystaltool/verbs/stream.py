@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import fields
 from typing import Any
 
@@ -13,13 +14,20 @@ from crystaltool.executor import map_pairs
 from crystaltool.io.remarks import publish
 
 
-def each(function: Callable[[Any], Any], given: Any, kind: type | tuple[type, ...], jobs: int = 1) -> Any:
+def each(
+    function: Callable[[Any], Any],
+    given: Any,
+    kind: type | tuple[type, ...],
+    jobs: int = 1,
+    executor: Executor | None = None,
+) -> Any:
     """`function(given)` for one of that kind; of an iterable of them an iterator over the results, in order.
 
     Args:
         function: pure; picklable for `jobs` > 1.
         given: one, or an iterable. kind: of one.
         jobs: worker processes. With more than one a script must guard its entry with `if __name__ == "__main__"`.
+        executor: whose workers do the work of an iterable in place of these.
 
     Raises:
         UsageError: something else than one of the kind or an iterable.
@@ -30,11 +38,13 @@ def each(function: Callable[[Any], Any], given: Any, kind: type | tuple[type, ..
         kinds = kind if isinstance(kind, tuple) else (kind,)
         expected = " or ".join(one.__name__ for one in kinds)
         raise UsageError(f"a {type(given).__name__}, expected a {expected} or an iterable of them")
-    return _results(function, given, jobs)
+    return _results(function, given, jobs, executor)
 
 
-def _results(function: Callable[[Any], Any], items: Iterable[Any], jobs: int) -> Iterator[Any]:
-    with contextlib.closing(map_pairs(function, items, jobs)) as pairs:
+def _results(
+    function: Callable[[Any], Any], items: Iterable[Any], jobs: int, executor: Executor | None
+) -> Iterator[Any]:
+    with contextlib.closing(map_pairs(function, items, jobs, executor=executor)) as pairs:
         for item, result in pairs:
             if isinstance(result, UsageError):
                 raise result  # it would be every item's failure

@@ -20,6 +20,7 @@ from crystaltool.verbs.stream import call_text, each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from concurrent.futures import Executor
 
     from crystaltool.io.cif import CifBlock
 
@@ -38,7 +39,13 @@ class UnitSettings:
             raise UsageError(f"symprec is {self.symprec:g} A, expected a number above 0 and at most 1")
 
 
-def asym_unit(structure: Structure | Iterable[Structure], symprec: float = SYMPREC, *, jobs: int = 1) -> Any:
+def asym_unit(
+    structure: Structure | Iterable[Structure],
+    symprec: float = SYMPREC,
+    *,
+    jobs: int = 1,
+    executor: Executor | None = None,
+) -> Any:
     """The asymmetric unit of a structure: its space group detected, refined to it, in the standard setting.
 
     As `crystaltool asym-unit`.
@@ -47,6 +54,7 @@ def asym_unit(structure: Structure | Iterable[Structure], symprec: float = SYMPR
         structure: one, or an iterable of them.
         symprec: tolerance on distances, Angstrom.
         jobs: worker processes for an iterable.
+        executor: any `concurrent.futures.Executor` (of dask, mpi4py, ...), whose workers do it in their place.
 
     Returns:
         A `Structure`; of an iterable an iterator over them.
@@ -56,20 +64,21 @@ def asym_unit(structure: Structure | Iterable[Structure], symprec: float = SYMPR
         UsageError: a tolerance that is not positive.
     """
     settings = UnitSettings(symprec)
-    return each(partial(unit_of, settings, call_text("asym-unit", settings)), structure, Structure, jobs)
+    return each(partial(unit_of, settings, call_text("asym-unit", settings)), structure, Structure, jobs, executor)
 
 
-def expand(structure: Structure | Iterable[Structure], *, jobs: int = 1) -> Any:
+def expand(structure: Structure | Iterable[Structure], *, jobs: int = 1, executor: Executor | None = None) -> Any:
     """Every atom of the cell written out, in P 1. As `crystaltool asym-unit --expand`.
 
     Args:
         structure: one, or an iterable of them.
         jobs: worker processes for an iterable.
+        executor: any `concurrent.futures.Executor` (of dask, mpi4py, ...), whose workers do it in their place.
 
     Returns:
         A `Structure`; of an iterable an iterator over them.
     """
-    return each(partial(expanded, "asym-unit --expand"), structure, Structure, jobs)
+    return each(partial(expanded, "asym-unit --expand"), structure, Structure, jobs, executor)
 
 
 def unit_of(settings: UnitSettings, call: str | None, structure: Structure) -> Structure:

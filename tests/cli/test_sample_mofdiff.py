@@ -132,6 +132,34 @@ def test_a_pipe_and_worker_processes_change_nothing(model: Path, eight: Path, tm
     assert_same(read_mofs(tmp_path / "piped.h5"), read_mofs(eight))
 
 
+@pytest.mark.parametrize("nets", [False, True])
+def test_shards_together_are_one_run_byte_for_byte(child: Child, model: Path, tmp_path: Path, nets: bool) -> None:
+    """Joined by `fragment`."""
+    words = (
+        "sample",
+        "mofdiff" if nets else model,
+        "-n",
+        "4" if nets else "7",
+        "--seed",
+        "3",
+        "--no-provenance",
+        "--device",
+        "cpu",
+        "-q",
+    )
+    words += () if nets else ("--steps", "5")
+    assert child.run(tmp_path, *words, "-o", "whole.h5").code == 0
+    names = [f"part{i}.h5" for i in (1, 2, 3)]
+    for i, name in enumerate(names, start=1):
+        assert child.run(tmp_path, *words, "-o", name, "--shard", f"{i}/3").code == 0
+    whole, parts = read_mofs(tmp_path / "whole.h5"), [read_mofs(tmp_path / name) for name in names]
+    assert sum((part.names for part in parts), ()) == whole.names and whole.has_nets == nets
+    assert sum(part.n_blocks for part in parts) > whole.n_blocks
+    ended = child.run(tmp_path, "fragment", *names, "--no-provenance", "-o", "joined.h5")
+    assert (ended.code, ended.err) == (0, "")
+    assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
 def test_candidates_are_at_most_what_is_asked_for(sample: Callable, eight: Path, tmp_path: Path) -> None:
     assert sample("-n", 8, "--seed", 3, "--candidates", 1, "-o", "one.h5", *QUICK).code == 0
     one, every = read_mofs(tmp_path / "one.h5"), read_mofs(eight)

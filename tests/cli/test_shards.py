@@ -16,12 +16,13 @@ from crystaltool.io.cif import format_crystal
 from tests.checks.blocks import halite_text, textbook_text
 from tests.cli.one_process import Child, Ended, one_process
 from tests.cli.test_measure import STREAM as MEASURED
-from tests.conftest import TOOL, tool_environment
+from tests.conftest import ROOT, TOOL, tool_environment
 from tests.models.tiny import trained_folder
 from tests.mof.structures import curated
 from tests.textbook import TEXTBOOK
 
 N_PARTS = 4
+BLOCKS = ROOT / "tests" / "models" / "block_encoder" / "real_blocks.h5"
 NAMES = [entry.name for entry in TEXTBOOK][:9]
 
 
@@ -180,6 +181,66 @@ def test_check_goes_on_where_it_was(
         assert again.code == whole.code
         if form not in (("--pass",), ("--fail",)):
             assert again.err.splitlines()[-8:] == whole.err.splitlines()[-8:]
+
+
+VIEWS = [
+    ("-e", "n_atoms > 2"),
+    ("--columns", "name,space_group,formula"),
+    ("--format", "csv", "--sort", "n_atoms", "--reverse"),
+    ("--format", "json", "--head", "7"),
+    ("--format", "extxyz"),
+    ("--format", "json", "--shard", "2/2"),
+    ("--format", "poscar", "--head", "1"),
+]
+
+
+@pytest.mark.parametrize("words", VIEWS, ids=" ".join)
+def test_view_goes_on_where_it_was(child: Child, inputs: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Output cut anywhere, also in a line: the same bytes, exit code and messages."""
+    command = ("view", *words, inputs / "some", inputs / "more.cif.gz")
+    whole = run(child, tmp_path, *command, "-o", "whole.txt")
+    data = (tmp_path / "whole.txt").read_bytes()
+    assert data
+    rng = random.Random(7)
+    for cut in (0, 3, len(data) - 1, len(data), *(rng.randrange(len(data)) for _ in range(4))):
+        (tmp_path / ".part.txt.partial").write_bytes(data[:cut])
+        again = run(child, tmp_path, *command, "-o", "part.txt", "--resume")
+        assert (tmp_path / "part.txt").read_bytes() == data, cut
+        assert (again.code, again.err) == (whole.code, whole.err)
+        (tmp_path / "part.txt").unlink()
+
+
+def test_view_goes_on_in_a_folder_and_of_blocks(child: Child, inputs: Path, tmp_path: Path) -> None:
+    command = ("view", "--format", "poscar", inputs / "some", "-O", "out")
+    run(child, tmp_path, *command)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    kept = sorted(files)[0]
+    (tmp_path / "out" / kept).write_bytes(b"as it is")
+    for name in sorted(files)[1:]:
+        (tmp_path / "out" / name).unlink()
+    run(child, tmp_path, *command, "--resume")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files | {kept: b"as it is"}
+    rows = ("view", BLOCKS, "-o", "blocks.tsv")
+    run(child, tmp_path, *rows)
+    data = (tmp_path / "blocks.tsv").read_bytes()
+    (tmp_path / "blocks.tsv").write_bytes(data[: len(data) // 2])
+    run(child, tmp_path, *rows, "--resume")
+    assert (tmp_path / "blocks.tsv").read_bytes() == data
+
+
+@pytest.mark.parametrize("text", ["something else\n", "{more}extra\n", "name\tformula\n"])
+def test_view_goes_on_in_its_own_output_alone(child: Child, inputs: Path, tmp_path: Path, text: str) -> None:
+    command = ("view", "--columns", "name,space_group", inputs / "some", "-o", "x.tsv")
+    run(child, tmp_path, *command)
+    text = text.format(more=(tmp_path / "x.tsv").read_text())
+    (tmp_path / "x.tsv").write_text(text)
+    done = child.run(tmp_path, *command, "--resume")
+    assert done.code == 2 and "not the beginning of what this run writes" in done.err
+    assert (tmp_path / "x.tsv").read_text() == text
+    done = child.run(tmp_path, "view", inputs / "some", "--resume")
+    assert done.code == 2 and "--resume needs -o FILE or -O DIR" in done.err
+    done = child.run(tmp_path, "view", "--info", inputs / "some", "--resume", "-o", "y")
+    assert done.code == 2 and "--info goes with" in done.err
 
 
 def test_an_output_of_something_else_is_no_start(child: Child, inputs: Path, tmp_path: Path) -> None:

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import crystaltool as ct
+from crystaltool.errors import UsageError
+from crystaltool.io.cif import format_crystal
 from tests.checks.blocks import textbook_text
 from tests.cli.one_process import Child, one_process
+from tests.mof.structures import curated
 
 STREAM = "\n".join(textbook_text(name) for name in ("halite", "rutile", "corundum"))
 OTHER = "\n".join(textbook_text(name) for name in ("halite", "wurtzite"))
@@ -47,6 +51,25 @@ def test_beside_another_set(stats) -> None:
     out, _ = stats("--against", "other.cif", "in.cif")
     assert "Distances of the crystals from other.cif" in out and "density, g/cm3; Wasserstein" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("words", [(), ("--check",), ("--declared",), ("--against", "other.cif", "--check")])
+def test_python_gives_the_same_numbers(stats, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "in.cif").write_text(STREAM + curated_text())
+    shell = json.loads(stats("--format", "json", "in.cif", *words)[0])
+    against = ct.read(tmp_path / "other.cif") if "--against" in words else None
+    found = ct.stats(ct.read(tmp_path / "in.cif"), against, check="--check" in words, declared="--declared" in words)
+    for each in (shell, found, shell.get("against", {}), found.get("against", {})):
+        each.pop("label", None)
+    assert json.loads(json.dumps(found)) == shell and found["structures"] == 4
+    with pytest.raises(UsageError, match="expected a Structure"):
+        ct.stats(["in.cif"])
+
+
+def curated_text() -> str:
+    """A metal-organic framework."""
+    name, crystal = sorted(curated().items())[0]
+    return "\n" + format_crystal(crystal, name)
 
 
 def test_json_is_one_object_and_jobs_change_nothing(stats) -> None:

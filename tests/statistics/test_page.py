@@ -13,19 +13,19 @@ import pytest
 from scipy.spatial import ConvexHull
 
 from crystaltool.io.records import RawBlock
-from crystaltool.stats.compare import compare
-from crystaltool.stats.facts import Asked, facts_of
-from crystaltool.stats.page.collect import MOST_ROWS, Gallery
-from crystaltool.stats.page.content import page_content
-from crystaltool.stats.page.heading import page_heading
-from crystaltool.stats.page.linkers import draw_linker
-from crystaltool.stats.page.page import LIBRARIES, VENDOR, embedded_json, render_page
-from crystaltool.stats.page.picture import draw, drawing_as_json, faces
-from crystaltool.stats.summary import Summary
+from crystaltool.statistics.compare import compare
+from crystaltool.statistics.facts import Asked, facts_of
+from crystaltool.statistics.page.collect import MOST_ROWS, Gallery
+from crystaltool.statistics.page.content import page_content
+from crystaltool.statistics.page.heading import page_heading
+from crystaltool.statistics.page.linkers import draw_linker
+from crystaltool.statistics.page.page import LIBRARIES, VENDOR, embedded_json, render_page
+from crystaltool.statistics.page.picture import draw, drawing_as_json, faces
+from crystaltool.statistics.summary import Summary
 from crystaltool.view.fields import Record
 from tests.checks.blocks import textbook_text
 from tests.conftest import ROOT
-from tests.stats.test_summary import raw, with_values
+from tests.statistics.test_summary import raw, with_values
 
 MOFS = ROOT / "tests" / "data" / "curated_mofs.cif"
 
@@ -188,7 +188,7 @@ def test_rutile_has_octahedra_of_titanium_and_corundum_of_aluminium() -> None:
 
 
 def test_a_large_cell_is_not_drawn(monkeypatch) -> None:
-    monkeypatch.setattr("crystaltool.stats.page.picture.MOST_ATOMS", 7)
+    monkeypatch.setattr("crystaltool.statistics.page.picture.MOST_ATOMS", 7)
     assert draw(Record(raw(textbook_text("halite"))).block, False) is None
     assert content_of([textbook_text("halite")])["pictures"][0]["drawing"] is None
 

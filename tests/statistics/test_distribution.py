@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
-from crystaltool.stats.distribution import QUARTILES, Distribution, histogram, wasserstein
-from crystaltool.stats.tally import Tally
+from crystaltool.statistics.distribution import QUARTILES, Distribution, histogram, wasserstein
+from crystaltool.statistics.tally import Tally
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6) | st.integers(0, 5).map(float), min_size=1, max_size=60)
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,11 +9,11 @@ from scipy.stats import wasserstein_distance
 from crystaltool.evaluation import metrics, report
 from crystaltool.io.records import RawBlock
 from crystaltool.io.stream import iter_raw
-from crystaltool.stats.compare import compare
-from crystaltool.stats.facts import Asked, Facts, facts_of
-from crystaltool.stats.summary import MOST_FIELDS, Summary, summary_as_json
-from crystaltool.stats.text import report as text_report
-from crystaltool.stats.words import grouped, short
+from crystaltool.statistics.compare import compare
+from crystaltool.statistics.facts import Asked, Facts, facts_of
+from crystaltool.statistics.summary import MOST_FIELDS, Summary, summary_as_json
+from crystaltool.statistics.text import report as text_report
+from crystaltool.statistics.words import grouped, short
 from crystaltool.structure import Structure
 from crystaltool.verbs.check import check, plan_of
 from crystaltool.view.fields import FIELDS, Record

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crystaltool.evaluation.distances import jensen_shannon_of_counts
-from crystaltool.stats.distribution import wasserstein
-from crystaltool.stats.summary import Summary
+from crystaltool.statistics.distribution import wasserstein
+from crystaltool.statistics.summary import Summary
 
 
 @dataclass(frozen=True)

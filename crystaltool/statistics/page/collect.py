@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from crystaltool.io.records import RawBlock
 from crystaltool.measure.stability import DOUBTFUL
-from crystaltool.stats.facts import FAIL, Facts
+from crystaltool.statistics.facts import FAIL, Facts
 from crystaltool.view.order import Ordered
 from crystaltool.view.values import Value
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from crystaltool.checks.kind import MOF
 from crystaltool.measure.stability import DOUBTFUL
-from crystaltool.stats.compare import Comparison
-from crystaltool.stats.page.collect import MOST_ROWS, Gallery
-from crystaltool.stats.summary import Summary, share_passed
-from crystaltool.stats.words import percent, short
+from crystaltool.statistics.compare import Comparison
+from crystaltool.statistics.page.collect import MOST_ROWS, Gallery
+from crystaltool.statistics.summary import Summary, share_passed
+from crystaltool.statistics.words import percent, short
 
 Tile = tuple[str, str, str]
 """A figure, what it is, and the other set's."""

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Any
 
 from crystaltool.checks.kind import INORGANIC
-from crystaltool.stats.distribution import Distribution
-from crystaltool.stats.facts import FAIL, NOT_JUDGED, PASS, Facts, crystal_system
-from crystaltool.stats.tally import Tally
+from crystaltool.statistics.distribution import Distribution
+from crystaltool.statistics.facts import FAIL, NOT_JUDGED, PASS, Facts, crystal_system
+from crystaltool.statistics.tally import Tally
 
 MOST_FIELDS = 300
 """Different names of values that are kept; a table with columns without end has no more."""

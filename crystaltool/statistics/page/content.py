@@ -10,16 +10,16 @@ from crystaltool.checks.kind import MOF
 from crystaltool.errors import CrystaltoolError
 from crystaltool.io.cif import parse_block
 from crystaltool.io.records import RawBlock
-from crystaltool.stats.compare import Comparison, comparison_as_json
-from crystaltool.stats.distribution import histogram
-from crystaltool.stats.facts import FAIL, NOT_JUDGED, PASS, Facts, crystal_system
-from crystaltool.stats.page.collect import Gallery
-from crystaltool.stats.page.linkers import draw_linker
-from crystaltool.stats.page.picture import draw, drawing_as_json
-from crystaltool.stats.summary import Summary, share_passed
-from crystaltool.stats.tally import Tally
-from crystaltool.stats.text import named
-from crystaltool.stats.words import STABILITY, grouped, unit_of
+from crystaltool.statistics.compare import Comparison, comparison_as_json
+from crystaltool.statistics.distribution import histogram
+from crystaltool.statistics.facts import FAIL, NOT_JUDGED, PASS, Facts, crystal_system
+from crystaltool.statistics.page.collect import Gallery
+from crystaltool.statistics.page.linkers import draw_linker
+from crystaltool.statistics.page.picture import draw, drawing_as_json
+from crystaltool.statistics.summary import Summary, share_passed
+from crystaltool.statistics.tally import Tally
+from crystaltool.statistics.text import named
+from crystaltool.statistics.words import STABILITY, grouped, unit_of
 from crystaltool.symmetry import space_group
 from crystaltool.units import SYMBOLS
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.checks.blocks import textbook_text
 from tests.conftest import ROOT, TOOL, tool_environment
-from tests.stats.browser import Page, find_chromium, open_browser
-from tests.stats.test_summary import with_values
+from tests.statistics.browser import Page, find_chromium, open_browser
+from tests.statistics.test_summary import with_values
 
 PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome is installed")

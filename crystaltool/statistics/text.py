@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from crystaltool.checks.kind import MOF
 from crystaltool.checks.verdict import OF_ALL_CHECKS, VERDICT_KEY
-from crystaltool.stats.compare import Comparison
-from crystaltool.stats.distribution import Distribution
-from crystaltool.stats.facts import FAIL, NOT_JUDGED, PASS
-from crystaltool.stats.summary import Summary, share_passed
-from crystaltool.stats.tally import Tally
-from crystaltool.stats.words import grouped, percent, short, with_unit
+from crystaltool.statistics.compare import Comparison
+from crystaltool.statistics.distribution import Distribution
+from crystaltool.statistics.facts import FAIL, NOT_JUDGED, PASS
+from crystaltool.statistics.summary import Summary, share_passed
+from crystaltool.statistics.tally import Tally
+from crystaltool.statistics.words import grouped, percent, short, with_unit
 
 WIDTH = 80
 MOST_ROWS = 12
