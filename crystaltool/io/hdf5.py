@@ -21,6 +21,7 @@ from crystaltool.asymunit import AsymUnit, AsymUnitTable
 from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import SeekableReader
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.io.records import BadRecord, Raw, StoredUnit
 from crystaltool.symmetry.space_group import N_GROUPS, tables
 
@@ -157,7 +158,7 @@ def write_asym_units(
         "positions": table.positions.astype(np.int16),
         "free_coords": table.free_coords.astype(np.float64),
     }
-    with h5py.File(target, "w") as file:
+    with through_memory(target) as memory, h5py.File(memory, "w") as file:
         file.attrs["crystaltool_format"] = FORMAT
         file.attrs["kind"] = ASYM_UNIT_KIND
         file.attrs["history"] = "\n".join(history)

@@ -24,6 +24,7 @@ import numpy as np
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections, Edges, assert_block, assert_coarse
 from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, NETS, POSED, RAGGED, TURNS, check_arrays
 
@@ -251,7 +252,7 @@ def write_mofs(target: str | Path | BytesIO, table: MOFTable, history: Sequence[
     Raises:
         InputError: a property whose name has a slash.
     """
-    with h5py.File(target, "w") as file:
+    with through_memory(target) as memory, h5py.File(memory, "w") as file:
         file.attrs["crystaltool_format"] = FORMAT
         file.attrs["kind"] = MOF_KIND
         file.attrs["history"] = "\n".join(history)

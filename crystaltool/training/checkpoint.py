@@ -25,6 +25,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from crystaltool.errors import CheckpointError
+from crystaltool.io.atomic import named
+from crystaltool.io.hdf5_output import through_memory
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -48,9 +50,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk and rename it into place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(temporary)
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
+        with named(path):
+            write(temporary)
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -234,7 +237,7 @@ def save_state(path: Path, attributes: dict[str, Any], groups: Mapping[str, Mapp
     """Write a training state: attributes as JSON, tensors in named groups."""
 
     def write(target: Path) -> None:
-        with h5py.File(target, "w") as file:
+        with through_memory(target) as memory, h5py.File(memory, "w") as file:
             file.attrs["crystaltool_format"] = FORMAT_VERSION
             file.attrs["kind"] = "training-state"
             file.attrs["attributes"] = json.dumps(attributes)

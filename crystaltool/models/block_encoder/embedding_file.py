@@ -15,6 +15,7 @@ from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.models.block_encoder.model import EMBEDDING_SIZE
 from crystaltool.mof.table import MOFTable
 
@@ -76,7 +77,7 @@ def blocks_digest(table: MOFTable) -> str:
 
 def write_embeddings(target: str | Path | BytesIO, embeddings: BlockEmbeddings, history: Sequence[str] = ()) -> None:
     """Write embeddings; give a temporary of `io.atomic` as target, so that they appear whole."""
-    with h5py.File(target, "w") as file:
+    with through_memory(target) as memory, h5py.File(memory, "w") as file:
         file.attrs["crystaltool_format"] = FORMAT
         file.attrs["kind"] = EMBEDDING_KIND
         file.attrs["history"] = "\n".join(history)
