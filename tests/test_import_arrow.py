@@ -20,6 +20,7 @@ ROOMS = (
     "executor",
     "arrays",
     "units",
+    "numerals",
     "lattice",
     "crystal",
     "bonds",

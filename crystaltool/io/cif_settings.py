@@ -21,6 +21,7 @@ from crystaltool.io.cif_merge import Placed, same_atoms
 from crystaltool.io.cif_symmetry import IDENTITY, group_of_operations, parse_operations
 from crystaltool.io.cif_table import ABSENT, Table
 from crystaltool.io.remarks import DETAIL, WARNING, Remark
+from crystaltool.numerals import whole_number
 from crystaltool.symmetry.operations import cell_strain
 from crystaltool.symmetry.symbols import Setting, parse_symbol, settings_of_number, settings_of_symbol, with_code
 
@@ -190,11 +191,12 @@ def _compare(texts: tuple[str, ...], names: Names) -> tuple[int | None, tuple[Re
 
 
 def _number(text: str, remarks: list[Remark]) -> int | None:
-    if not text.isdecimal() or not 1 <= int(text) <= 230:
-        wrong = "does not exist, expected 1-230" if text.isdecimal() else "is no whole number from 1 to 230"
+    number = whole_number(text)
+    if number is None or not 1 <= number <= 230:
+        wrong = "is no whole number from 1 to 230" if number is None else "does not exist, expected 1-230"
         remarks.append(Remark(WARNING, f"space group {text} {wrong}; it is passed over"))
         return None
-    return int(text)
+    return number
 
 
 @lru_cache(maxsize=1024)
