@@ -127,9 +127,7 @@ def _gallery(sort: str | None, reverse: bool, pictures: int) -> Gallery:
 
 def _text(sets: list[Summary], comparison: Comparison | None, form: FormatName) -> str:
     """The report in its format."""
-    import json
-
-    from crystaltool.cli.messages import printable
+    from crystaltool.io.printable import json_line, printable
     from crystaltool.stats.compare import comparison_as_json
     from crystaltool.stats.summary import summary_as_json
     from crystaltool.stats.text import report
@@ -139,7 +137,7 @@ def _text(sets: list[Summary], comparison: Comparison | None, form: FormatName) 
     found = summary_as_json(sets[0])
     if comparison is not None:
         found |= {"against": summary_as_json(sets[1]), "distances": comparison_as_json(comparison)}
-    return json.dumps(found, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_line(found)
 
 
 def _page(
