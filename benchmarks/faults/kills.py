@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def run_kills(work: Path, n: int = 100, seed: int = 0) -> str:
         total[name][1] += not begun
         total[name][2] += found == wanted
         done += 1
+        print(f"{done} {name} after {moment:.3f} s: {'identical' if found == wanted else 'DIFFERS'}", file=sys.stderr)
         if found != wanted:
             shutil.copytree(folder, work / "faulty" / f"kill-{done}", dirs_exist_ok=True)
             wrong.append(

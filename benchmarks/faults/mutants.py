@@ -21,7 +21,7 @@ THROUGH_STDIN = 0.2
 """Share of the structures that come through a pipe."""
 
 
-def run_mutants(work: Path, seed: int, first: int, last: int) -> None:
+def run_mutants(work: Path, seed: int, first: int, last: int) -> str:
     """Run mutants `first` to `last` - 1 that `work/mutants.jsonl` does not have, and add a line each."""
     log = work / "mutants.jsonl"
     done = {json.loads(line)["i"] for line in log.read_text().splitlines()} if log.exists() else set()
@@ -38,6 +38,7 @@ def run_mutants(work: Path, seed: int, first: int, last: int) -> None:
             out.write(json.dumps(run_one(server, work / "files", folder, line, i, rng)) + "\n")
     server.close()
     shutil.rmtree(folder, ignore_errors=True)
+    return report(work)
 
 
 def sound(server: Server, files: Path, folder: Path) -> None:

@@ -70,12 +70,11 @@ def run_places(work: Path) -> str:
         folder.mkdir(parents=True)
         arguments = [word.replace("SEEDS", str(files)).replace("DISK", str(disk)) for word in text.split()]
         ended = server.run(folder, arguments, stdout=stdout, learn=learning)
-        found = judge(
-            text.split(maxsplit=1)[0], ended, folder, set(), "--resume" in arguments, gone=isinstance(stdout, int)
-        )
+        resumed, gone = "--resume" in arguments, isinstance(stdout, int)
+        found = judge(arguments[0], ended, folder, set(), resumed, gone)
         said = (folder / STDERR).read_text(errors="replace")
         if disk is not None:
-            found += _left_on(disk, ended.code, "--resume" in arguments)
+            found += _left_on(disk, ended.code, resumed)
         if ended.code == 2 and not any(words in said for words in SAID):
             found.append(f"does not name the reason: {said.strip()[-200:]}")
         if found:
