@@ -128,10 +128,7 @@ def read_array(file: h5py.File, key: str, rest: tuple[int, ...], kind: str, name
     item = file.get(key)
     if not isinstance(item, h5py.Dataset) or item.dtype.kind != kind or item.shape[1:] != rest or item.ndim < 1:
         raise InputError(f"{name}: no data set {key!r} of shape (n, {', '.join(map(str, rest))})")
-    try:
-        return item[...]
-    except OSError as error:
-        raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
+    return item[...]
 
 
 def read_sum(file: h5py.File, key: str, name: str) -> str:
