@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from crystaltool.errors import InputError
-from crystaltool.io.byte_streams import ByteReader, SeekableReader
+from crystaltool.io.byte_streams import ByteReader, Expanded, SeekableReader
 from crystaltool.io.names import holds_structures
 
 MAX_LISTING_BYTES = 64 * 2**20
@@ -116,8 +116,9 @@ def zip_members(file: SeekableReader) -> Iterator[Member]:
             except InputError as error:
                 yield Member(info.filename, None, str(error))
                 continue
+            size = info.compress_size
             with handle:
-                yield Member(info.filename, _Guarded(handle))
+                yield Member(info.filename, _Guarded(Expanded(handle, lambda size=size: size)))
 
 
 def tar_members(stream: ByteReader) -> Iterator[Member]:

@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from crystaltool.errors import CrystaltoolError, InputError, UnreadableError
 from crystaltool.io.archives import Member, tar_members, zip_members
-from crystaltool.io.byte_streams import ByteReader, Encoded, Joined, SeekableReader
+from crystaltool.io.byte_streams import ByteReader, Encoded, Expanded, Joined, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.csv_blocks import csv_records, is_csv_header
 from crystaltool.io.extxyz import extxyz_records
@@ -186,18 +186,18 @@ class _Reader:
             yield BadRecord(source, 0, "", f"cannot be read to its end: {error}")
 
     def _recognised(self, handle: ByteReader, source: str, head: bytes, depth: int) -> Iterator[Raw]:
-        stream: io.BufferedReader = io.BufferedReader(Joined(head, handle), 1 << 16)
+        joined = Joined(head, handle)
+        stream: io.BufferedReader = io.BufferedReader(joined, 1 << 16)
         if head.startswith(b"\x89HDF"):
             with _spooled(stream) as whole:
                 yield from self._hdf5(whole, source)
         elif head.startswith(b"\x1f\x8b"):
-            packed = gzip.GzipFile(fileobj=stream)
-            yield from self.content(packed, source, depth + 1)
+            yield from self.content(Expanded(gzip.GzipFile(fileobj=stream), lambda: joined.n_read), source, depth + 1)
         elif head.startswith(b"\xfd7zXZ\0"):
             with lzma.LZMAFile(stream) as unpacked:
-                yield from self.content(unpacked, source, depth + 1)
+                yield from self.content(Expanded(unpacked, lambda: joined.n_read), source, depth + 1)
         elif head.startswith(b"BZh"):
-            yield from self.content(bz2.BZ2File(stream), source, depth + 1)
+            yield from self.content(Expanded(bz2.BZ2File(stream), lambda: joined.n_read), source, depth + 1)
         elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             with _spooled(stream) as whole:
                 yield from self._members(zip_members(whole), source, depth)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
+import random
 import tarfile
 import tracemalloc
 import zipfile
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from crystaltool.io import archives
+from crystaltool.io import archives, byte_streams
 from crystaltool.io.records import BadRecord, RawBlock
 from crystaltool.io.stream import iter_raw
 from tests.io.blocks import halite
@@ -108,3 +111,21 @@ def test_a_long_archive_is_not_kept_in_memory(tmp_path: Path) -> None:
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 2**20
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, None], ids=["gz", "bz2", "xz", "zip"])
+def test_what_expands_out_of_all_proportion_is_not_read_on(
+    tmp_path: Path, compress: Callable | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_streams, "SMALL_EXPANSION", 2**18)
+    content = MEMBER + b" " * 2**21
+    if compress is None:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.cif", content)
+        bomb = packed.getvalue()
+    else:
+        bomb = compress(content)
+    assert "more than 500 times as long as compressed" in read(tmp_path, bomb)[-1]
+    sound = MEMBER + bytes(random.Random(0).choices(b"0123456789 ", k=2**20)).replace(b" ", b"\n#")
+    assert read(tmp_path, gzip.compress(sound)) == ["inside"]
