@@ -138,12 +138,19 @@ def _listed_operations(table: Table) -> tuple[str, ...] | None:
     )
     if not magnetic:
         return lists[0] if lists else None
-    operations, shifts = ([gemmi.Op(_without_reversal(text)) for text in texts or IDENTITY]
+    operations, shifts = ([_operation(_without_reversal(text)) for text in texts or IDENTITY]
                           for texts in (magnetic, centring))  # fmt: skip
     combined = [(shift * operation).wrap().triplet() for shift in shifts for operation in operations]
-    if lists and {gemmi.Op(text).wrap().triplet() for text in lists[0]} != set(combined):
+    if lists and {_operation(text).wrap().triplet() for text in lists[0]} != set(combined):
         raise InputError("the magnetic operations and the others that are listed make different groups")
     return lists[0] if lists else tuple(dict.fromkeys(combined))
+
+
+def _operation(text: str) -> gemmi.Op:
+    try:
+        return gemmi.Op(text)
+    except (RuntimeError, ValueError):
+        raise InputError(f"operation {text!r} cannot be read") from None
 
 
 def _known_texts(column: list[str] | None) -> tuple[str, ...] | None:
