@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -155,6 +156,8 @@ def _prepare_worker(pickled: bytes) -> None:
     global _task
     limit_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not sys.warnoptions:  # as in the parent, see cli.main
+        warnings.simplefilter("ignore")
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     logger = logging.getLogger("crystaltool")
     logger.handlers[:], logger.propagate = [_collector], False

@@ -12,11 +12,9 @@ import numpy as np
 
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError
+from crystaltool.numerals import LARGEST
 
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
-
-_LONGEST = 1e100
-"""Angstrom; beyond, squares of lengths are no numbers any more."""
 
 _FIRST_GROUP = np.array([1, 3, 16, 75, 143, 168, 195])
 
@@ -74,7 +72,7 @@ def parameters_to_matrix(
         InputError: if the six numbers do not span a cell of positive volume.
     """
     cos_alpha, cos_beta, cos_gamma = (_cosine(angle) for angle in (alpha, beta, gamma))
-    if not all(0.0 < length < _LONGEST for length in (a, b, c)):
+    if not all(0.0 < length < LARGEST for length in (a, b, c)):
         raise InputError(f"cell lengths {a:g} {b:g} {c:g} A are not positive numbers")
     sin_gamma = math.sqrt(max(1.0 - cos_gamma * cos_gamma, 0.0))
     cos_plane = (cos_alpha - cos_beta * cos_gamma) / sin_gamma if sin_gamma else math.inf

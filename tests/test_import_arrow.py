@@ -21,6 +21,7 @@ ROOMS = (
     "executor",
     "arrays",
     "units",
+    "numerals",
     "lattice",
     "crystal",
     "bonds",

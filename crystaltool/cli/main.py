@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
@@ -239,6 +240,8 @@ def _report(name: str, error: Exception) -> None:
 def main() -> NoReturn:
     """Entry of the console script."""
     signals.install()
+    if not sys.warnoptions:  # what libraries warn of is for developers: `python -W default -m crystaltool` shows it
+        warnings.simplefilter("ignore")
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # shell completion: typer answers and exits
         from typer.completion import completion_init
 

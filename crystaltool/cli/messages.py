@@ -6,6 +6,7 @@ import contextlib
 import sys
 
 from crystaltool.cli.terminal import ERASE_LINE
+from crystaltool.io.printable import printable
 
 
 def format_message(
@@ -39,11 +40,6 @@ def say(program: str, level: str, text: str, source: str = "", line: int | None 
         erase = ERASE_LINE.decode() if sys.stderr.isatty() else ""
         sys.stderr.write(f"{erase}{message}\n")
         sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    """The text with control characters shown as escapes, so that no input file can steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def os_error_text(error: OSError) -> str:

@@ -128,9 +128,7 @@ def _gallery(sort: str | None, reverse: bool, pictures: int) -> Gallery:
 
 def _text(sets: list[Summary], comparison: Comparison | None, form: FormatName) -> str:
     """The report in its format."""
-    import json
-
-    from crystaltool.cli.messages import printable
+    from crystaltool.io.printable import json_line, printable
     from crystaltool.statistics.compare import comparison_as_json
     from crystaltool.statistics.summary import summary_as_json
     from crystaltool.statistics.text import report
@@ -140,7 +138,7 @@ def _text(sets: list[Summary], comparison: Comparison | None, form: FormatName) 
     found = summary_as_json(sets[0])
     if comparison is not None:
         found |= {"against": summary_as_json(sets[1]), "distances": comparison_as_json(comparison)}
-    return json.dumps(found, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_line(found)
 
 
 def _page(

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from crystaltool.cli.messages import printable
 from crystaltool.cli.terminal import clear_line
+from crystaltool.io.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

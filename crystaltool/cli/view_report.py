@@ -89,7 +89,7 @@ class Report:
             out.write(text, record.raw.name)
 
     def _write_aligned(self, records: Iterator[AnyRecord], out: BlockWriter) -> None:
-        from crystaltool.cli.messages import printable
+        from crystaltool.io.printable import printable
         from crystaltool.view.render import AlignedTable, cells_of
         from crystaltool.view.rows import STRUCTURES
 

@@ -118,14 +118,14 @@ def atomic_output(path: str | os.PathLike[str], overwrite: bool = False) -> Gene
     """
     target = _target(path, overwrite)
     if _is_special(target):
-        with _named(path), open(target, "wb") as handle:
+        with named(path), open(target, "wb") as handle:
             yield OutputFile(handle, target)
         return
-    with _named(path):
+    with named(path):
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     temporary = Path(name)
     try:
-        with _named(path), os.fdopen(descriptor, "wb") as handle:
+        with named(path), os.fdopen(descriptor, "wb") as handle:
             os.fchmod(handle.fileno(), _mode_of_new_files())
             yield OutputFile(handle, temporary)
             handle.flush()
@@ -147,7 +147,7 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _named(path: str | os.PathLike[str]) -> Generator[None, None, None]:
+def named(path: str | os.PathLike[str]) -> Generator[None, None, None]:
     """Give a nameless OSError (a full disk) the user's file name."""
     try:
         yield
@@ -184,10 +184,10 @@ def resumable_output(
             yield output
         return
     temporary = partial_path(path)
-    with _named(temporary):
+    with named(temporary):
         handle = open(temporary, "r+b" if temporary.exists() else "w+b")  # noqa: SIM115 -- closed below
     try:
-        with _named(path), handle:
+        with named(path), handle:
             _lock(handle, path)
             if not resume:
                 handle.truncate(0)

@@ -244,7 +244,9 @@ def _cell(table: Table) -> tuple[Float[np.ndarray, "3 3"], tuple[Remark, ...]]:
     """Row matrix of the cell in Angstrom; an angle that is not stated is 90 degrees (core dictionary)."""
     values, assumed = [], []
     for tag in _CELL_TAGS:
-        (raw,) = table.column(tag) or (None,)
+        raw, *more = table.column(tag) or (None,)
+        if more:
+            raise InputError(f"{tag} has {1 + len(more)} values, expected 1")
         if raw in (None, ".") and "angle" in tag:
             assumed.append(tag)
             raw = "90"

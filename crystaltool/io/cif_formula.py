@@ -17,7 +17,10 @@ from crystaltool.units import SYMBOLS, atomic_number
 DIATOMIC = frozenset(atomic_number(symbol) for symbol in ("H", "N", "O", "F", "Cl"))
 """Elements whose formula pymatgen reduces to two atoms."""
 
-_PART = re.compile(r"([A-Z][a-z]?)([0-9]*\.?[0-9]*)$")
+_PART = re.compile(r"([A-Z][a-z]?)((?:[0-9]+\.?[0-9]*|\.[0-9]+)?)$")
+
+MAX_COUNT = 10**9
+"""Atoms of an element in a formula; more are no formula."""
 
 Composition: TypeAlias = dict[int, int]
 """Atomic number -> count."""
@@ -47,7 +50,7 @@ def _parts(text: str) -> tuple[tuple[int, int], ...]:
         if match is None:
             raise InputError(f"formula {text!r} cannot be read at {part!r}")
         count = float(match[2] or 1)
-        if count != round(count) or count < 1:
+        if not 1 <= count <= MAX_COUNT or count != round(count):
             raise InputError(f"formula {text!r} has a count {match[2]} that is not whole")
         number = atomic_number(match[1])
         counts[number] = counts.get(number, 0) + round(count)

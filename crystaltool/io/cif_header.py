@@ -19,6 +19,7 @@ from crystaltool.io.cif_settings import read_statement
 from crystaltool.io.cif_sites import read_sites
 from crystaltool.io.cif_symmetry import IDENTITY
 from crystaltool.io.cif_table import ABSENT, Table
+from crystaltool.numerals import whole_number
 
 
 class Header:
@@ -72,8 +73,8 @@ class Header:
         has counted for himself; None otherwise.
         """
         counted, formula = self._sites, self.table.value("_chemical_formula_sum")
-        units = self.table.value("_cell_formula_units_z")
-        if counted is None or formula is None or units is None or not units.isdecimal():
+        units = whole_number(self.table.value("_cell_formula_units_z") or "")
+        if counted is None or formula is None or units is None:
             return None
         numbers, multiplicities = counted
         if multiplicities is None:
@@ -82,7 +83,7 @@ class Header:
         for number, multiplicity in zip(numbers, multiplicities, strict=True):
             found[number] += multiplicity
         try:
-            stated = {number: count * int(units) for number, count in parse_formula_sum(formula).items()}
+            stated = {number: count * units for number, count in parse_formula_sum(formula).items()}
         except InputError:
             return None
         return (dict(found), len(numbers)) if stated == found and found.total() <= MAX_ATOMS else None
@@ -95,8 +96,9 @@ class Header:
             return None
         numbers: list[int] = sites.numbers.tolist()
         raw = self.table.column("_atom_site_site_symmetry_multiplicity")
-        if raw is not None and len(raw) == len(numbers) and all(text.isdecimal() for text in raw):
-            return numbers, [int(text) for text in raw]
+        counts = [whole_number(text) for text in raw or ()]
+        if raw is not None and len(raw) == len(numbers) and None not in counts:
+            return numbers, [count for count in counts if count is not None]
         statement = read_statement(self.table)
         alone = statement.listed and statement.candidates[0].texts == IDENTITY
         return numbers, [1] * len(numbers) if alone else None

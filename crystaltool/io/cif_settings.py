@@ -21,6 +21,7 @@ from crystaltool.io.cif_merge import Placed, same_atoms
 from crystaltool.io.cif_symmetry import IDENTITY, group_of_operations, parse_operations
 from crystaltool.io.cif_table import ABSENT, Table
 from crystaltool.io.remarks import DETAIL, WARNING, Remark
+from crystaltool.numerals import whole_number
 from crystaltool.symmetry.operations import cell_strain
 from crystaltool.symmetry.symbols import Setting, parse_symbol, settings_of_number, settings_of_symbol, with_code
 
@@ -137,12 +138,19 @@ def _listed_operations(table: Table) -> tuple[str, ...] | None:
     )
     if not magnetic:
         return lists[0] if lists else None
-    operations, shifts = ([gemmi.Op(_without_reversal(text)) for text in texts or IDENTITY]
+    operations, shifts = ([_operation(_without_reversal(text)) for text in texts or IDENTITY]
                           for texts in (magnetic, centring))  # fmt: skip
     combined = [(shift * operation).wrap().triplet() for shift in shifts for operation in operations]
-    if lists and {gemmi.Op(text).wrap().triplet() for text in lists[0]} != set(combined):
+    if lists and {_operation(text).wrap().triplet() for text in lists[0]} != set(combined):
         raise InputError("the magnetic operations and the others that are listed make different groups")
     return lists[0] if lists else tuple(dict.fromkeys(combined))
+
+
+def _operation(text: str) -> gemmi.Op:
+    try:
+        return gemmi.Op(text)
+    except (RuntimeError, ValueError):
+        raise InputError(f"operation {text!r} cannot be read") from None
 
 
 def _known_texts(column: list[str] | None) -> tuple[str, ...] | None:
@@ -190,11 +198,12 @@ def _compare(texts: tuple[str, ...], names: Names) -> tuple[int | None, tuple[Re
 
 
 def _number(text: str, remarks: list[Remark]) -> int | None:
-    if not text.isdecimal() or not 1 <= int(text) <= 230:
-        wrong = "does not exist, expected 1-230" if text.isdecimal() else "is no whole number from 1 to 230"
+    number = whole_number(text)
+    if number is None or not 1 <= number <= 230:
+        wrong = "is no whole number from 1 to 230" if number is None else "does not exist, expected 1-230"
         remarks.append(Remark(WARNING, f"space group {text} {wrong}; it is passed over"))
         return None
-    return int(text)
+    return number
 
 
 @lru_cache(maxsize=1024)

@@ -14,6 +14,7 @@ from crystaltool.io.cif_merge import OCCUPANCY_TOLERANCE, Sites
 from crystaltool.io.cif_stated import label_remarks
 from crystaltool.io.cif_table import ABSENT, Table, to_number
 from crystaltool.io.remarks import NOTE, WARNING, Remark
+from crystaltool.numerals import LARGEST
 
 _PLAIN_NUMBERS = re.compile(r"[0-9eE.+\- ]+\Z")
 _FULL = frozenset(("1", "1.0", "1.00", "1.000", "1.0000", "1.", *ABSENT))
@@ -74,14 +75,16 @@ def _coordinates(columns: tuple[list[str], list[str], list[str]], labels: list[s
     """The values of the three columns of coordinates."""
     if all(_PLAIN_NUMBERS.match(" ".join(column)) for column in columns):
         try:
-            return np.array(columns, dtype=float).T.copy()
+            coords = np.array(columns, dtype=float).T.copy()
+            if (np.abs(coords) <= LARGEST).all():
+                return coords
         except ValueError:  # the values are looked at one by one for the message
             pass
     coords = np.empty((len(labels), 3))
     for axis, column in enumerate(columns):
         for site, (label, raw) in enumerate(zip(labels, column, strict=True)):
             number = to_number(raw)
-            if number is None:
+            if number is None or abs(number) > LARGEST:
                 raise InputError(f"site {label}: _atom_site_fract_{'xyz'[axis]} is {raw!r}, expected a number")
             coords[site, axis] = number
     return coords

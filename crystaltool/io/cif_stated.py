@@ -20,6 +20,7 @@ from crystaltool.io.cif_merge import Placed
 from crystaltool.io.cif_symmetry import Operations, group_of_operations, parse_operations
 from crystaltool.io.cif_table import Table, to_number
 from crystaltool.io.remarks import NOTE, WARNING, Remark
+from crystaltool.numerals import whole_number
 from crystaltool.symmetry.operations import TRANSLATION_DENOMINATOR
 from crystaltool.symmetry.space_group import LETTERS, SpaceGroup, free_coordinate_maps, space_group, tables
 from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM, SYMBOLS
@@ -137,7 +138,7 @@ def sites_otherwise(
         for label, raw, count in zip(kept, values, counts.tolist(), strict=True):
             order = len(operations) // count
             right = {ORDER_TAG: (order,), MULTIPLICITY_TAGS[0]: (count,)}.get(tag, (count, order))
-            if raw.isdecimal() and int(raw) not in right:
+            if (stated := whole_number(raw)) is not None and stated not in right:
                 what = "site-symmetry order" if tag == ORDER_TAG else "multiplicity"
                 made = f"order {order}" if tag == ORDER_TAG else f"{count} atoms"
                 found.append(f"site {label} declares {what} {raw}, its operations make {made}")
@@ -223,7 +224,7 @@ def _and_more(texts: Sequence[str]) -> str:
 def stated_content(table: Table) -> tuple[str | None, int | None]:
     """The stated formula and Z."""
     units = table.value("_cell_formula_units_z")
-    return table.value("_chemical_formula_sum"), int(units) if units and units.isdecimal() else None
+    return table.value("_chemical_formula_sum"), whole_number(units or "")
 
 
 def formula_remarks(table: Table, numbers: Int[np.ndarray, " n_atoms"], settled: Sequence[str]) -> tuple[Remark, ...]:
@@ -244,6 +245,7 @@ def wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | Non
     letters, raw = (next(filter(None, map(table.column, tags)), None) for tags in (LETTER_TAGS, MULTIPLICITY_TAGS))
     n_sites = len(placed.stands_for)
     letters = placed.of_kept(letters) if letters is not None and len(letters) == n_sites else None
-    if raw is None or len(raw) != n_sites or not "".join(raw).isdecimal():
+    counts = [whole_number(text) for text in raw or ()]
+    if raw is None or len(raw) != n_sites or None in counts:
         return letters, None
     return letters, tuple(map(int, placed.of_kept(raw)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,4 +117,5 @@ def _shown(values: list[str]) -> str:
 def to_number(raw: str) -> float | None:
     """A number, its uncertainty in parentheses dropped; `None` for anything else (`?`, `.`, `nan`, text)."""
     match = _NUMBER.match(raw)
-    return float(match[1]) if match else None
+    number = float(match[1]) if match else math.inf
+    return number if math.isfinite(number) else None

@@ -6,6 +6,7 @@ The format is that of libAtoms (github.com/libAtoms/extxyz): a line with the num
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from crystaltool.io.csv_blocks import MAX_VALUE_LENGTH
 from crystaltool.io.names import STDIN, file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
+from crystaltool.numerals import LARGEST, whole_number
 from crystaltool.units import SYMBOLS, atomic_number
 
 _PAIR = re.compile(
@@ -44,11 +46,11 @@ def extxyz_records(handle: ByteReader, source: str) -> Iterator[Raw]:
         if not head.strip():
             continue
         start = line_number
-        if not head.strip().isdigit():
+        n_atoms = whole_number(decode(head.strip()))
+        if n_atoms is None:
             text = decode(head.strip()[:40])
             yield BadRecord(source, start, "", f"XYZ: {text!r}, expected a number of atoms; the rest is not read")
             return
-        n_atoms = int(head)
         comment = decode(handle.readline(MAX_BLOCK_BYTES)).strip()
         rows: list[str] = []
         n_rows = 0
@@ -134,12 +136,13 @@ def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
 def _columns(text: str) -> tuple[tuple[int, bool], int, int]:
     """Where the element stands (and whether as an atomic number), where the position begins, columns of a line."""
     parts = text.split(":")
-    if len(parts) % 3 or not all(count.isdecimal() for count in parts[2::3]):
+    counts = [whole_number(count) for count in parts[2::3]]
+    if len(parts) % 3 or None in counts:
         raise InputError(f"Properties is {text!r}, expected name:type:columns of each")
     starts, width = {}, 0
-    for key, count in zip(parts[0::3], parts[2::3], strict=True):
-        starts[key] = (width, int(count))
-        width += int(count)
+    for key, count in zip(parts[0::3], counts, strict=True):
+        starts[key] = (width, count or 0)
+        width += count or 0
     if starts.get("pos", (0, 0))[1] != 3:
         raise InputError("Properties has no pos of three columns")
     for key, by_number in (("species", False), ("Z", True)):
@@ -151,16 +154,20 @@ def _columns(text: str) -> tuple[tuple[int, bool], int, int]:
 def _number(word: str, by_number: bool) -> int:
     if not by_number:
         return atomic_number(word)
-    if not word.isdecimal() or not 1 <= int(word) < len(SYMBOLS):
+    number = whole_number(word)
+    if number is None or not 1 <= number < len(SYMBOLS):
         raise InputError(f"{word!r} is no atomic number")
-    return int(word)
+    return number
 
 
 def _floats(words: list[str], what: str) -> list[float]:
     try:
-        return [float(word) for word in words]
+        values = [float(word) for word in words]
     except ValueError:
-        raise InputError(f"{what} is {' '.join(words)!r}, expected numbers") from None
+        values = [math.nan]
+    if not all(abs(value) <= LARGEST for value in values):
+        raise InputError(f"{what} is {' '.join(words)!r}, expected numbers")
+    return values
 
 
 def _properties(info: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,9 @@ from crystaltool.asymunit import AsymUnit, AsymUnitTable
 from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import SeekableReader
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.io.records import BadRecord, Raw, StoredUnit
+from crystaltool.numerals import LARGEST
 from crystaltool.symmetry.space_group import N_GROUPS, tables
 
 FORMAT = 1
@@ -58,11 +60,14 @@ _SHAPES = {  # name: (shape after the first axis, along orbits?, kinds of dtype)
 }
 
 
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+
+
 @contextlib.contextmanager
 def open_checked(
     path: str | Path | SeekableReader, kind: str | None = None, label: str = ""
 ) -> Generator[h5py.File, None, None]:
-    """Open an HDF5 file of ours for reading, after looking at everything in it.
+    """Open an HDF5 file of ours for reading, after looking at everything in it; what reading it raises is damage.
 
     Args:
         path: a path or an open seekable binary stream.
@@ -84,9 +89,9 @@ def open_checked(
         try:
             _check_root(file, name, kind)
             _check_group(file, name, [0])
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            yield file
+        except _DAMAGE as error:
             raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
-        yield file
 
 
 def _check_root(file: h5py.File, name: str, kind: str | None) -> None:
@@ -96,6 +101,8 @@ def _check_root(file: h5py.File, name: str, kind: str | None) -> None:
     if np.ndim(version) != 0 or not np.issubdtype(np.asarray(version).dtype, np.integer) or int(version) != FORMAT:
         raise InputError(f"{name}: HDF5 format version {version}, this program reads version {FORMAT}")
     found = file.attrs.get("kind")
+    if not isinstance(found, str):
+        raise InputError(f"{name}: HDF5 whose attribute kind is no text")
     if kind is not None and found != kind:
         raise InputError(f"{name}: HDF5 of kind {found!r}, expected {kind!r}")
 
@@ -157,7 +164,7 @@ def write_asym_units(
         "positions": table.positions.astype(np.int16),
         "free_coords": table.free_coords.astype(np.float64),
     }
-    with h5py.File(target, "w") as file:
+    with through_memory(target) as memory, h5py.File(memory, "w") as file:
         file.attrs["crystaltool_format"] = FORMAT
         file.attrs["kind"] = ASYM_UNIT_KIND
         file.attrs["history"] = "\n".join(history)
@@ -192,10 +199,7 @@ def read_asym_units(path: str | Path | SeekableReader, label: str = "") -> AsymU
     name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
     with open_checked(path, ASYM_UNIT_KIND, name) as file:
         arrays = _arrays(file, name)
-    try:
         names = tuple(str(text, "utf-8") for text in arrays["names"].tolist())
-    except UnicodeDecodeError:
-        raise InputError(f"{name}: names are not UTF-8") from None
     table = AsymUnitTable(
         group=arrays["group"].astype(np.int64),
         lattice=arrays["lattice"].astype(np.float64),
@@ -222,10 +226,7 @@ def _arrays(file: h5py.File, name: str) -> dict[str, np.ndarray]:
             raise InputError(
                 f"{name}: data set {key!r} has the shape {file[key].shape}, expected {lengths[along] + rest}"
             )
-    try:
-        return {key: file[key][...] for key in _SHAPES}
-    except OSError as error:
-        raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
+    return {key: file[key][...] for key in _SHAPES}
 
 
 def _check_table(table: AsymUnitTable, name: str) -> None:
@@ -241,8 +242,8 @@ def _check_table(table: AsymUnitTable, name: str) -> None:
     refuse(table.n_orbits < 1, "a crystal without orbits")
     refuse((table.group < 1) | (table.group > N_GROUPS), f"space group outside 1-{N_GROUPS}")
     refuse((table.numbers < 1) | (table.numbers > MAX_ATOMIC_NUMBER), f"atomic number outside 1-{MAX_ATOMIC_NUMBER}")
-    refuse(~np.isfinite(table.free_coords).all(axis=1), "a coordinate that is not finite")
-    refuse(~np.isfinite(table.lattice).all(axis=(1, 2)), "a cell that is not finite")
+    refuse(~(np.abs(table.free_coords) <= LARGEST).all(axis=1), "a coordinate that is not finite")
+    refuse(~(np.abs(table.lattice) <= LARGEST).all(axis=(1, 2)), "a cell that is not finite")
     refuse(np.linalg.det(table.lattice) <= 1e-6, "a cell without volume")
     last = tables()["n_positions"].astype(np.int64)[np.repeat(table.group, table.n_orbits) - 1]
     refuse((table.positions < 0) | (table.positions >= last), "a Wyckoff position that the group does not have")

@@ -18,6 +18,7 @@ from crystaltool.io.cif import MAX_ATOMS, clean_name, format_crystal
 from crystaltool.io.names import file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
+from crystaltool.numerals import LARGEST, whole_number
 from crystaltool.units import SYMBOLS, atomic_number
 
 _SYMBOL = re.compile(r"([A-Z][a-z]?)(?:[_./].*)?$")
@@ -91,16 +92,17 @@ def _elements(lines: list[str]) -> np.ndarray:
     if not words or None in found:
         raise InputError(f"line 6 is {lines[5].strip()!r}, expected element symbols")
     counts = counts[: len(words)]
-    if len(counts) < len(words) or not all(count.isdecimal() for count in counts):
+    wanted = [number for count in counts if (number := whole_number(count)) is not None]
+    if len(wanted) < len(words):
         raise InputError(f"line 7 is {lines[6].strip()!r}, expected {len(words)} whole numbers")
-    if (total := sum(map(int, counts))) > MAX_ATOMS:
+    if (total := sum(wanted)) > MAX_ATOMS:
         raise InputError(f"{total} atoms, the limit is {MAX_ATOMS}")
-    return np.repeat([atomic_number(match[1]) for match in found if match], [int(count) for count in counts])
+    return np.repeat([atomic_number(match[1]) for match in found if match], wanted)
 
 
 def _is_number(word: str) -> bool:
     try:
-        return bool(np.isfinite(float(word.replace("D", "E").replace("d", "e"))))
+        return abs(float(word.replace("D", "E").replace("d", "e"))) <= LARGEST
     except ValueError:
         return False
 

@@ -15,8 +15,6 @@ import lzma
 import os
 import re
 import sys
-import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +22,8 @@ from tempfile import SpooledTemporaryFile
 from typing import TypeAlias
 
 from crystaltool.errors import CrystaltoolError, InputError, UnreadableError
-from crystaltool.io.byte_streams import ByteReader, Encoded, Joined, SeekableReader
+from crystaltool.io.archives import Member, tar_members, zip_members
+from crystaltool.io.byte_streams import ByteReader, Encoded, Expanded, Joined, SeekableReader
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.csv_blocks import csv_records, is_csv_header
 from crystaltool.io.extxyz import extxyz_records
@@ -62,7 +61,7 @@ _HDF5_SUFFIXES = (".h5", ".hdf5")
 _HOLDS_STRUCTURE = re.compile(rb"(?:^|\s)_(?:cell[_.](?:length|angle)|atom_site[_.])", re.IGNORECASE)
 """What a block without structure has none of; a block with one half of it is a bad structure."""
 
-_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+_UNREADABLE = (OSError, EOFError, InputError, zlib.error, lzma.LZMAError)
 
 Hdf5Reader: TypeAlias = Callable[[SeekableReader, str], Iterable[Raw]]
 
@@ -187,22 +186,23 @@ class _Reader:
             yield BadRecord(source, 0, "", f"cannot be read to its end: {error}")
 
     def _recognised(self, handle: ByteReader, source: str, head: bytes, depth: int) -> Iterator[Raw]:
-        stream: io.BufferedReader = io.BufferedReader(Joined(head, handle), 1 << 16)
+        joined = Joined(head, handle)
+        stream: io.BufferedReader = io.BufferedReader(joined, 1 << 16)
         if head.startswith(b"\x89HDF"):
             with _spooled(stream) as whole:
                 yield from self._hdf5(whole, source)
         elif head.startswith(b"\x1f\x8b"):
-            packed = gzip.GzipFile(fileobj=stream)
-            yield from self.content(packed, source, depth + 1)
+            yield from self.content(Expanded(gzip.GzipFile(fileobj=stream), lambda: joined.n_read), source, depth + 1)
         elif head.startswith(b"\xfd7zXZ\0"):
             with lzma.LZMAFile(stream) as unpacked:
-                yield from self.content(unpacked, source, depth + 1)
+                yield from self.content(Expanded(unpacked, lambda: joined.n_read), source, depth + 1)
         elif head.startswith(b"BZh"):
-            yield from self.content(bz2.BZ2File(stream), source, depth + 1)
+            yield from self.content(Expanded(bz2.BZ2File(stream), lambda: joined.n_read), source, depth + 1)
         elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-            yield from self._zip(stream, source, depth)
+            with _spooled(stream) as whole:
+                yield from self._members(zip_members(whole), source, depth)
         elif head[257:262] == b"ustar":
-            yield from self._tar(stream, source, depth)
+            yield from self._members(tar_members(stream), source, depth)
         elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = codecs.getreader("utf-16")(stream, "replace")
             yield from self.content(Encoded(text), source, depth + 1)
@@ -216,28 +216,14 @@ class _Reader:
         else:
             yield from text_records(stream, source)
 
-    def _zip(self, stream: io.BufferedReader, source: str, depth: int) -> Iterator[Raw]:
-        with _spooled(stream) as whole, zipfile.ZipFile(whole) as archive:
-            members = sorted((m for m in archive.infolist() if not m.is_dir()), key=lambda member: member.filename)
-            chosen = [member for member in members if holds_structures(member.filename)]
-            if not chosen:
-                yield BadRecord(source, 0, "", "the archive holds no structure files")
-            for member in chosen:
-                try:
-                    with archive.open(member) as handle:
-                        yield from self.content(handle, f"{source}:{member.filename}", depth + 1)
-                except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-                    yield BadRecord(f"{source}:{member.filename}", 0, "", f"cannot be read: {error}")
-
-    def _tar(self, stream: io.BufferedReader, source: str, depth: int) -> Iterator[Raw]:
+    def _members(self, members: Iterable[Member], source: str, depth: int) -> Iterator[Raw]:
         found = False
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                if member.isfile() and holds_structures(member.name):
-                    found = True
-                    handle = archive.extractfile(member)
-                    if handle is not None:
-                        yield from self.content(handle, f"{source}:{member.name}", depth + 1)
+        for name, handle, message in members:
+            found = True
+            if handle is None:
+                yield BadRecord(f"{source}:{name}", 0, "", message)
+            else:
+                yield from self.content(handle, f"{source}:{name}", depth + 1)
         if not found:
             yield BadRecord(source, 0, "", "the archive holds no structure files")
 

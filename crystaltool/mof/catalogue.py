@@ -17,6 +17,7 @@ import numpy as np
 
 from crystaltool.errors import InputError, UsageError
 from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.mof.blocks import CoarseMOF, Edges, assert_coarse
 from crystaltool.mof.labelled_net import LabelledNet, assert_net, net_of_mof
 from crystaltool.mof.net_names import NAMES, symbol_of
@@ -116,7 +117,7 @@ def write_catalogue(target: str | Path | BytesIO, catalogue: Catalogue, history:
         "edges/images": np.concatenate([_home_images(net) for net in nets]),
         "edges/points": np.concatenate([net.points for net in nets]),
     }
-    with h5py.File(target, "w") as file:
+    with through_memory(target) as memory, h5py.File(memory, "w") as file:
         file.attrs["crystaltool_format"] = FORMAT
         file.attrs["kind"] = NETS_KIND
         file.attrs["history"] = "\n".join(history)

@@ -24,6 +24,7 @@ import numpy as np
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections, Edges, assert_block, assert_coarse
 from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, NETS, POSED, RAGGED, TURNS, check_arrays
 
@@ -251,7 +252,7 @@ def write_mofs(target: str | Path | BytesIO, table: MOFTable, history: Sequence[
     Raises:
         InputError: a property whose name has a slash.
     """
-    with h5py.File(target, "w") as file:
+    with through_memory(target) as memory, h5py.File(memory, "w") as file:
         file.attrs["crystaltool_format"] = FORMAT
         file.attrs["kind"] = MOF_KIND
         file.attrs["history"] = "\n".join(history)
@@ -280,15 +281,12 @@ def read_mofs(path: str | Path | SeekableReader, label: str = "") -> MOFTable:
     """
     name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
     with open_checked(path, MOF_KIND, name) as file:
-        try:
-            left_out = {key for keys in (POSED, NETS, TURNS) if not all(key in file for key in keys) for key in keys}
-            wanted = {key: item for key, item in LAYOUT.items() if key not in left_out}
-            arrays = {key: _read(file, key, rest, dtype, name) for key, (_, rest, dtype) in wanted.items()}
-            listed = ("identities/names", "mofs/names", *((IDENTITIES,) if IDENTITIES in file else ()))
-            texts = {key: _texts(file, key, name) for key in listed}
-            properties = {key: _read(file, f"properties/{key}", (), "f8", name) for key in file.get("properties", {})}
-        except OSError as error:
-            raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
+        left_out = {key for keys in (POSED, NETS, TURNS) if not all(key in file for key in keys) for key in keys}
+        wanted = {key: item for key, item in LAYOUT.items() if key not in left_out}
+        arrays = {key: _read(file, key, rest, dtype, name) for key, (_, rest, dtype) in wanted.items()}
+        listed = ("identities/names", "mofs/names", *((IDENTITIES,) if IDENTITIES in file else ()))
+        texts = {key: _texts(file, key, name) for key in listed}
+        properties = {key: _read(file, f"properties/{key}", (), "f8", name) for key in file.get("properties", {})}
     check_arrays(arrays, texts, properties, name)
     table = MOFTable(arrays, texts["identities/names"], texts["mofs/names"], properties, texts.get(IDENTITIES, ()))
     for index in range(table.n_blocks):

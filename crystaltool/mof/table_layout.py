@@ -8,6 +8,7 @@ import numpy as np
 
 from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import InputError
+from crystaltool.numerals import LARGEST
 
 FINGERPRINT_BYTES = 256
 """2,048 bits."""
@@ -94,6 +95,8 @@ def check_arrays(
         axis = LAYOUT[key][0]
         if axis == "connection" and not posed:
             continue
+        if values.dtype.kind == "f":
+            refuse(np.abs(values) > LARGEST, f"data set {key!r} has a number that is not finite, or beyond {LARGEST:g}")
         refuse(len(values) != lengths[axis], f"data set {key!r} has {len(values)} rows, expected {lengths[axis]}")
     refuse(len(texts.get(IDENTITIES, texts["mofs/names"])) != lengths["mof"], "identities are not one per MOF")
     for key, values in properties.items():

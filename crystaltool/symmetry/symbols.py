@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from crystaltool.errors import SymmetryError
+from crystaltool.numerals import whole_number
 from crystaltool.symmetry.space_group import N_GROUPS, check_group_number
 
 _MONOCLINIC = range(3, 16)
@@ -223,9 +224,10 @@ def parse_space_group(text: str) -> int:
         SymmetryError: if the number is out of range or the symbol unknown.
     """
     stripped = text.strip()
-    if stripped.lstrip("+-").isdecimal():
-        check_group_number(int(stripped))
-        return int(stripped)
+    if (number := whole_number(stripped.removeprefix("-").removeprefix("+"))) is not None:
+        number = -number if stripped.startswith("-") else number
+        check_group_number(number)
+        return number
     try:
         return settings_of_symbol(stripped)[0].number
     except SymmetryError:

@@ -24,7 +24,10 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from crystaltool.errors import CheckpointError
+from crystaltool.errors import CheckpointError, InputError
+from crystaltool.io.atomic import named
+from crystaltool.io.hdf5 import open_checked
+from crystaltool.io.hdf5_output import through_memory
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -48,9 +51,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk and rename it into place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(temporary)
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
+        with named(path):
+            write(temporary)
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -234,7 +238,7 @@ def save_state(path: Path, attributes: dict[str, Any], groups: Mapping[str, Mapp
     """Write a training state: attributes as JSON, tensors in named groups."""
 
     def write(target: Path) -> None:
-        with h5py.File(target, "w") as file:
+        with through_memory(target) as memory, h5py.File(memory, "w") as file:
             file.attrs["crystaltool_format"] = FORMAT_VERSION
             file.attrs["kind"] = "training-state"
             file.attrs["attributes"] = json.dumps(attributes)
@@ -261,7 +265,7 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]
 
 def _read_state(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     try:
-        with h5py.File(path, "r") as file:
+        with open_checked(path) as file:
             if file.attrs.get("kind") != "training-state" or file.attrs.get("crystaltool_format") != FORMAT_VERSION:
                 raise CheckpointError(f"{path}: not a training state of format {FORMAT_VERSION}")
             groups: dict[str, dict[str, Tensor]] = {}
@@ -271,5 +275,5 @@ def _read_state(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, di
             if not isinstance(attributes, dict):
                 raise ValueError("its attributes are no JSON object")
             return attributes, groups
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except InputError as error:
         raise CheckpointError(f"{path}: not a readable training state ({error})") from error

@@ -107,5 +107,11 @@ class RunState:
         for part, named in {"weights": self.trained, "average": self.ema.values}.items():
             if shapes[part] != {name: tuple(value.shape) for name, value in named.items()}:
                 raise CheckpointError(f"{self.folder.state}: its tensors are not those of this model")
+        values = [(moment, name, value) for moment, named in groups.items() for name, value in named.items()]
+        moments = [set(groups.get(moment, {})) for moment in MOMENTS]
+        if not all(value.is_floating_point() for _, _, value in values):
+            raise CheckpointError(f"{self.folder.state}: its tensors hold whole numbers or text")
+        if moments[1:] != moments[:-1] or any(value.ndim for moment, _, value in values if moment == "step"):
+            raise CheckpointError(f"{self.folder.state}: the optimiser's moments are not complete")
         if not shapes["exp_avg"].items() <= shapes["weights"].items() or shapes["exp_avg"] != shapes["exp_avg_sq"]:
             raise CheckpointError(f"{self.folder.state}: the optimiser's moments are not those of this model")

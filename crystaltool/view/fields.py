@@ -19,6 +19,7 @@ from crystaltool.io.cif_table import to_number
 from crystaltool.io.records import RawBlock
 from crystaltool.io.stream import read_raw
 from crystaltool.lattice import matrix_to_parameters
+from crystaltool.numerals import whole_number
 from crystaltool.units import ATOMIC_MASS, G_PER_MOL_PER_CUBIC_ANGSTROM, SYMBOLS
 from crystaltool.view.values import Formula, Value
 
@@ -73,7 +74,7 @@ class Record:
         number = to_number(text)
         if number is None:
             return text.strip() or None
-        return int(number) if text.strip().lstrip("+-").isdecimal() else number
+        return int(number) if whole_number(text.strip().lstrip("+-")) is not None else number
 
     @property
     def properties(self) -> dict[str, str]:

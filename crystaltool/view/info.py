@@ -14,6 +14,7 @@ from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.cif_header import Header
 from crystaltool.io.hdf5 import ASYM_UNIT_KIND, open_checked
+from crystaltool.io.printable import printable
 from crystaltool.io.records import BadRecord, Raw, RawBlock
 from crystaltool.view.rows import EMBEDDING_KIND, KINDS
 
@@ -121,4 +122,4 @@ def info_text(info: Info) -> str:
             lines += [f"{key}:", *(f"  {line}" for line in value)] if value else [f"{key}: none"]
         elif value != "":
             lines.append(f"{key.replace('_', ' ')}: {value}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"

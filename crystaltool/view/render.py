@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from crystaltool.errors import InputError
+from crystaltool.io.printable import json_line, printable
 from crystaltool.structure import Structure
 from crystaltool.verbs.format_table import CIF, FORMATS
 from crystaltool.view.fields import Record
@@ -36,15 +36,16 @@ class Format(NamedTuple):
 
 
 def csv_line(cells: Sequence[str]) -> str:
-    """A line of CSV (RFC 4180, but ending in a newline alone)."""
+    """A line of CSV (RFC 4180, but ending in a newline alone); control characters become escapes."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    shown = ["\n".join(map(printable, cell.splitlines())) if not cell.isprintable() else cell for cell in cells]
+    csv.writer(buffer, lineterminator="\n").writerow(shown)
     return buffer.getvalue()
 
 
 def tsv_line(cells: Sequence[str]) -> str:
-    """A line of tab-separated values; tabs and line breaks inside become blanks."""
-    return "\t".join(" ".join(cell.split()) if not cell.isprintable() else cell for cell in cells) + "\n"
+    """A line of tab-separated values; tabs and line breaks inside become blanks, other control characters escapes."""
+    return "\t".join(printable(" ".join(cell.split())) if not cell.isprintable() else cell for cell in cells) + "\n"
 
 
 def cells_of(record: AnyRecord, columns: Sequence[str]) -> list[str]:
@@ -54,7 +55,7 @@ def cells_of(record: AnyRecord, columns: Sequence[str]) -> list[str]:
 
 def _json(record: AnyRecord, columns: Sequence[str]) -> str:
     values = {name: plain(record.get(name)) for name in columns}
-    return json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_line(values)
 
 
 TABLES: Mapping[str, Format] = {

@@ -175,7 +175,9 @@ def _embedding_rows(stream: SeekableReader, source: str) -> Iterator[Row]:
         if "embedding" not in file or "identity" not in file:
             raise InputError(f"{source}: no data sets 'embedding' and 'identity'")
         vectors, identities = file["embedding"][...], file["identity"][...]
-    if vectors.ndim != 2 or vectors.dtype.kind != "f" or identities.shape != vectors.shape[:1]:
+    if (vectors.dtype.kind, identities.dtype.kind) not in (("f", "i"), ("f", "u")):
+        raise InputError(f"{source}: embeddings of type {vectors.dtype}, identities of type {identities.dtype}")
+    if vectors.ndim != 2 or identities.shape != vectors.shape[:1]:
         raise InputError(f"{source}: {vectors.shape} embeddings but {identities.shape} identities")
     for index, (vector, identity) in enumerate(zip(vectors, identities.tolist(), strict=True)):
         values: dict[str, Value | None] = {

@@ -440,3 +440,15 @@ def test_shell_completion() -> None:
     environment = tool_environment(_CRYSTALTOOL_COMPLETE="complete_bash", COMP_WORDS="crystaltool re", COMP_CWORD="1")
     done = subprocess.run([*TOOL], env=environment, capture_output=True, text=True, timeout=60)
     assert "relax" in done.stdout.split(), done.stderr
+
+
+@pytest.mark.parametrize(("options", "said"), [((), False), (("-W", "default"), True)])
+def test_what_libraries_warn_of_is_for_developers(options: tuple[str, ...], said: bool) -> None:
+    code = (
+        "import warnings; from crystaltool.cli import main;"
+        "main.run = lambda arguments: warnings.warn('overflow encountered', RuntimeWarning) or 0; main.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, env=tool_environment(), timeout=60
+    )
+    assert done.returncode == 0 and ("overflow encountered" in done.stderr) is said

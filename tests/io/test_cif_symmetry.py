@@ -8,6 +8,7 @@ import pytest
 import spglib
 
 from crystaltool.errors import InputError
+from crystaltool.io.cif import parse_block
 from crystaltool.io.cif_symmetry import (
     IDENTITY,
     IDENTITY_OPERATIONS,
@@ -18,6 +19,7 @@ from crystaltool.io.cif_symmetry import (
     parse_operations,
 )
 from crystaltool.lattice import parameters_to_matrix
+from tests.io.blocks import halite
 
 SETTINGS = sorted({group.xhm(): group for group in gemmi.spacegroup_table()}.items())
 SOME = [group for _, group in SETTINGS[::23]]
@@ -185,3 +187,21 @@ def test_the_identity() -> None:
     coords, _, placed, _ = expand_sites(lattice, sites, ["A"], parsed, 1)
     np.testing.assert_allclose(coords, [[0.25, 0.5, 0.0]])
     np.testing.assert_array_equal(placed, sites)
+
+
+MAGNETIC = "loop_\n_space_group_symop_magn_operation.xyz\n'x,y,z,+1'\n'{}'\n"
+
+
+UNREADABLE = ("-x+1/1e18,-y,-z,+1", "-x+1/99999999999999999999,y,z,+1", "w,y,z,+1", ",,,+1")
+
+
+@pytest.mark.parametrize("operation", UNREADABLE)
+def test_a_magnetic_operation_that_cannot_be_read_is_one_sentence(operation: str) -> None:
+    with pytest.raises(InputError, match="operation"):
+        parse_block(halite("x").replace("loop_\n_atom", MAGNETIC.format(operation) + "loop_\n_atom", 1))
+
+
+def test_a_cell_in_a_loop_of_several_values_is_one_sentence() -> None:
+    text = halite("x", _cell_length_a="") + "loop_\n_cell_length_a\n5.64\n5.65\n"
+    with pytest.raises(InputError, match="_cell_length_a has 2 values, expected 1"):
+        parse_block(text)

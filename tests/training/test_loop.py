@@ -6,9 +6,11 @@ import json
 import math
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -383,3 +385,32 @@ def test_average_warms_up_and_then_forgets_at_its_decay() -> None:
 def test_numbers_out_of_range_are_refused(changes: dict) -> None:
     with pytest.raises(UsageError, match=next(iter(changes))):
         replace(CONFIG, **changes)
+
+
+def whole_moments(file: h5py.File) -> None:
+    for name, values in list(file["exp_avg"].items()):
+        kept = values[...]
+        del file["exp_avg"][name]
+        file["exp_avg"][name] = kept.astype(np.int64)
+
+
+def no_steps(file: h5py.File) -> None:
+    del file["step"]
+
+
+def linked_weights(file: h5py.File) -> None:
+    del file["weights"]
+    file["weights"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(whole_moments, "whole numbers"), (no_steps, "not complete"), (linked_weights, "soft or external link")],
+)
+def test_a_damaged_state_is_one_sentence(tmp_path: Path, change: Callable[[h5py.File], None], words: str) -> None:
+    folder = tmp_path / "a"
+    run(folder, break_at=12)
+    with h5py.File(folder / "state.h5", "r+") as file:
+        change(file)
+    with pytest.raises(CheckpointError, match=words):
+        run(folder, resume=True)

@@ -15,6 +15,7 @@ from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.models.block_encoder.model import EMBEDDING_SIZE
 from crystaltool.mof.table import MOFTable
 
@@ -76,7 +77,7 @@ def blocks_digest(table: MOFTable) -> str:
 
 def write_embeddings(target: str | Path | BytesIO, embeddings: BlockEmbeddings, history: Sequence[str] = ()) -> None:
     """Write embeddings; give a temporary of `io.atomic` as target, so that they appear whole."""
-    with h5py.File(target, "w") as file:
+    with through_memory(target) as memory, h5py.File(memory, "w") as file:
         file.attrs["crystaltool_format"] = FORMAT
         file.attrs["kind"] = EMBEDDING_KIND
         file.attrs["history"] = "\n".join(history)
@@ -127,10 +128,7 @@ def read_array(file: h5py.File, key: str, rest: tuple[int, ...], kind: str, name
     item = file.get(key)
     if not isinstance(item, h5py.Dataset) or item.dtype.kind != kind or item.shape[1:] != rest or item.ndim < 1:
         raise InputError(f"{name}: no data set {key!r} of shape (n, {', '.join(map(str, rest))})")
-    try:
-        return item[...]
-    except OSError as error:
-        raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
+    return item[...]
 
 
 def read_sum(file: h5py.File, key: str, name: str) -> str:

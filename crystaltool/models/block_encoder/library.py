@@ -20,6 +20,7 @@ from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError, UsageError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.hdf5 import open_checked
+from crystaltool.io.hdf5_output import through_memory
 from crystaltool.models.block_encoder.data import block_points, conformers
 from crystaltool.models.block_encoder.embedding import nearest
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, read_array, read_sum
@@ -188,14 +189,15 @@ def build_library(table: MOFTable, embeddings: BlockEmbeddings, keep: Collection
 
 def write_library(target: str | Path | BytesIO, library: Library, history: Sequence[str] = ()) -> None:
     """Write a library; give a temporary of `io.atomic` as target, so that it appears whole."""
-    write_mofs(target, library.blocks, history)
-    with h5py.File(target, "r+") as file:
-        file.attrs["weights_sha256"] = library.weights_sha256
-        packing = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
-        file.create_dataset("library/embedding", data=library.embeddings.astype(np.float32), **packing)
-        file.create_dataset("library/occurrences", data=library.occurrences.astype(np.int32), **packing)
-        if library.charges is not None:
-            file.create_dataset("library/charges", data=library.charges.astype(np.float32), **packing)
+    packing = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+    with through_memory(target) as memory:
+        write_mofs(memory, library.blocks, history)
+        with h5py.File(memory, "r+") as file:
+            file.attrs["weights_sha256"] = library.weights_sha256
+            file.create_dataset("library/embedding", data=library.embeddings.astype(np.float32), **packing)
+            file.create_dataset("library/occurrences", data=library.occurrences.astype(np.int32), **packing)
+            if library.charges is not None:
+                file.create_dataset("library/charges", data=library.charges.astype(np.float32), **packing)
 
 
 def read_library(path: str | Path | SeekableReader, weights_sha256: str | None = None, label: str = "") -> Library:
