@@ -56,7 +56,7 @@ LINES = (
     Line(2, "partial", "sample SEEDS/models/run-symmcd -n 4 --resume -o out.cif"),
     Line(3, "blocks", "embed SEEDS/models/run-blocks {} -o out.h5"),
     Line(2, "blocks", "embed SEEDS/models/run-blocks {} -o out.h5 --library lib.h5"),
-    Line(2, "library", "embed SEEDS/models/run-blocks SEEDS/one.h5 --nearest 2 --by embedding --among {}"),
+    Line(2, "library", "embed blocks SEEDS/one.h5 --nearest 2 --by embedding --among {}"),
     Line(4, "blocks", "assemble --starts 2 {} -o out.cif"),
     Line(3, "blocks", "fragment {} SEEDS/one.h5 -o out.h5"),
     Line(2, "blocks", "view {}"),

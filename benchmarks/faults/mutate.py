@@ -153,7 +153,7 @@ ODD_FLOATS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300, 1e-300, 1e6)
 
 
 def _change(file: h5py.File, name: str, rng: Generator) -> None:
-    if name not in file or not isinstance(file[name], h5py.Dataset):
+    if not isinstance(file.get(name), h5py.Dataset):
         return
     values = np.asarray(file[name][()])
     what = int(rng.integers(9))

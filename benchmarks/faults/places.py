@@ -23,7 +23,7 @@ STREAMS = (
     "asym-unit --expand SEEDS/structures.cif",
     "fragment SEEDS/framework.cif",
     "embed SEEDS/models/run-blocks SEEDS/one.h5",
-    "embed SEEDS/models/run-blocks SEEDS/one.h5 --nearest 2 --by embedding --among SEEDS/library.h5",
+    "embed blocks SEEDS/one.h5 --nearest 2 --by embedding --among SEEDS/library.h5",
     "sample SEEDS/models/run-symmcd -n 3",
     "sample SEEDS/models/run-mofdiff -n 1",
     "assemble --starts 2 SEEDS/samples.h5",
