@@ -2,12 +2,12 @@
 
     python tools/mof_designs.py search CHECKPOINT DESIGNS.h5 --seconds 1800 [--seed 0]      by the estimate
     python tools/mof_designs.py draw CHECKPOINT DESIGNS.h5 FILLED.h5 [-n 300]                the best, to assemble
-    python tools/mof_designs.py judge CHECKPOINT DESIGNS.h5 MEASURED.cif                      keep what simulation found
+    python tools/mof_designs.py judge CHECKPOINT DESIGNS.h5 RELAXED.cif                       keep what held
 
 `search` is a steady-state evolution: half of the draws take any net, half change the blocks of one or two classes of
 vertices of one of the `PARENTS` best fillings, of which a net has at most `A_NET`. It goes on where it was stopped.
-`draw` writes the best as samples, for `assemble | relax | check --pass | measure --adsorption co2 --pressure 0.1,1`;
-`judge` then keeps those that came through, with the simulated capacities.
+`draw` writes the best as samples, for `assemble | relax | check --pass`; `judge` keeps those that came through, with
+the capacities estimated from their relaxed structures, which is what they are worth.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crystaltool.io.stream import RawBlock, iter_raw, parse_raw
+import crystaltool as ct
 from crystaltool.models.mofdiff.aimed import A_DRAW, Design, relatives
 from crystaltool.models.mofdiff.designs import read_designs, write_designs
-from crystaltool.models.mofdiff.merit import ESTIMATED, estimated
+from crystaltool.models.mofdiff.merit import ESTIMATED, capacity
 from crystaltool.models.mofdiff.nets_first import Ranked
 from crystaltool.mof.table import tabulate, write_mofs
 from crystaltool.verbs.nets import NO_WISHES, Planned, plan
@@ -58,7 +58,7 @@ def search(planned: Planned, path: Path, seconds: float, seed: int) -> None:
         drawn += 1
         for one in ranked:
             if one.cost <= filler.config.cost and (one.net, one.rows) not in found:
-                value = estimated(one, ESTIMATED[PROPERTY])
+                value = capacity(one.filling.crystal(), ESTIMATED[PROPERTY])
                 found[one.net, one.rows] = Design(one.net, one.rows, value if np.isfinite(value) else 0.0)
         if time.monotonic() - saved > SAVE_EVERY:
             parents, saved = fittest(found, PARENTS), time.monotonic()
@@ -80,15 +80,13 @@ def draw(planned: Planned, path: Path, output: Path, n: int) -> None:
     write_mofs(output, tabulate(mofs))
 
 
-def judge(path: Path, measured: Path) -> None:
-    """Designs that came through, with simulated capacities."""
-    designs = fittest({(d.net, d.rows): d for d in read_designs(path)[1]}, PARENTS * 10)
+def judge(path: Path, relaxed: Path) -> None:
+    """Designs that came through, with the capacities of their relaxed structures."""
+    designs = fittest({(d.net, d.rows): d for d in read_designs(path)[1]}, KEPT)
     kept = []
-    for raw in iter_raw([str(measured)]):
-        block = parse_raw(raw) if isinstance(raw, RawBlock) else None
-        value = getattr(block, "properties", {}).get("co2_working_capacity")
-        if value is not None and isinstance(raw, RawBlock):
-            kept.append(replace(designs[int(raw.name.split("-")[1])], value=float(value)))
+    for structure in ct.read(str(relaxed)):
+        value = capacity(structure.crystal, ESTIMATED[PROPERTY])
+        kept.append(replace(designs[int(structure.name.split("-")[1])], value=value))
     write_designs(path, sorted(kept, key=lambda design: -design.value), PROPERTY)
 
 

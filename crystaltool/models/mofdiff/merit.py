@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.measure.adsorption.estimate import estimated_uptakes
 from crystaltool.measure.adsorption.gases import GASES
@@ -22,10 +23,10 @@ SCALE = 1.3
 """Simulated capacities over estimated ones, the median of labelled MOFs."""
 
 
-def estimated(filling: Ranked, pressures: Sequence[float]) -> float:
+def capacity(crystal: Crystal, pressures: Sequence[float]) -> float:
     """Uptake at the first pressure less that at the second, mmol/g at 298 K; minus infinity if it cannot be told."""
     try:
-        uptakes = estimated_uptakes(filling.filling.crystal(), GASES["CO2"], pressures)
+        uptakes = estimated_uptakes(crystal, GASES["CO2"], pressures)
     except InputError:
         return -np.inf
     return SCALE * (uptakes[0] - sum(uptakes[1:]))
@@ -36,7 +37,7 @@ def merit_of(target: Target, model: MOFDiff) -> Merit:
 
     def merit(fillings: Sequence[Ranked]) -> list[float]:
         if target.name in ESTIMATED:
-            values = [estimated(one, ESTIMATED[target.name]) for one in fillings]
+            values = [capacity(one.filling.crystal(), ESTIMATED[target.name]) for one in fillings]
         else:
             values = [row[target.name] for row in predict_mofs(model, [one.filling.mof for one in fillings])]
         return values if target.value is None else [-abs(value - target.value) for value in values]
