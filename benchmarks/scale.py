@@ -249,11 +249,14 @@ def table(rows: Rows) -> Iterator[str]:
         cells += [" | "] * (len(SIZES) - len(cells))
         yield f"| `{name}` | " + " | ".join(cells) + f" | {slope(measured)} | {power(measured)} |"
     yield ""
+    compared = [(key, row) for key, row in rows.found.items() if key[0] in (UNIQUE, NOVEL)]
+    if not compared:
+        yield "Novelty and uniqueness at full size are not measured yet."
+        return
     yield "| stage | structures | cpu s | MB |"
     yield "|---|---|---|---|"
-    for (stage, n), row in rows.found.items():
-        if stage in (UNIQUE, NOVEL):
-            yield f"| `{stage}` | {n:,} | {row['cpu']:.0f} | {row['mb']:.0f} |"
+    for (stage, n), row in compared:
+        yield f"| `{stage}` | {n:,} | {row['cpu']:.0f} | {row['mb']:.0f} |"
 
 
 def slope(measured: list[dict[str, Any]]) -> str:
