@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import gcd
+from typing import Any, TypedDict, Unpack
 
 from crystaltool.errors import InputError, UsageError
 from crystaltool.models.symmcd.feasibility import UNLIMITED, Content
@@ -17,6 +18,45 @@ from crystaltool.units import SYMBOLS, atomic_number
 
 Bounds = tuple[int, int]
 """Smallest and largest number, both included."""
+
+
+class Texts(TypedDict, total=False):
+    """The conditions as the command line has them; None is none."""
+
+    space_group: Sequence[str]
+    elements: str | None
+    require: str | None
+    exclude: str | None
+    formula: str | None
+    n_atoms: str | None
+    primitive: bool
+    n_elements: str | None
+    template: Templates
+
+
+class Wishes(TypedDict, total=False):
+    """The conditions as a call from Python has them.
+
+    Args:
+        space_group: number or Hermann-Mauguin symbol, or several that items take in turn.
+        elements: no other elements than these, symbols or a text such as `Li,Fe,O`.
+        require, exclude: all of these, none of these.
+        formula: exactly this composition, such as `LiFePO4`.
+        n_atoms: atoms in the conventional cell (with `primitive` in that one), a number or (smallest, largest).
+        primitive: which cell `n_atoms` counts.
+        n_elements: different elements, likewise.
+        template: known groups with their occupied Wyckoff positions.
+    """
+
+    space_group: int | str | Sequence[int | str] | None
+    elements: str | Sequence[str] | None
+    require: str | Sequence[str] | None
+    exclude: str | Sequence[str] | None
+    formula: str | None
+    n_atoms: int | Bounds | str | None
+    primitive: bool
+    n_elements: int | Bounds | str | None
+    template: Templates
 
 
 @dataclass(frozen=True)
@@ -78,75 +118,48 @@ class Request:
             raise UsageError(f"--formula holds {len(own)} elements, --n-elements is {_range(self.n_elements)}")
 
     @classmethod
-    def parse(
-        cls,
-        space_group: Sequence[str] = (),
-        elements: str | None = None,
-        require: str | None = None,
-        exclude: str | None = None,
-        formula: str | None = None,
-        n_atoms: str | None = None,
-        primitive: bool = False,
-        n_elements: str | None = None,
-        template: Templates = (),
-    ) -> Request:
+    def parse(cls, **texts: Unpack[Texts]) -> Request:
         """The request that texts such as `Li,Fe,O`, `LiFePO4`, `10:40` and `Fm-3m` make.
 
         Raises:
+            TypeError: a condition that is none.
             SymmetryError: an unknown space group.
             UsageError: as the class, and texts that are none of these.
         """
+        _refuse_unknown(texts, Texts)
+        formula, n_atoms, n_elements = (texts.get(key) for key in ("formula", "n_atoms", "n_elements"))
         return cls(
-            space_group=tuple(parse_space_group(text) for text in space_group),
-            elements=_elements("--elements", elements),
-            require=_elements("--require", require),
-            exclude=_elements("--exclude", exclude),
+            space_group=tuple(parse_space_group(text) for text in texts.get("space_group", ())),
+            elements=_elements("--elements", texts.get("elements")),
+            require=_elements("--require", texts.get("require")),
+            exclude=_elements("--exclude", texts.get("exclude")),
             formula=() if formula is None else _formula(formula),
             n_atoms=None if n_atoms is None else _bounds("--n-atoms", n_atoms),
-            primitive=primitive,
+            primitive=texts.get("primitive", False),
             n_elements=None if n_elements is None else _bounds("--n-elements", n_elements),
-            template=template,
+            template=texts.get("template", ()),
         )
 
     @classmethod
-    def make(
-        cls,
-        space_group: int | str | Sequence[int | str] | None = None,
-        elements: str | Sequence[str] | None = None,
-        require: str | Sequence[str] | None = None,
-        exclude: str | Sequence[str] | None = None,
-        formula: str | None = None,
-        n_atoms: int | Bounds | str | None = None,
-        primitive: bool = False,
-        n_elements: int | Bounds | str | None = None,
-        template: Templates = (),
-    ) -> Request:
+    def make(cls, **wishes: Unpack[Wishes]) -> Request:
         """The request of a call from Python.
 
-        Args:
-            space_group: number or Hermann-Mauguin symbol, or several that items take in turn.
-            elements: no other elements than these, symbols or a text such as `Li,Fe,O`.
-            require, exclude: all of these, none of these.
-            formula: exactly this composition, such as `LiFePO4`.
-            n_atoms: atoms in the conventional cell (with `primitive` in that one), a number or (smallest, largest).
-            primitive: which cell `n_atoms` counts.
-            n_elements: different elements, likewise.
-            template: known groups with their occupied Wyckoff positions.
-
         Raises:
-            SymmetryError, UsageError: as `parse`.
+            TypeError, SymmetryError, UsageError: as `parse`.
         """
+        _refuse_unknown(wishes, Wishes)
+        space_group = wishes.get("space_group")
         groups = [space_group] if isinstance(space_group, (int, str)) else list(space_group or ())
         return cls.parse(
-            [str(group) for group in groups],
-            _joined(elements),
-            _joined(require),
-            _joined(exclude),
-            formula,
-            _bounds_text(n_atoms),
-            primitive,
-            _bounds_text(n_elements),
-            template,
+            space_group=[str(group) for group in groups],
+            elements=_joined(wishes.get("elements")),
+            require=_joined(wishes.get("require")),
+            exclude=_joined(wishes.get("exclude")),
+            formula=wishes.get("formula"),
+            n_atoms=_bounds_text(wishes.get("n_atoms")),
+            primitive=wishes.get("primitive", False),
+            n_elements=_bounds_text(wishes.get("n_elements")),
+            template=wishes.get("template", ()),
         )
 
     @property
@@ -256,3 +269,9 @@ def _bounds(option: str, text: str) -> Bounds:
     if not 1 <= fewest <= most or text.strip() == ":":
         raise UsageError(f"{option} is {text!r}, expected a number or a range such as 10:40, 10: or :40")
     return fewest, most
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: type) -> None:
+    """Raise TypeError for a name that is no condition."""
+    if others := sorted(set(given) - set(known.__annotations__)):
+        raise TypeError(f"no condition {', '.join(others)}, expected {', '.join(known.__annotations__)}")
