@@ -45,7 +45,7 @@ def test_agreement_of_twice_the_labels_in_their_order():
 def test_what_cannot_be_simulated_gets_a_reason_and_no_numbers():
     heavy = Crystal(CELL.lattice, CELL.frac_coords, np.array([105, 8]), "heavy")
     for text, reason in ((format_crystal(heavy, "heavy"), "Db"), ("data_bad\n_cell_length_a 3\n", "cell")):
-        row = table_row(RawBlock("-", 1, "x", text), raspa=False, seed=0)
+        row = table_row(RawBlock("-", 1, "x", text), method="simulate", seed=0)
         assert reason in str(row["reason"]) and "co2_wc" not in row
 
 

@@ -17,6 +17,7 @@ from crystaltool.evaluation.profile import detected_template
 from crystaltool.evaluation.templates import merge
 from crystaltool.io.cif import format_asym_unit
 from crystaltool.io.hdf5 import write_asym_units
+from crystaltool.measure.hull import load_hull, shares_of
 from tests.textbook import BY_NAME
 
 TRAIN = tabulate([reduce(BY_NAME[name].crystal()) for name in ("rutile", "halite", "kyanite")])
@@ -50,9 +51,8 @@ def test_a_substitution_is_found_whatever_the_elements() -> None:
 def test_rows_are_kept_and_a_cut_off_line_is_done_again(tmp_path: Path) -> None:
     write_asym_units(tmp_path / "train.h5", TRAIN)
     units = [replaced("rutile", {22: 50}), replaced("corundum", {})]
-    texts = [
-        format_asym_unit(unit, unit.name, (), {"e_above_hull": "0.02", "relax_converged": "yes"}) for unit in units
-    ]
+    said = {"e_above_hull": "0.02", "hull_energy_per_atom": "-6.2", "relax_converged": "yes"}
+    texts = [format_asym_unit(unit, unit.name, (), said) for unit in units]
     (tmp_path / "structures.cif").write_text("".join(texts) + "data_broken\n_cell_length_a 3\n\n")
     (tmp_path / "measured.cif").write_text("".join(texts))
     make_rows(tmp_path, tmp_path / "train.h5", 1)
@@ -60,6 +60,8 @@ def test_rows_are_kept_and_a_cut_off_line_is_done_again(tmp_path: Path) -> None:
     first, second = read_rows(path)
     assert (first["new_template"], first["substitution_of"], first["e_above_hull"]) == (False, "rutile", 0.02)
     assert (second["new_template"], second["substitution_of"], second["n_orbits"]) == (True, None, 2)
+    tin_dioxide = load_hull("mp2020").energy(shares_of({50: 1, 8: 2}))
+    assert first["e_above_published"] == pytest.approx(-6.2 - tin_dioxide, abs=1e-6)
     assert [row["name"] for row in read_rows(tmp_path / "raw_rows.jsonl")] == ["rutile", "corundum", "broken"]
     whole = path.read_bytes()
     path.write_bytes(whole[:-25])
