@@ -168,8 +168,8 @@ class Engine:
             self._submit = partial(executor._client.submit, **{**executor._kwargs, "pure": False})
             self._carried = _hold(self._submit, pickled)
 
-    def submit(self, item: Any) -> Future:
-        """Hand over an item.
+    def submit(self, item: Any) -> Any:
+        """Hand over an item; the executor's future, which need not be of `concurrent.futures`.
 
         Raises:
             EngineError: the executor takes no more.
@@ -188,7 +188,7 @@ class Engine:
             self._waiting.add(future)
         return future
 
-    def answer(self, future: Future) -> Answer:
+    def answer(self, future: Any) -> Answer:
         """What became of an item.
 
         Raises:

@@ -73,6 +73,6 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
 def test_a_command_is_measured_and_a_failing_one_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "in.cif").write_text(halite_text("one"))
     found = scale.run(("view",), tmp_path / "in.cif", tmp_path)
-    assert 0 < found["cpu"] < 60 and 10 < found["mb"] < 500
+    assert 0 < found["cpu"] < 60 and found["mb"] > 10  # a forked child begins with this process's peak
     with pytest.raises(SystemExit, match="ended with"):
         scale.run(("view", "--shard", "nonsense"), tmp_path / "in.cif", tmp_path)
