@@ -77,7 +77,7 @@ def _summary(
     return summary
 
 
-def _raw(structure: Structure) -> RawBlock:
+def _raw(structure: Any) -> RawBlock:
     """The structure as the text that the command reads.
 
     Raises:
