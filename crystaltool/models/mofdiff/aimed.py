@@ -21,6 +21,8 @@ A_DRAW = 2
 """Fillings of each net that is drawn."""
 RETURNS = 4
 """Of the best fillings so far, to whose nets draws return."""
+FAMILIES = 4
+"""Parents of an item: with all of them every item would find the same best child."""
 ANY_NET = 0.25
 """Share of the draws that take any net although there are parents."""
 
@@ -58,6 +60,7 @@ def draw_towards(filler: NetFiller, aim: Aim, seed: int, index: int, choices: Ch
         filler: of nets. seed, index: of the item. choices: what may be chosen.
     """
     rng = stream(seed, index)
+    parents = [aim.parents[one] for one in rng.permutation(len(aim.parents))[:FAMILIES]]
     best: dict[Key, tuple[float, Ranked]] = {}
     loose: list[Ranked] = []
     for number in range(aim.draws):
@@ -66,8 +69,8 @@ def draw_towards(filler: NetFiller, aim: Aim, seed: int, index: int, choices: Ch
         if late:
             one = order[number % len(order)][1]
             drawn = relatives(filler, Design(one.net, one.rows, 0.0), choices, rng)
-        elif aim.parents and rng.random() > ANY_NET:
-            drawn = relatives(filler, aim.parents[rng.integers(len(aim.parents))], choices, rng)
+        elif parents and rng.random() > ANY_NET:
+            drawn = relatives(filler, parents[rng.integers(len(parents))], choices, rng)
         else:
             drawn = filler.fillings(filler.any_net(choices, rng), choices, rng, A_DRAW)
         sound = [one for one in drawn if one.cost <= filler.config.cost and (one.net, one.rows) not in best]
