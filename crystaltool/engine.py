@@ -100,10 +100,8 @@ def work(origin: Origin, key: str, pickled: bytes, item: bytes) -> Answer:
     if origin.version != __version__:
         raise EngineError(f"a worker has crystaltool {__version__}, expected {origin.version} as here")
     with _busy:
-        if (origin.token, origin.pid) == (
-            _HERE,
-            os.getpid(),
-        ):  # its settings and its logging stay its own
+        if (origin.token, origin.pid) == (_HERE, os.getpid()):
+            # its settings and its logging stay its own
             return _task(key, pickled)(pickle.loads(item)), []
         _limit_threads()
         with _collected() as records, _in_folder(origin.folder):
