@@ -97,6 +97,13 @@ def takes_one_value(option: TyperOption) -> bool:
 class LazyGroup(TyperGroup):
     """A command group that imports a subcommand's module only when that subcommand runs."""
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """As typer's, which would import pydantic to learn that a `--help` that was not given is false."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the subcommands in the order of the work."""
         return list(SUBCOMMANDS)

@@ -400,6 +400,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 
 
 HEAVY = (
+    "pydantic",
     "torch",
     "torch_geometric",
     "pymatgen",
