@@ -23,7 +23,8 @@ from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.executor import map_pairs
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.cif import clean_name
-from crystaltool.io.hdf5 import ASYM_UNIT_KIND, open_checked, read_asym_units
+from crystaltool.io.hdf5 import ASYM_UNIT_KIND, read_asym_units
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.records import StoredUnit
 from crystaltool.io.stream import BadRecord, Raw, RawBlock, iter_raw, read_raw
 

@@ -158,7 +158,7 @@ class _NothingUsable(Exception):
 def holds_blocks(path: str) -> bool:
     """Whether a path is an HDF5 file of building blocks."""
     from crystaltool.errors import InputError
-    from crystaltool.io.hdf5 import open_checked
+    from crystaltool.io.hdf5_input import open_checked
     from crystaltool.mof.table import MOF_KIND
 
     if not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""The store: HDF5 data sets of asymmetric units, opened with suspicion.
+"""The store: HDF5 data sets of asymmetric units.
 
 Layout of `kind` "asym-unit", flat and ragged: `group` (n,), `lattice` (n, 3, 3), `n_orbits` (n,), `names` (n,) and,
 orbit by orbit, `numbers`, `positions`, `free_coords` (total, 3); optional numbers `properties/<name>` (n,), NaN where
@@ -8,8 +8,7 @@ line per command).
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -21,13 +20,11 @@ from crystaltool.asymunit import AsymUnit, AsymUnitTable
 from crystaltool.crystal import MAX_ATOMIC_NUMBER
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import SeekableReader
+from crystaltool.io.hdf5_input import FORMAT, open_checked
 from crystaltool.io.hdf5_output import through_memory
 from crystaltool.io.records import BadRecord, Raw, StoredUnit
 from crystaltool.numerals import LARGEST
 from crystaltool.symmetry.space_group import N_GROUPS, tables
-
-FORMAT = 1
-"""Version of the layouts; a file of another version is refused."""
 
 ASYM_UNIT_KIND = "asym-unit"
 UNFINISHED = {
@@ -36,18 +33,6 @@ UNFINISHED = {
     "training-state": "it holds the state of a training run, no structures",
 }
 """Kinds of our files that hold no structures yet, and what to say of them where structures are wanted."""
-
-MAX_DATASET_BYTES = 16 * 2**30
-"""A data set that would take more memory than this is refused."""
-
-MAX_COMPRESSION = 1200
-"""Declared bytes per stored byte; deflate reaches about 1,030, so more means storage that was never written."""
-
-SMALL_DATASET_BYTES = 2**20
-"""Data sets up to this size need not have storage at all: reading them costs nothing."""
-
-MAX_OBJECTS = 10_000
-"""Groups and data sets in a file; ours have a dozen."""
 
 _SHAPES = {  # name: (shape after the first axis, along orbits?, kinds of dtype)
     "group": ((), False, "iu"),
@@ -58,89 +43,6 @@ _SHAPES = {  # name: (shape after the first axis, along orbits?, kinds of dtype)
     "positions": ((), True, "iu"),
     "free_coords": ((3,), True, "f"),
 }
-
-
-_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
-
-
-@contextlib.contextmanager
-def open_checked(
-    path: str | Path | SeekableReader, kind: str | None = None, label: str = ""
-) -> Generator[h5py.File, None, None]:
-    """Open an HDF5 file of ours for reading, after looking at everything in it; what reading it raises is damage.
-
-    Args:
-        path: a path or an open seekable binary stream.
-        kind: required value of the root attribute `kind`; any if `None`.
-        label: name for messages when `path` is a stream.
-
-    Raises:
-        InputError: not HDF5, another kind or format version, a link that leaves the file, a shape that its storage
-            does not back, a data type that is no plain number or fixed-length text.
-    """
-    name = label or (str(path) if isinstance(path, (str, Path)) else "HDF5 input")
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{name}: not a readable HDF5 file ({' '.join(str(error).split())})") from None
-    with file:
-        try:
-            _check_root(file, name, kind)
-            _check_group(file, name, [0])
-            yield file
-        except _DAMAGE as error:
-            raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
-
-
-def _check_root(file: h5py.File, name: str, kind: str | None) -> None:
-    version = file.attrs.get("crystaltool_format")
-    if version is None:
-        raise InputError(f"{name}: HDF5, but not written by crystaltool (no attribute crystaltool_format)")
-    if np.ndim(version) != 0 or not np.issubdtype(np.asarray(version).dtype, np.integer) or int(version) != FORMAT:
-        raise InputError(f"{name}: HDF5 format version {version}, this program reads version {FORMAT}")
-    found = file.attrs.get("kind")
-    if not isinstance(found, str):
-        raise InputError(f"{name}: HDF5 whose attribute kind is no text")
-    if kind is not None and found != kind:
-        raise InputError(f"{name}: HDF5 of kind {found!r}, expected {kind!r}")
-
-
-def _check_group(group: h5py.Group, name: str, count: list[int]) -> None:
-    """Look at every link before it is followed."""
-    for key in group:
-        count[0] += 1
-        if count[0] > MAX_OBJECTS:
-            raise InputError(f"{name}: more than {MAX_OBJECTS} objects in the file")
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise InputError(f"{name}: {key!r} is a soft or external link, only plain data sets are read")
-        item = group[key]
-        if isinstance(item, h5py.Dataset):
-            _check_dataset(item, f"{name}: data set {item.name}")
-        elif isinstance(item, h5py.Group):
-            if item.name is not None and item.name.count("/") > 8:
-                raise InputError(f"{name}: groups nested more than 8 deep")
-            _check_group(item, name, count)
-        else:
-            raise InputError(f"{name}: {key!r} is neither a group nor a data set")
-
-
-def _check_dataset(dataset: h5py.Dataset, name: str) -> None:
-    if dataset.is_virtual or dataset.external:
-        raise InputError(f"{name} keeps its values in another file")
-    if dataset.dtype.kind not in "iufSb":
-        raise InputError(f"{name} has the type {dataset.dtype}, expected plain numbers or fixed-length text")
-    if dataset.shape is None or dataset.compression not in (None, "gzip"):
-        raise InputError(f"{name} is empty or compressed by something other than gzip")
-    n_bytes = int(np.prod([int(length) for length in dataset.shape], dtype=object)) * dataset.dtype.itemsize
-    stored = dataset.id.get_storage_size()
-    if n_bytes > MAX_DATASET_BYTES:
-        raise InputError(
-            f"{name} has the shape {dataset.shape}, {n_bytes:.3g} bytes, the limit is {MAX_DATASET_BYTES:.3g}"
-        )
-    if n_bytes > SMALL_DATASET_BYTES and n_bytes > MAX_COMPRESSION * stored:
-        raise InputError(f"{name} has the shape {dataset.shape} but only {stored} bytes are stored")
 
 
 def write_asym_units(

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from crystaltool.errors import InputError, UsageError
-from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_input import FORMAT, open_checked
 from crystaltool.io.hdf5_output import through_memory
 from crystaltool.mof.blocks import CoarseMOF, Edges, assert_coarse
 from crystaltool.mof.labelled_net import LabelledNet, assert_net, net_of_mof

@@ -23,7 +23,7 @@ import numpy as np
 
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
-from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_input import FORMAT, open_checked
 from crystaltool.io.hdf5_output import through_memory
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF, Connections, Edges, assert_block, assert_coarse
 from crystaltool.mof.table_layout import FINGERPRINT_BYTES, IDENTITIES, LAYOUT, NETS, POSED, RAGGED, TURNS, check_arrays

@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from crystaltool.errors import CheckpointError, InputError
 from crystaltool.io.atomic import named
-from crystaltool.io.hdf5 import open_checked
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.hdf5_output import through_memory
 
 Network = TypeVar("Network", bound=nn.Module)

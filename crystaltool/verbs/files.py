@@ -14,7 +14,8 @@ from typing import Any
 from crystaltool.errors import CrystaltoolError, InputError, UsageError
 from crystaltool.io.atomic import atomic_output
 from crystaltool.io.byte_streams import SeekableReader
-from crystaltool.io.hdf5 import open_checked, read_history, stored_blocks, write_asym_units
+from crystaltool.io.hdf5 import read_history, stored_blocks, write_asym_units
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.provenance import timestamp
 from crystaltool.io.records import BadRecord, Raw, RawBlock, StoredUnit
 from crystaltool.io.remarks import publish

@@ -13,7 +13,8 @@ import numpy as np
 from crystaltool.errors import CrystaltoolError, InputError
 from crystaltool.io.byte_streams import SeekableReader
 from crystaltool.io.cif_header import Header
-from crystaltool.io.hdf5 import ASYM_UNIT_KIND, open_checked
+from crystaltool.io.hdf5 import ASYM_UNIT_KIND
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.printable import printable
 from crystaltool.io.records import BadRecord, Raw, RawBlock
 from crystaltool.view.rows import EMBEDDING_KIND, KINDS

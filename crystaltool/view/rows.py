@@ -13,7 +13,7 @@ import numpy as np
 
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
-from crystaltool.io.hdf5 import open_checked
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.names import file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
 from crystaltool.io.stream import asym_unit_blocks

@@ -12,9 +12,10 @@ import pytest
 
 from crystaltool.asymunit import AsymUnitTable, expand, reduce, tabulate
 from crystaltool.errors import InputError
-from crystaltool.io import hdf5
+from crystaltool.io import hdf5_input
 from crystaltool.io.cif import CifBlock
-from crystaltool.io.hdf5 import open_checked, read_asym_units, read_history, read_properties, write_asym_units
+from crystaltool.io.hdf5 import read_asym_units, read_history, read_properties, write_asym_units
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.stream import BadRecord, iter_blocks
 from tests.io.test_cif_read import distances_to
 from tests.textbook import TEXTBOOK
@@ -224,11 +225,18 @@ def test_group_loops_end(stored: Path) -> None:
 
 
 def test_many_objects_end(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "MAX_OBJECTS", 100)
+    monkeypatch.setattr(hdf5_input, "MAX_OBJECTS", 100)
     with h5py.File(stored, "r+") as file:
         for index in range(101):
             file.create_group(f"g{index}")
     refused(stored, "more than 100 objects")
+
+
+def test_a_file_that_unpacks_to_far_more_than_it_holds(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_input, "MUCH_UNPACKED", 2**20)
+    with h5py.File(stored, "r+") as file:
+        file.create_dataset("properties/zero", data=np.zeros(2**22), compression="gzip")
+    refused(stored, "unpacks to 3.36e[+]07 bytes from")
 
 
 def test_other_kinds_open_when_no_kind_is_asked(stored: Path) -> None:

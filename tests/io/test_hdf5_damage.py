@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from crystaltool.errors import CrystaltoolError
-from crystaltool.io.hdf5 import open_checked, read_asym_units, write_asym_units
+from crystaltool.io.hdf5 import read_asym_units, write_asym_units
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.stream import asym_unit_blocks
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, read_embeddings, write_embeddings
 from crystaltool.mof.table import read_mofs

@@ -14,7 +14,7 @@ import numpy as np
 from crystaltool.arrays import Float, Int
 from crystaltool.errors import InputError
 from crystaltool.io.byte_streams import SeekableReader
-from crystaltool.io.hdf5 import FORMAT, open_checked
+from crystaltool.io.hdf5_input import FORMAT, open_checked
 from crystaltool.io.hdf5_output import through_memory
 from crystaltool.models.block_encoder.model import EMBEDDING_SIZE
 from crystaltool.mof.table import MOFTable

@@ -19,7 +19,7 @@ import torch
 from crystaltool.arrays import Bool, Float, Int
 from crystaltool.errors import InputError, UsageError
 from crystaltool.io.byte_streams import SeekableReader
-from crystaltool.io.hdf5 import open_checked
+from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.hdf5_output import through_memory
 from crystaltool.models.block_encoder.data import block_points, conformers
 from crystaltool.models.block_encoder.embedding import nearest
