@@ -54,6 +54,10 @@ def command(
     cycles: Annotated[
         float, typer.Option("--cycles", metavar="N", help="Accepted moves for each molecule; more: smaller errors.")
     ] = CYCLES,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Working capacity of CO2 by a formula, not simulated."),
+    ] = False,
     predict: Annotated[
         bool, typer.Option("--predict", help="What the heads of a MOFDiff checkpoint predict of the MOF as it is.")
     ] = False,
@@ -99,7 +103,9 @@ def command(
     _crystaltool_co2_henry (mmol/(g bar)) and _crystaltool_co2_heat_zero; standard errors end on _error.
     _crystaltool_co2_temperature, _charges and _force_field say how, _crystaltool_co2_remark what to mind. Without
     --charges the framework has none; eqeq works them out and writes them into the block. A structure with an element
-    without Lennard-Jones parameters, or with charges that no atom can have, is an error.
+    without Lennard-Jones parameters, or with charges that no atom can have, is an error. --estimate writes
+    _crystaltool_co2_estimated_working_capacity instead, to choose what to simulate: a formula of the energies that a
+    molecule alone finds, for CO2 in frameworks without charges.
 
     --predict: _crystaltool_predicted_*, from the cell as it is and the blocks that fragment finds in it; those that
     sample wrote are replaced.
@@ -116,10 +122,12 @@ def command(
         "--temperature with --adsorption": temperature != TEMPERATURE and not asked,
         "--charges with --adsorption": charges != "none" and not asked,
         "--cycles with --adsorption": cycles != CYCLES and not asked,
+        "--estimate with --adsorption": estimate and not asked,
+        "--cycles without --estimate": cycles != CYCLES and estimate,
         "--model with --predict": model != MOF_MODEL and not predict,
     }
     for option in (text for text, found in useless.items() if found):
-        raise UsageError(f"{option.replace(' with', ' is of use with')} only")
+        raise UsageError(f"{option.replace(' with', ' is of use with', 1)} only")
     from crystaltool.errors import MissingExtraError
     from crystaltool.verbs.measure_block import MeasureSettings, adsorption_settings, prepare
 
@@ -137,7 +145,7 @@ def command(
         potential=potential,
         hull_file=hull_file,
         probe=probe if pores else None,
-        adsorption=adsorption_settings(adsorption or [], pressure, temperature, charges, cycles),
+        adsorption=adsorption_settings(adsorption or [], pressure, temperature, charges, cycles, estimate),
         model=model if predict else None,
         seed=seed,
     )

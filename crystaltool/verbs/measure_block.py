@@ -13,7 +13,7 @@ from crystaltool.checks.verdict import OF_ALL_CHECKS, verdict_key
 from crystaltool.defaults import POTENTIAL
 from crystaltool.errors import UsageError
 from crystaltool.measure.adsorption.gases import Gas, find_gas
-from crystaltool.measure.adsorption.names import is_adsorption_key
+from crystaltool.measure.adsorption.names import ESTIMATED, is_adsorption_key
 from crystaltool.measure.adsorption.uptake import Run, check_conditions, measure_adsorption
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ MOST_CYCLES = 1000.0
 
 @dataclass(frozen=True)
 class AdsorptionSettings:
-    """Gases, pressures in bar, temperature in K, source of the framework's charges, accepted moves a molecule."""
+    """Gases, pressures in bar, temperature in K, source of the framework's charges, accepted moves a molecule; whether
+    a formula is taken in place of the simulation."""
 
     gases: tuple[Gas, ...]
     pressures: tuple[float, ...]
     temperature: float
     charges: str
     cycles: float
+    estimate: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ class _Found:
 
 
 def adsorption_settings(
-    gases: list[str], pressure: str, temperature: float, charges: str, cycles: float
+    gases: list[str], pressure: str, temperature: float, charges: str, cycles: float, estimate: bool = False
 ) -> AdsorptionSettings | None:
     """The options of --adsorption; None where no gas is named.
 
     Raises:
-        UsageError: no such gas or source of charges, a pressure that is no number, a liquid, other impossible values.
+        UsageError: no such gas or source of charges, a pressure that is no number, a liquid, other impossible values;
+            an estimate of what cannot be estimated.
     """
     from crystaltool.checks.mof.adsorption_charges import SOURCES
 
@@ -81,7 +84,21 @@ def adsorption_settings(
     if not (np.isfinite(cycles) and 1 <= cycles <= MOST_CYCLES):
         raise UsageError(f"--cycles is {cycles:g}, expected 1 to {MOST_CYCLES:g}")
     check_conditions(found, pressures, temperature)
-    return AdsorptionSettings(found, pressures, temperature, charges, cycles) if found else None
+    if estimate:
+        _check_estimate(found, pressures, charges)
+    return AdsorptionSettings(found, pressures, temperature, charges, cycles, estimate) if found else None
+
+
+def _check_estimate(gases: tuple[Gas, ...], pressures: tuple[float, ...], charges: str) -> None:
+    from crystaltool.measure.adsorption.estimate import ESTIMATED_GASES
+
+    other = [gas.name for gas in gases if gas.name not in ESTIMATED_GASES]
+    if other:
+        raise UsageError(f"--estimate is fitted for {', '.join(ESTIMATED_GASES)}, not for {', '.join(other)}")
+    if charges != "none":
+        raise UsageError(f"--estimate is of frameworks without charges, --charges is {charges}")
+    if len(pressures) < 2:
+        raise UsageError("--estimate is of a working capacity, give --pressure two values at least")
 
 
 def prepare(settings: MeasureSettings) -> None:
@@ -148,9 +165,11 @@ def measure_block(
     prefixes = tuple(f"{gas.name.lower()}_" for gas in gases)
     stable = verdict_key(STABLE)
     on_the_hull = (stable, OF_ALL_CHECKS) if settings.hull and stable in block.properties else ()
+    estimated = settings.adsorption is not None and settings.adsorption.estimate
 
     def stale(key: str) -> bool:
-        return key in on_the_hull or (is_adsorption_key(key) and key.startswith(prefixes))
+        again = is_adsorption_key(key) and key.startswith(prefixes) and (ESTIMATED in key) == estimated
+        return key in on_the_hull or again
 
     text = annotate(block, found.properties, history, created, stale, found.charges)
     return text, tuple(found.warnings)
@@ -188,6 +207,8 @@ def _measure_pores(probe: float, seed: int, block: CifBlock, found: _Found) -> N
 def _measure_adsorption(settings: AdsorptionSettings, seed: int, block: CifBlock, found: _Found) -> None:
     from crystaltool.checks.mof.adsorption_charges import EQEQ, framework_charges
 
+    if settings.estimate:
+        return _estimate_capacities(settings, seed, block, found)
     charges = framework_charges(block, settings.charges)
     if settings.charges == EQEQ:
         found.charges = charges
@@ -204,6 +225,16 @@ def _measure_adsorption(settings: AdsorptionSettings, seed: int, block: CifBlock
                 f"{gas.name}: the pore limiting diameter of {narrowest:.2f} A is less than the molecule's "
                 f"{gas.kinetic_diameter:g} A: the uptake may be that of pockets it cannot reach"
             )
+
+
+def _estimate_capacities(settings: AdsorptionSettings, seed: int, block: CifBlock, found: _Found) -> None:
+    from crystaltool.measure.adsorption.estimate import estimated_capacity
+
+    for gas in settings.gases:
+        key = f"{gas.name.lower()}{ESTIMATED}working_capacity"
+        value = estimated_capacity(block.crystal, gas, settings.pressures, settings.temperature, seed)
+        found.properties[key] = f"{value:.4g}"
+        found.properties[f"{key}_between"] = f"{settings.pressures[0]:g} and {settings.pressures[-1]:g} bar"
 
 
 def _limiting_diameter(block: CifBlock, found: _Found) -> float | None:

@@ -86,6 +86,20 @@ def test_measuring_again_replaces_all_of_that_gas_alone(measured, child: Child) 
     assert len(blocks(folder / "again.cif")["good"].history) == 3
 
 
+def test_estimates_stand_beside_what_was_simulated(measured, child: Child) -> None:
+    folder, _ = measured
+    run = ("measure", "--adsorption", "CO2", "--estimate", "--pressure", "0.1,1")
+    assert child.run(folder, *run, "-q", "-o", "estimated.cif", "out.cif").code == 0
+    values = blocks(folder / "estimated.cif")["good"].properties
+    simulated = float(values["co2_working_capacity"])
+    assert float(values["co2_estimated_working_capacity"]) == pytest.approx(simulated, rel=0.4)
+    assert values["co2_estimated_working_capacity_between"] == "0.1 and 1 bar"
+    child.run(folder, *RUN, "-q", "-o", "simulated.cif", "estimated.cif")
+    again = blocks(folder / "simulated.cif")["good"].properties
+    assert again["co2_estimated_working_capacity"] == values["co2_estimated_working_capacity"]
+    assert again["co2_uptake_1bar"] == values["co2_uptake_1bar"]
+
+
 def test_charges_of_the_file_count_and_those_of_eqeq_are_written(measured, child: Child, tmp_path: Path) -> None:
     from crystaltool.checks.mof.eqeq import eqeq_charges
 
@@ -129,6 +143,11 @@ def test_pores_and_a_warning_where_the_gas_cannot_get_in(child: Child, tmp_path:
         (["--adsorption", "CO2", "--charges", "ddec"], "--charges is 'ddec', expected none, file, eqeq"),
         (["--adsorption", "CO2", "--cycles", "0"], "--cycles is 0, expected 1 to 1000"),
         (["--adsorption", "N2", "--temperature", "77", "--pressure", "5"], "N2 is a liquid at 5 bar and 77 K"),
+        (["--pores", "--estimate"], "--estimate is of use with --adsorption only"),
+        (["--adsorption", "CO2", "--estimate", "--cycles", "9"], "--cycles is of use without --estimate only"),
+        (["--adsorption", "CO2,CH4", "--estimate"], "--estimate is fitted for CO2, not for CH4"),
+        (["--adsorption", "CO2", "--estimate", "--charges", "eqeq"], "--charges is eqeq"),
+        (["--adsorption", "CO2", "--estimate", "--pressure", "1"], "give --pressure two values"),
         (["--pores", "--probe", "0"], "--probe is 0 A, expected a positive number"),
         (["--predict", "--model", "absent"], "absent"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
-from crystaltool.measure.adsorption.estimate import estimated_uptakes
+from crystaltool.measure.adsorption.estimate import SCALE, estimated_uptakes
 from crystaltool.measure.adsorption.gases import GASES
 from crystaltool.models.mofdiff.aimed import Merit
 from crystaltool.models.mofdiff.model import MOFDiff
@@ -18,9 +18,6 @@ from crystaltool.models.mofdiff.targets import Target
 
 ESTIMATED = {"co2_wc": (1.0, 0.1), "co2_015": (0.15,)}
 """Properties that are estimated from the atoms: pressures in bar of the uptake of CO2, and of one to take off it."""
-
-SCALE = 1.3
-"""Simulated capacities over estimated ones, the median of labelled MOFs."""
 
 
 def capacity(crystal: Crystal, pressures: Sequence[float]) -> float:

@@ -21,6 +21,7 @@ from crystaltool.measure.adsorption.uptake import (
     pressure_key,
 )
 from crystaltool.measure.keys import is_measured
+from tests import benchmarks  # noqa: F401 -- puts the scripts on the path
 from tests.measure.adsorption.frameworks import CHARGES, CRYSTAL, LATTICE
 
 LONE_ATOM = Crystal(np.eye(3) * 40.0, np.zeros((1, 3)), np.array([6]), "lone")
@@ -153,8 +154,6 @@ def test_names_of_values():
 def test_raspa3_finds_the_same(gas, pressures, temperature, charged):
     """The same model; charges by Ewald's sum, fugacities by the equation of Peng and Robinson, both RASPA3's own."""
     import raspa
-
-    from tests import benchmarks  # noqa: F401 -- puts the scripts on the path
 
     if raspa.interpreter() is None:
         pytest.skip("raspalib is not installed")
