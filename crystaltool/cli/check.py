@@ -15,7 +15,7 @@ from crystaltool.cli.session import STDIN, Session
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from crystaltool.checks.judge import Judgement
     from crystaltool.checks.references import References
@@ -155,7 +155,7 @@ def command(
                 tally.add(told)
         if tabular and not brief and session.shard.is_first and not earlier.told:
             out.write(HEADING)
-        todo = _todo(session.raw_blocks_so_far(files, names=names), earlier, seen is not None)
+        todo = _todo(session.raw_blocks_so_far(files, names=names), earlier, seen is not None, out.has)
         work = partial(_work, plan, references)
         with contextlib.closing(map_pairs(work, todo, jobs, executor=session.workers.executor)) as pairs:
             for (raw, task), judgement in pairs:
@@ -177,7 +177,7 @@ def command(
                 if judgement.error and (pass_through or fail_through or annotate):
                     continue
                 if as_json:
-                    out.write(judgement.json_line())
+                    out.write(judgement.json_line(), judgement.name)
                 elif annotate:
                     out.write(_annotated(judgement, raw), raw.name)
                 elif pass_through or fail_through:
@@ -202,7 +202,7 @@ JUDGE, COMPARE, DONE = "judge", "compare", "done"
 
 
 def _todo(
-    blocks: Iterator[tuple[RawBlock, bool]], earlier: EarlierOutput, compares: bool
+    blocks: Iterator[tuple[RawBlock, bool]], earlier: EarlierOutput, compares: bool, has: Callable[[str], bool]
 ) -> Iterator[tuple[RawBlock, str]]:
     """What to do with each structure; what neither is judged nor compared with is left out.
 
@@ -211,18 +211,17 @@ def _todo(
     Raises:
         UsageError: the last structure of the output is not in the input.
     """
-    done = {told.name.casefold() for told in earlier.told}
     prefix = earlier.form in ("pass", "fail")
-    last = earlier.told[-1].name.casefold() if prefix and done else None
+    last = earlier.told[-1].name.casefold() if prefix and earlier.told else None
     for raw, own in blocks:
-        name = raw.name.casefold()
+        done = own and has(raw.name)
         if not own:
             if compares:
                 yield raw, COMPARE
-        elif last is not None or name in done:
+        elif last is not None or done:
             if compares or prefix:
                 yield raw, DONE
-            last = None if name == last else last
+            last = None if raw.name.casefold() == last else last
         else:
             yield raw, JUDGE
     if last is not None:
@@ -259,4 +258,4 @@ def _write_table(out: BlockWriter, judgement: Judgement) -> None:
         word = ("pass" if verdict.passed else "fail") if verdict.judged else "not judged"
         fields = (judgement.name, verdict.check, word, value, verdict.limit)
         lines.append("\t".join((*fields, verdict.message)) + "\n")
-    out.write("".join(lines))
+    out.write("".join(lines), judgement.name)

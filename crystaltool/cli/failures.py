@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from crystaltool.io.stream import RawBlock
 
 
-def report_failure(session: Session, failure: Exception, raw: RawBlock) -> None:
-    """One line for the structure that failed; with `-v` a traceback too, where nobody foresaw the failure."""
+def report_failure(session: Session, failure: Exception, raw: RawBlock, reads: bool = False) -> None:
+    """One line for the structure that failed; with `-v` a traceback too, where nobody foresaw the failure.
+
+    `reads`: the command does nothing but read, so what failed could not be read, lazily as its fields may be.
+    """
     for line in getattr(failure, "details", "").splitlines():
         session.note(line, raw)
-    if isinstance(failure, UnreadableError):
+    if reads or isinstance(failure, UnreadableError):
         session.unreadable(str(failure), raw)
     else:
         session.bad(str(failure), raw)

@@ -196,12 +196,14 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_OK
     except typer.Exit as stop:
         return _flushed(stop.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        messages.say(name, "ERROR", "interrupted")
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        messages.say(name, "ERROR", "; ".join(["interrupted", *_notes(stop)]))
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return EXIT_READER_GONE
     except SystemExit as stop:
+        if notes := _notes(stop):
+            messages.say(name, "ERROR", "; ".join(["terminated", *notes]))
         return stop.code if isinstance(stop.code, int) else EXIT_TROUBLE
     except Exception as error:
         if state.verbose:
@@ -213,6 +215,10 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         if state.session is not None:
             state.session.close()
+
+
+def _notes(stop: BaseException) -> list[str]:
+    return getattr(stop, "__notes__", [])
 
 
 def _flushed(code: int) -> int:

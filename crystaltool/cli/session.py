@@ -22,12 +22,14 @@ from crystaltool.cli.workers import Workers
 from crystaltool.cli.writer import BlockWriter, Keep, keep_complete_blocks, open_binary, open_writer
 from crystaltool.errors import CrystaltoolError, UsageError
 from crystaltool.io import provenance
+from crystaltool.io.atomic import partial_path
 
 if TYPE_CHECKING:
     from crystaltool.io.cif import CifBlock
     from crystaltool.io.stream import BadRecord, FolderTally, Hdf5Reader, RawBlock
 
 STDIN = "-"
+_NOT_CIF = (".xyz", ".extxyz", ".vasp", ".poscar", ".json", ".csv", ".tsv", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,11 @@ class Session:
         keep: Keep = keep_complete_blocks,
     ) -> contextlib.AbstractContextManager[BlockWriter]:
         """The place for text blocks, see `cli.writer.open_writer`; `files` are the inputs it must not overwrite."""
+        if keep is keep_complete_blocks and output.lower().removesuffix(".gz").endswith(_NOT_CIF):
+            self.warn(f"{output} will hold CIF text, whatever its ending (crystaltool view --format writes others)")
+        new = output != STDIN and not os.path.isfile(output) and not partial_path(output).is_file()
+        if resume and new and not self.quiet:
+            messages.say(self.program, "NOTE", f"nothing to resume, there is no {output} yet")
         return open_writer(output, output_dir, overwrite, resume, files or [], suffix, keep)
 
     def binary_output(

@@ -200,6 +200,6 @@ def _summarise(
                 if gallery is not None:
                     gallery.add(facts, raw)
             else:
-                report_failure(session, facts, raw)
+                report_failure(session, facts, raw, reads=True)
     summary.n_refused = session.n_bad - before
     return summary

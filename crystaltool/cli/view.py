@@ -49,7 +49,7 @@ def command(
     ] = None,
     form: Annotated[
         Optional[FormatName],  # noqa: UP045
-        typer.Option("--format", metavar="|".join(FORMAT_NAMES), help="Write this format."),
+        typer.Option("--format", metavar="|".join(FORMAT_NAMES), help="Write this format; else the ending of -o says."),
     ] = None,
     info: Annotated[
         bool, typer.Option("--info", help="Say of each file what it is: kind, format version, counts, history.")
@@ -92,7 +92,7 @@ def command(
     if reverse and sort is None:
         raise UsageError("--reverse is of use with --sort only")
     view = Selection(session, expression, sort, reverse, head)
-    wanted = _format(form, columns, output, output_dir is not None)
+    wanted = _format(form or _by_ending(output), columns, output, output_dir is not None)
     report = Report(view, wanted, _column_names(columns), output_dir is not None)
     suffix = ".cif" if wanted is None or wanted == TABLE else report.suffix
     earlier = EarlierText()
@@ -123,6 +123,13 @@ def _format(form: FormatName | None, columns: str | None, output: str, to_folder
     if to_folder and form.value in TABULAR:
         raise UsageError(f"--format {form.value} writes one table, -O a file a structure")
     return form.value
+
+
+def _by_ending(output: str) -> FormatName | None:
+    """The format that the name of the output tells; None for CIF and what has no such ending."""
+    plain = output.lower().removesuffix(".gz")
+    endings = {name: row.suffixes for name, row in FORMATS.items() if name != CIF} | {n: (f".{n}",) for n in TABULAR}
+    return next((FormatName(name) for name, found in endings.items() if plain.endswith(found)), None)
 
 
 def _column_names(columns: str | None) -> tuple[str, ...] | None:

@@ -84,7 +84,7 @@ class Report:
         try:
             text = write(record, columns)
         except CrystaltoolError as error:
-            report_failure(self._view.session, error, record.raw)
+            report_failure(self._view.session, error, record.raw, reads=True)
         else:
             out.write(text, record.raw.name)
 
@@ -101,7 +101,7 @@ class Report:
             try:
                 cells = [printable(cell) for cell in cells_of(record, self.columns)]
             except CrystaltoolError as error:
-                report_failure(self._view.session, error, record.raw)
+                report_failure(self._view.session, error, record.raw, reads=True)
                 continue
             if text := table.add(cells):
                 out.write(text)

@@ -83,7 +83,7 @@ class Selection:
             try:
                 ordered.add(record.get(self._sort), record.raw)
             except CrystaltoolError as error:
-                report_failure(self.session, error, record.raw)
+                report_failure(self.session, error, record.raw, reads=True)
         for raw in ordered.result():
             yield record_of(raw)
 
@@ -103,7 +103,7 @@ class Selection:
             except UsageError:
                 raise
             except CrystaltoolError as error:
-                report_failure(self.session, error, raw)
+                report_failure(self.session, error, raw, reads=True)
 
     def _begin(self, raw: RawBlock) -> None:
         """The first record decides what the run is of; the filter is held against its fields."""

@@ -56,9 +56,25 @@ class StreamWriter(BlockWriter):
         self._handle = handle
         self._label = label
         self._on_terminal = handle.isatty()
+        self._n_met = 0
+
+    def has(self, name: str) -> bool:
+        """As `BlockWriter.has`."""
+        found = super().has(name)
+        self._n_met += found
+        return found
 
     def write(self, text: str, name: str = "") -> None:
-        """As `BlockWriter.write`; an error of the operating system names the stream."""
+        """As `BlockWriter.write`; an error of the operating system names the stream.
+
+        Raises:
+            UsageError: the output that is continued has blocks, and this run came to none of them.
+        """
+        if self.done and name and not self._n_met:
+            raise UsageError(
+                f"{self._label} has {self.n_done} structures and none that this run comes to: it is of other inputs or "
+                "options (--overwrite begins anew)"
+            )
         self.write_bytes(text.encode("utf-8"))
 
     def write_bytes(self, data: bytes | memoryview) -> None:

@@ -169,9 +169,10 @@ def resumable_output(
 ) -> Generator[OutputFile, None, None]:
     """As `atomic_output`, for streams of blocks that may be continued after a kill.
 
-    The unfinished file has a fixed name (`partial_path`). A killed run leaves it; `resume` takes it up (or, where
-    there is none, the finished target), and then also keeps it after an exception. The handle is open for reading
-    and writing and stands at the end; the caller cuts an unfinished last block off with `truncate`.
+    The unfinished file has a fixed name (`partial_path`). A run that is killed or interrupted leaves it (an
+    interruption gets a note that says so); `resume` takes it up (or, where there is none, the finished target), and
+    then also keeps it after any other exception. The handle is open for reading and writing and stands at the end;
+    the caller cuts an unfinished last block off with `truncate`.
 
     Raises:
         UsageError: as `atomic_output`, or another process is writing the same target.
@@ -200,8 +201,12 @@ def resumable_output(
             _move_into_place(temporary, target, overwrite or resume)
     except _Locked as error:
         raise UsageError(str(error)) from None
-    except BaseException:
-        if not resume:
+    except BaseException as error:
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit)) and temporary.stat().st_size > 0
+        if interrupted:
+            shown = os.path.join(os.path.dirname(path), temporary.name)
+            error.add_note(f"what is done stands in {shown}, the same command with --resume goes on")
+        elif not resume:
             temporary.unlink(missing_ok=True)
         raise
 

@@ -313,8 +313,12 @@ def test_binary_output(echo, tmp_path: Path) -> None:
     assert child.returncode == 2 and b"terminal is refused" in err
 
 
-def test_killed_and_resumed(echo, tmp_path: Path) -> None:
-    """After SIGKILL there is no half output; --resume gives the same bytes as an unbroken run."""
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGKILL, -9, ""), (signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_killed_and_resumed(echo, tmp_path: Path, number: int, code: int, word: str) -> None:
+    """However it ends there is no half output; --resume gives the same bytes as an unbroken run."""
     (tmp_path / "in.cif").write_text("".join(halite(f"x{i}") for i in range(6)))
     assert echo("in.cif", "-o", "whole.cif", "--no-provenance").returncode == 0
     child = start("in.cif", "-o", "out.cif", "--no-provenance", "--slow", "0.3", cwd=tmp_path)
@@ -322,14 +326,26 @@ def test_killed_and_resumed(echo, tmp_path: Path) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not (partial.exists() and partial.read_bytes().count(b"data_") >= 2):
         time.sleep(0.02)
-    child.kill()
-    child.communicate(timeout=30)
-    assert not (tmp_path / "out.cif").exists()
+    child.send_signal(number)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == code and not (tmp_path / "out.cif").exists()
+    if word:
+        said = f"{word}; what is done stands in .out.cif.partial, the same command with --resume goes on"
+        assert said in err.decode()
     kept = partial.read_bytes()
     partial.write_bytes(kept[: len(kept) - 10])  # as a kill inside a write leaves it
     assert echo("in.cif", "-o", "out.cif", "--no-provenance", "--resume").returncode == 0
     assert (tmp_path / "out.cif").read_bytes() == (tmp_path / "whole.cif").read_bytes()
     assert not partial.exists()
+
+
+def test_resume_of_nothing_says_so_and_another_runs_output_is_refused(echo, tmp_path: Path) -> None:
+    done = echo("-o", "out.cif", "--resume", stdin=halite("a") + halite("b"))
+    assert done.returncode == 0 and "NOTE, nothing to resume, there is no out.cif yet" in done.stderr
+    whole = (tmp_path / "out.cif").read_bytes()
+    done = echo("-o", "out.cif", "--resume", stdin=halite("c") + halite("d"))
+    assert done.returncode == 2 and "out.cif has 2 structures and none that this run comes to" in done.stderr
+    assert (tmp_path / "out.cif").read_bytes() == whole
 
 
 def test_resume_in_a_folder_skips_existing_names(echo, tmp_path: Path) -> None:

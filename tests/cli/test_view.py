@@ -282,6 +282,15 @@ def test_a_field_that_no_structure_has_is_a_warning(view) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "begin"), [("a.vasp", b"halite\n1.0\n"), ("a.XYZ", b"8\n"), ("a.csv", b"name,"), ("a.cif", b"data_halite")]
+)
+def test_the_ending_tells_the_format(view, tmp_path: Path, name: str, begin: bytes) -> None:
+    columns = ("--columns", "name,formula") if name.endswith("csv") else ()
+    view("--head", "1", *columns, "-o", name, "in.cif")
+    assert (tmp_path / name).read_bytes().startswith(begin)
+
+
 def test_formats_of_the_option_are_those_of_the_table() -> None:
     assert list(TABLES) == list(TABULAR)
     assert [form.value for form in FormatName] == ["cif", "csv", "tsv", "json", "extxyz", "poscar"]

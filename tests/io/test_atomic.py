@@ -41,14 +41,15 @@ def test_whole_file_or_none(tmp_path: Path, opened) -> None:
 
 @BOTH
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_an_exception_leaves_nothing_new(tmp_path: Path, opened, error) -> None:
+def test_after_an_exception_the_old_file_stands(tmp_path: Path, opened, error) -> None:
     target = tmp_path / "out"
     target.write_text("old")
     with pytest.raises(error), opened(target, overwrite=True) as output:
         output.handle.write(b"half")
         raise error
     assert target.read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    resumes = opened is resumable_output and error is not ValueError
+    assert {path.name for path in tmp_path.iterdir()} == ({"out", ".out.partial"} if resumes else {"out"})
 
 
 @BOTH
@@ -113,6 +114,21 @@ def test_resuming_takes_the_partial_file_up(tmp_path: Path) -> None:
         output.handle.write(b" third")
     assert target.read_bytes() == b"first second third"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_is_done_outlives_an_interruption(tmp_path: Path, stop: type[BaseException]) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(stop) as caught, resumable_output(target) as output:
+        output.handle.write(b"first ")
+        raise stop
+    assert not target.exists() and partial_path(target).read_bytes() == b"first "
+    assert caught.value.__notes__ == [
+        f"what is done stands in {partial_path(target)}, the same command with --resume goes on"
+    ]
+    with pytest.raises(stop), resumable_output(tmp_path / "empty"):
+        raise stop
+    assert not partial_path(tmp_path / "empty").exists()
 
 
 def test_without_resume_a_partial_file_is_replaced(tmp_path: Path) -> None:
