@@ -79,15 +79,7 @@ def command(
     from crystaltool.training.distributed import choose_device
     from crystaltool.verbs.assemble import AssembleSettings
 
-    session = Session(
-        context,
-        quiet=quiet,
-        verbose=verbose,
-        fail_fast=fail_fast,
-        provenance=not no_provenance,
-        shard=shard,
-        scheduler=scheduler,
-    )
+    session = Session(context)
     if not 0 < max_closure < float("inf"):
         raise UsageError(f"--max-closure is {max_closure:g} A, expected a positive number")
     settings = AssembleSettings(starts, max_closure, seed, str(choose_device(device)))
@@ -112,7 +104,7 @@ def command(
                         out.write(outcome.text, sample.name)
                     progress.advance()
         n_done = out.n_done
-    if tally and not quiet:
+    if tally and not session.quiet:
         messages.say(session.program, "NOTE", yield_line(tally))
     session.finish(failed=bool(tally) and not tally[""] and not n_done)
 

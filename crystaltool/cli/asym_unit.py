@@ -69,15 +69,7 @@ def command(
     from crystaltool.errors import UsageError
     from crystaltool.io.hdf5 import stored_blocks
 
-    session = Session(
-        context,
-        quiet=quiet,
-        verbose=verbose,
-        fail_fast=fail_fast,
-        provenance=not no_provenance,
-        shard=shard,
-        scheduler=scheduler,
-    )
+    session = Session(context)
     to_hdf5 = output.lower().endswith(HDF5_SUFFIXES)
     if to_hdf5 and expand:
         raise UsageError("--expand writes CIF, not HDF5")

@@ -97,7 +97,7 @@ def command(
     from crystaltool.training.distributed import choose_device
     from crystaltool.verbs.embed import embedded
 
-    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
+    session = Session(context)
     if keep is not None and library is None:
         raise UsageError("--keep chooses blocks for a --library")
     if nearest is not None and library is not None:
