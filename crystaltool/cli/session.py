@@ -169,6 +169,14 @@ class Session:
             raise UsageError(f"no FILE given and standard input is a terminal (see '{self.program} --help')")
         return chosen
 
+    def seekable(self, file: str) -> str | BytesIO:
+        """A FILE argument for HDF5, which needs to seek: its path, or standard input in memory.
+
+        Raises:
+            UsageError: standard input is a terminal.
+        """
+        return BytesIO(sys.stdin.buffer.read()) if self.inputs([file]) == [STDIN] else file
+
     # ---- reporting
 
     def bad(self, text: str, record: CifBlock | RawBlock | BadRecord | None = None) -> None:
