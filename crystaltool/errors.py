@@ -17,6 +17,21 @@ class UnreadableError(InputError):
     """The text of one block that cannot be read as a structure; what is wrong with a structure is another error."""
 
 
+class RefusedError(InputError):
+    """A structure that a verb cannot use.
+
+    Args:
+        reason: a short name for tables. message: one line for the user.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.reason, str(self))
+
+
 class SymmetryError(CrystaltoolError):
     """A space group, Wyckoff position or operation list that does not exist or contradicts the structure."""
 

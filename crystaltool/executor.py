@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ from crystaltool.engine import Answer, Collector, Engine, EngineError, WorkerDie
 from crystaltool.errors import CrystaltoolError, UsageError
 from crystaltool.threads import limit_threads
 
-__all__ = ["TaskError", "map_ordered", "map_pairs"]
+__all__ = ["TaskError", "in_chunks", "map_ordered", "map_pairs"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -98,8 +99,6 @@ def map_pairs(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     jobs: int = 1,
-    initializer: Callable[[], None] | None = None,
-    look_ahead: int | None = None,
     executor: Executor | None = None,
 ) -> Generator[tuple[Item, Result | CrystaltoolError], None, None]:
     """As `map_ordered`, each result with the item it belongs to, so that a failure can be reported at its place."""
@@ -110,9 +109,16 @@ def map_pairs(
             waiting.append(item)
             yield item
 
-    with contextlib.closing(map_ordered(function, noted(), jobs, initializer, look_ahead, executor)) as results:
+    with contextlib.closing(map_ordered(function, noted(), jobs, executor=executor)) as results:
         for result in results:
             yield waiting.popleft(), result
+
+
+def in_chunks(items: Iterable[Item], size: int) -> Generator[tuple[Item, ...], None, None]:
+    """Tuples of `size` items, the last one shorter."""
+    source = iter(items)
+    while chunk := tuple(islice(source, size)):
+        yield chunk
 
 
 class _Task:

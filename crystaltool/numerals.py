@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 LARGEST = 1e15
@@ -17,3 +18,12 @@ def whole_number(text: str) -> int | None:
     anything taken that numpy's integers cannot hold.
     """
     return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def finite_number(text: str) -> float | None:
+    """The finite number that a text is, None for anything else."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

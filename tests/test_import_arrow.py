@@ -22,6 +22,7 @@ ROOMS = (
     "arrays",
     "units",
     "numerals",
+    "ranges",
     "lattice",
     "crystal",
     "bonds",

@@ -12,7 +12,7 @@ from crystaltool.io.cif_formula import parse_formula_sum
 from crystaltool.io.cif_table import to_number
 from crystaltool.io.records import BadRecord
 from crystaltool.io.stream import iter_blocks
-from crystaltool.numerals import whole_number
+from crystaltool.numerals import finite_number, whole_number
 from crystaltool.symmetry.symbols import parse_space_group
 from tests.io.blocks import halite
 
@@ -29,6 +29,13 @@ def test_whole_numbers(text: str, number: int) -> None:
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1 ", "²", "٣", "1_0", "9" * 19, LONG])
 def test_anything_else_is_none(text: str) -> None:
     assert whole_number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("-1.5", -1.5), ("1e-3", 1e-3), ("1e999", None), ("nan", None), ("x", None)]
+)
+def test_finite_numbers(text: str, number: float | None) -> None:
+    assert finite_number(text) == number
 
 
 @pytest.mark.parametrize("text", ["+-5", "²", LONG, "0", "231", "-1"])

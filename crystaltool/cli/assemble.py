@@ -17,8 +17,6 @@ from crystaltool.cli.shards import own_items
 from crystaltool.defaults import ASSEMBLY_BATCH, MAX_CLOSURE, STARTS
 
 if TYPE_CHECKING:
-    from io import BytesIO
-
     from crystaltool.mof.sample import MOFSample
     from crystaltool.mof.table import MOFTable
     from crystaltool.verbs.assemble import AssembleSettings
@@ -75,19 +73,11 @@ def command(
     none is left. Several files, such as those of the shards of sample, are one run.
     """
     from crystaltool.errors import UsageError
-    from crystaltool.executor import map_pairs
+    from crystaltool.executor import in_chunks, map_pairs
     from crystaltool.training.distributed import choose_device
     from crystaltool.verbs.assemble import AssembleSettings
 
-    session = Session(
-        context,
-        quiet=quiet,
-        verbose=verbose,
-        fail_fast=fail_fast,
-        provenance=not no_provenance,
-        shard=shard,
-        scheduler=scheduler,
-    )
+    session = Session(context)
     if not 0 < max_closure < float("inf"):
         raise UsageError(f"--max-closure is {max_closure:g} A, expected a positive number")
     settings = AssembleSettings(starts, max_closure, seed, str(choose_device(device)))
@@ -98,7 +88,7 @@ def command(
             tables = list(tables)
         samples = own_items(session.shard, functools.partial(read_samples, session, tables), session.in_silence)
         todo = (sample for sample in samples if not out.has(sample.name))
-        chunks = _in_chunks(todo, batch_size)
+        chunks = in_chunks(todo, batch_size)
         function = functools.partial(assemble_chunk, settings, session.record)
         with contextlib.closing(map_pairs(function, chunks, jobs, executor=session.workers.executor)) as pairs:
             for chunk, outcomes in pairs:
@@ -112,7 +102,7 @@ def command(
                         out.write(outcome.text, sample.name)
                     progress.advance()
         n_done = out.n_done
-    if tally and not quiet:
+    if tally and not session.quiet:
         messages.say(session.program, "NOTE", yield_line(tally))
     session.finish(failed=bool(tally) and not tally[""] and not n_done)
 
@@ -124,7 +114,7 @@ def read_tables(session: Session, files: Sequence[str] | None) -> Iterator[tuple
     from crystaltool.mof.table import read_mofs
 
     for file in session.inputs(files):
-        source, label = _source(file), "standard input" if file == STDIN else file
+        source, label = session.seekable(file), "standard input" if file == STDIN else file
         try:
             table = read_mofs(source, label)
             history = read_history(source, label)
@@ -170,27 +160,6 @@ def yield_line(tally: Counter[str]) -> str:
         left -= tally[reason]
         parts.append(f"{left} after {reason} ({100 * left / asked:.1f} %)")
     return f"yield: {asked} asked, " + ", ".join(parts)
-
-
-def _in_chunks(samples: Iterator[MOFSample], size: int) -> Iterator[tuple[MOFSample, ...]]:
-    chunk: list[MOFSample] = []
-    for sample in samples:
-        chunk.append(sample)
-        if len(chunk) == size:
-            yield tuple(chunk)
-            chunk = []
-    if chunk:
-        yield tuple(chunk)
-
-
-def _source(file: str) -> str | BytesIO:
-    """A path, or standard input in memory: HDF5 needs to seek."""
-    if file != STDIN:
-        return file
-    import sys
-    from io import BytesIO
-
-    return BytesIO(sys.stdin.buffer.read())
 
 
 def _unique(session: Session, name: str, used: set[str], source: str) -> str:

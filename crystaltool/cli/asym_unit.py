@@ -69,15 +69,7 @@ def command(
     from crystaltool.errors import UsageError
     from crystaltool.io.hdf5 import stored_blocks
 
-    session = Session(
-        context,
-        quiet=quiet,
-        verbose=verbose,
-        fail_fast=fail_fast,
-        provenance=not no_provenance,
-        shard=shard,
-        scheduler=scheduler,
-    )
+    session = Session(context)
     to_hdf5 = output.lower().endswith(HDF5_SUFFIXES)
     if to_hdf5 and expand:
         raise UsageError("--expand writes CIF, not HDF5")
@@ -154,6 +146,7 @@ def reduce_chunk(symprec: float, chunk: tuple[RawBlock, ...]) -> ReducedChunk:
 
 def _write_data_set(session: Session, source: Iterable[RawBlock], target, symprec: float, jobs: int) -> None:
     from crystaltool.asymunit import join_tables
+    from crystaltool.executor import in_chunks
     from crystaltool.io.hdf5 import write_asym_units
     from crystaltool.io.property_table import split_columns
 
@@ -175,7 +168,7 @@ def _reduced(
 
     A chunk that fails as a whole (its worker died) is done again one structure at a time.
     """
-    from crystaltool.executor import map_pairs
+    from crystaltool.executor import in_chunks, map_pairs
 
     with contextlib.closing(map_pairs(function, chunks, jobs, executor=session.workers.executor)) as pairs:
         for chunk, result in pairs:
@@ -189,12 +182,3 @@ def _reduced(
                 progress.advance()
             else:
                 yield from _reduced(session, function, in_chunks(chunk, 1), jobs, progress)
-
-
-def in_chunks(items: Iterable[RawBlock], size: int) -> Iterator[tuple[RawBlock, ...]]:
-    """Tuples of `size` items, the last one shorter."""
-    from itertools import islice
-
-    source = iter(items)
-    while chunk := tuple(islice(source, size)):
-        yield chunk

@@ -130,7 +130,7 @@ def command(
         raise UsageError(f"--kind is {kind!r}, expected {' or '.join(KINDS)}")
     asked = None if only is None else [name.strip() for text in only for name in text.split(",") if name.strip()]
     plan = plan_of(asked, kind, bool(reference), pores, stable, identities=as_json)
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, shard=shard, scheduler=scheduler)
+    session = Session(context)
     references = None
     if reference and NOVEL in plan.mof:
         from crystaltool.checks.references import read_references
@@ -191,7 +191,7 @@ def command(
             typer.echo(line)
         if tally.first_failures:
             typer.echo()
-    if not quiet and tally.n_structures:
+    if not session.quiet and tally.n_structures:
         print_summary(tally, session.n_bad)
     failed = n_through == 0 if pass_through or fail_through else tally.n_structures > tally.n_passed
     session.finish(failed=failed and not exit_zero)

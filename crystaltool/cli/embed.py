@@ -13,8 +13,6 @@ from crystaltool.cli import options
 from crystaltool.cli.session import STDIN, Session
 
 if TYPE_CHECKING:
-    from io import BytesIO
-
     from crystaltool.models.block_encoder.checkpoint import LoadedBlockEncoder
 
 
@@ -97,7 +95,7 @@ def command(
     from crystaltool.training.distributed import choose_device
     from crystaltool.verbs.embed import embedded
 
-    session = Session(context, quiet=quiet, verbose=verbose, provenance=not no_provenance)
+    session = Session(context)
     if keep is not None and library is None:
         raise UsageError("--keep chooses blocks for a --library")
     if nearest is not None and library is not None:
@@ -119,7 +117,7 @@ def command(
         session.binary_output(output, overwrite, [file]) as target,
         _library_output(session, library, overwrite) as library_target,
     ):
-        source = _source(session, file)
+        source = session.seekable(file)
         table = read_mofs(source, "standard input" if file == STDIN else file)
         history = session.history(read_history(source), extra=[f"weights sha256:{loaded.sha256[:16]}"])
         with session.progress(table.n_blocks, "blocks") as progress:
@@ -150,21 +148,11 @@ def _write_nearest(
 
     library = library_among(among, loaded)
     vectors = order_among(library, loaded, by)
-    table = read_mofs(_source(session, file), "standard input" if file == STDIN else file)
+    table = read_mofs(session.seekable(file), "standard input" if file == STDIN else file)
     with session.progress(table.n_blocks, "blocks") as progress:
         embeddings = embedded(table, loaded, file, progress.advance)
     inputs = [file] if among is None else [file, str(among)]
     write_table(table_lines(table, embeddings, library, n, vectors), output, overwrite, inputs)
-
-
-def _source(session: Session, file: str) -> str | BytesIO:
-    """A path, or standard input in memory: HDF5 needs to seek."""
-    if session.inputs([file]) != [STDIN]:
-        return file
-    import sys
-    from io import BytesIO
-
-    return BytesIO(sys.stdin.buffer.read())
 
 
 def _names(path: Path) -> list[str]:

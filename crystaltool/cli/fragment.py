@@ -105,15 +105,7 @@ def command(
     from crystaltool.mof.table import TableBuilder, write_mofs
     from crystaltool.verbs.fragment import Cut, FragmentSettings, Refusal
 
-    session = Session(
-        context,
-        quiet=quiet,
-        verbose=verbose,
-        fail_fast=fail_fast,
-        provenance=not no_provenance,
-        shard=shard,
-        scheduler=scheduler,
-    )
+    session = Session(context)
     session.leave_if_done(resume, output)
     if files and all(map(holds_blocks, files)):
         _join(session, files, output, overwrite, report is not None or properties is not None)

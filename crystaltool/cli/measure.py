@@ -131,15 +131,7 @@ def command(
     from crystaltool.errors import MissingExtraError
     from crystaltool.verbs.measure_block import MeasureSettings, adsorption_settings, prepare
 
-    session = Session(
-        context,
-        quiet=quiet,
-        verbose=verbose,
-        fail_fast=fail_fast,
-        provenance=not no_provenance,
-        shard=shard,
-        scheduler=scheduler,
-    )
+    session = Session(context)
     settings = MeasureSettings(
         hull=hull,
         potential=potential,

@@ -1,6 +1,7 @@
 """Every shared option, defined once as an `Annotated` alias; a subcommand lists the ones it has.
 
-Aliases hold no default: a command writes `output: options.Output = "-"` and the default stands where it is used.
+Aliases hold no default: a command writes `output: options.Output = "-"` and the default stands where it is used. What
+`session.Session` looks after is only listed there, by the name of its option: `quiet`, `no_provenance`.
 """
 
 from __future__ import annotations

@@ -89,15 +89,7 @@ def command(
     from crystaltool.forcefield.registry import require_force_field
     from crystaltool.verbs.relax import RelaxSettings
 
-    session = Session(
-        context,
-        quiet=quiet,
-        verbose=verbose,
-        fail_fast=fail_fast,
-        provenance=not no_provenance,
-        shard=shard,
-        scheduler=scheduler,
-    )
+    session = Session(context)
     if force_field is not None:
         require_force_field(force_field)
     if not max_force > 0:

@@ -147,9 +147,7 @@ def command(
     from crystaltool.models.symmcd.draws import LARGEST_SEED
     from crystaltool.models.weights import checkpoint_kind, find_checkpoint
 
-    session = Session(
-        context, quiet=quiet, verbose=verbose, provenance=not no_provenance, shard=shard, scheduler=scheduler
-    )
+    session = Session(context)
     checkpoint = find_checkpoint(model)
     kind = checkpoint_kind(checkpoint)
     given = {

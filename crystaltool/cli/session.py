@@ -55,42 +55,32 @@ class Written:
 class Session:
     """One run of one subcommand.
 
+    Of the options in `cli.options` it looks after `quiet`, `verbose`, `fail_fast`, `no_provenance`, `shard` and
+    `scheduler`: a subcommand lists those it has in its signature, and they are read from the context.
+
     Args:
         context: the `typer.Context` that the subcommand's function received.
-        quiet: nothing but errors on stderr.
-        verbose: 1 or more adds notes and tracebacks.
-        fail_fast: the first bad record ends the run.
-        provenance: whether dates and history lines are written.
-        shard: the value of `--shard`, None for the whole run.
-        scheduler: of dask, whose workers do the work; None for processes of our own.
 
     Raises:
         UsageError: if `shard` is not I/N.
     """
 
-    def __init__(
-        self,
-        context: typer.Context,
-        *,
-        quiet: bool = False,
-        verbose: int = 0,
-        fail_fast: bool = False,
-        provenance: bool = True,
-        shard: str | None = None,
-        scheduler: str | None = None,
-    ) -> None:
-        state = context.find_object(Run) or Run()
-        self.workers = Workers(scheduler, self.warn)  # first, since they are closed however this ends
+    def __init__(self, context: typer.Context) -> None:
+        state, given = context.find_object(Run) or Run(), context.params
+        self.workers = Workers(given.get("scheduler"), self.warn)  # first, since they are closed however this ends
         state.session = self
         self.command: str = context.info_name or ""
         self.program: str = f"{PROGRAM} {self.command}"
         self.command_line: str = command_line(state.arguments)
-        self.quiet, self.verbose, self.fail_fast, self.provenance = quiet, verbose, fail_fast, provenance
-        self.shard = parse_shard(shard)
+        self.quiet: bool = given.get("quiet", False)
+        self.verbose: int = given.get("verbose", 0)
+        self.fail_fast: bool = given.get("fail_fast", False)
+        self.provenance: bool = not given.get("no_provenance", False)
+        self.shard = parse_shard(given.get("shard"))
         self.silent = False
         self.n_bad = 0
         self.n_read = 0
-        self.created: str | None = _now() if provenance else None
+        self.created: str | None = _now() if self.provenance else None
         self._folders: list[FolderTally] = []
         logger = logging.getLogger("crystaltool")
         self._remarks = RemarkHandler(self)
@@ -180,6 +170,14 @@ class Session:
         if STDIN in chosen and sys.stdin is not None and sys.stdin.isatty():
             raise UsageError(f"no FILE given and standard input is a terminal (see '{self.program} --help')")
         return chosen
+
+    def seekable(self, file: str) -> str | BytesIO:
+        """A FILE argument for HDF5, which needs to seek: its path, or standard input in memory.
+
+        Raises:
+            UsageError: standard input is a terminal.
+        """
+        return BytesIO(sys.stdin.buffer.read()) if self.inputs([file]) == [STDIN] else file
 
     # ---- reporting
 

@@ -88,7 +88,7 @@ def command(
     from crystaltool.statistics.compare import compare
     from crystaltool.statistics.facts import Asked
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, scheduler=scheduler)
+    session = Session(context)
     if against and STDIN in against and STDIN in session.inputs(files):
         raise UsageError("standard input cannot be both the structures and what they are set against")
     if page is None and (sort is not None or reverse):

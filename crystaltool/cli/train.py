@@ -91,7 +91,7 @@ def command(
     """
     from crystaltool.verbs.train import train
 
-    session = Session(context, quiet=quiet, verbose=verbose)
+    session = Session(context)
     limit_threads(threads)
     with session.progress(what="steps") as display:
 

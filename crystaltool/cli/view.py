@@ -83,7 +83,7 @@ def command(
     """
     from crystaltool.view.rows import hdf5_rows
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, shard=shard)
+    session = Session(context)
     if session.shard.count > 1 and (info or sort is not None or head is not None):
         raise UsageError("--shard does not go with --sort, --head and --info, which are about all structures")
     if info:

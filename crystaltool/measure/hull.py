@@ -22,6 +22,7 @@ import numpy as np
 
 from crystaltool.arrays import Int
 from crystaltool.errors import InputError
+from crystaltool.numerals import finite_number
 from crystaltool.units import SYMBOLS, atomic_number
 
 SHIPPED_HULL = Path(__file__).with_name("mp2020_hull.csv.gz")
@@ -256,11 +257,8 @@ def read_phases(path: Path) -> list[Phase]:
 
 def _phase(path: Path, number: int, row: dict[str, str]) -> Phase:
     formula, energy = row.get(FORMULA_COLUMN, "").strip(), row.get(ENERGY_COLUMN, "")
-    try:
-        value = float(energy)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = finite_number(energy)
+    if value is None:
         raise InputError(f"{path}: row {number}: energy {energy!r} is not a finite number of eV/atom")
     try:
         shares = shares_of(formula_amounts(formula))

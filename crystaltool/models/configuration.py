@@ -15,6 +15,7 @@ from crystaltool.training.resuming import differences
 from crystaltool.training.run import RunConfig, stored_settings
 
 Run = TypeVar("Run", bound=RunConfig)
+Part = TypeVar("Part", bound=Any)
 
 TABLES = ("model", "loop", "fit")
 
@@ -50,6 +51,38 @@ def read_run(default: Run, text: str) -> Run:
     return fill(replace(default, model=model, loop=loop), tree.get("fit", {}), "fit")
 
 
+def read_part(default: Part, text: str, what: str) -> Part:
+    """As `read_run`, of a part that is fitted without a loop: the tables [model] and [fit].
+
+    Args:
+        default: with the sizes as `model`. what: the part, for messages.
+
+    Raises:
+        UsageError: as `read_run`, or there is a table [loop].
+    """
+    tree = parse_tables(text)
+    if "loop" in tree:
+        raise UsageError(f"configuration has no table [loop] for {what}, only [model] and [fit]")
+    model = fill(default.model, tree.get("model", {}), "model")
+    return fill(replace(default, model=model), tree.get("fit", {}), "fit")
+
+
+def load_part(default: Part, path: Path | None, what: str) -> Part:
+    """What a TOML file makes of a part, see `read_part`; the default one without a file.
+
+    Raises:
+        UsageError: as `read_run`, or the file is not text.
+    """
+    return read_part(default, _text(path), what)
+
+
+def _text(path: Path | None) -> str:
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"configuration {path} is not UTF-8 text") from None
+
+
 def load_run(
     default: Run, path: Path | None, epochs: int | None = None, resumed: Path | None = None, init: Path | None = None
 ) -> Run:
@@ -69,10 +102,7 @@ def load_run(
     if init is not None and resumed is None:
         default = replace(default, model=_stored_model(default, init))
     base = default if resumed is None else _stored_run(default, resumed)
-    try:
-        run = read_run(base or default, path.read_text(encoding="utf-8") if path else "")
-    except UnicodeDecodeError:
-        raise UsageError(f"configuration {path} is not UTF-8 text") from None
+    run = read_run(base or default, _text(path))
     if epochs is not None:
         run = fill(run, {"epochs": epochs}, "fit")
     if resumed is not None and base is not None:

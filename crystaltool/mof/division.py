@@ -16,7 +16,7 @@ import numpy as np
 from crystaltool.arrays import Bool, Int
 from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
-from crystaltool.errors import InputError
+from crystaltool.errors import RefusedError
 from crystaltool.mof import blocks as noun
 from crystaltool.mof.elements import METAL
 from crystaltool.mof.linker_metals import linker_metals
@@ -29,15 +29,8 @@ PADDLEWHEEL_BRIDGES = 3
 _CARBON, _HYDROGEN = 6, 1
 
 
-class FragmentError(InputError):
+class FragmentError(RefusedError):
     """A structure that is no usable MOF; `reason` is a short name for tables."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return type(self), (self.reason, str(self))
 
 
 class _EndlessMetals(FragmentError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -136,3 +137,42 @@ class Attention(nn.Module):
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         h = h + self.dropout(self.out(mixed.transpose(1, 2).reshape(n, length, width)))
         return h + self.dropout(self.feed(self.norm_2(h)))
+
+
+def attended(layers: Iterable[nn.Module], token: Tensor, h: Tensor, mask: Tensor) -> Tensor:
+    """States of one token and of the padded slots after it, once layers of `Attention` have mixed them.
+
+    Args:
+        layers: of `Attention`. token: of what all slots have in common, added to each, too; shape (B, width).
+        h: of the slots; shape (B, M, width). mask: slots that are filled; shape (B, M).
+
+    Returns:
+        shape (B, 1 + M, width).
+    """
+    h = torch.cat([token[:, None], h + token[:, None]], dim=1)
+    keys = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
+    bias = torch.zeros(keys.shape, device=h.device, dtype=h.dtype).masked_fill(~keys, float("-inf"))
+    for layer in layers:
+        h = layer(h, bias[:, None, None, :])
+    return h
+
+
+class Model(nn.Module):
+    """A model of several networks: where its weights are, and in which precision they are called."""
+
+    mixed_precision = False
+    """Whether networks are called in bfloat16, which is set for training."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return next(self.parameters()).dtype
+
+    def networks(self) -> torch.autocast:
+        """Context of the network calls, bfloat16 under `mixed_precision`; cells, distances and losses stay outside."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision)

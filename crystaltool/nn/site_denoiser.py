@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystaltool.nn.layers import N_ELEMENTS, Attention, ElementEmbedding, mlp
+from crystaltool.nn.layers import N_ELEMENTS, Attention, ElementEmbedding, attended, mlp
 from crystaltool.nn.position_encoder import PositionEncoder
 
 
@@ -65,14 +65,7 @@ class SiteDenoiser(nn.Module):
         )
         token = self.encoder.groups(group) + self.summary(torch.cat([composition, seen], dim=1))
         token = token + self.count(torch.cat([n_slots / 10, 1 / n_slots], dim=1).to(h.dtype))
-        h = torch.cat([token[:, None], h + token[:, None]], dim=1)
-        keys = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
-        bias = torch.zeros(keys.shape, device=h.device, dtype=h.dtype).masked_fill(~keys, float("-inf"))[
-            :, None, None, :
-        ]
-        for layer in self.layers:
-            h = layer(h, bias)
-        return self.norm(h[:, 1:])
+        return self.norm(attended(self.layers, token, h, mask)[:, 1:])
 
     def position_logits(self, h: Tensor, candidates: Tensor) -> Tensor:
         """Scores of each group's positions for every slot; shapes (B, M, width), (B, K) -> (B, M, K)."""

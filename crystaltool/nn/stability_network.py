@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystaltool.nn.layers import Attention, ElementEmbedding, mlp
+from crystaltool.nn.layers import Attention, ElementEmbedding, attended, mlp
 from crystaltool.nn.position_encoder import PositionEncoder
 
 EDGES = (-0.15, -0.1, -0.07, -0.045, -0.025, -0.0125, 0.0, 0.0125)
@@ -66,12 +66,7 @@ class StabilityNetwork(nn.Module):
         n_orbits = mask.sum(1, keepdim=True).to(element.dtype)
         sizes = torch.cat([n_orbits / 10, 1 / n_orbits, total / 20, 1 / total], dim=1)
         token = self.encoder.groups(group) + self.summary(torch.cat([mean, spread, sizes], dim=1))
-        h = torch.cat([token[:, None], element + self.encoder.positions(position) + token[:, None]], dim=1)
-        keys = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
-        bias = torch.zeros(keys.shape, device=h.device, dtype=h.dtype).masked_fill(~keys, float("-inf"))
-        for layer in self.layers:
-            h = layer(h, bias[:, None, None, :])
-        h = self.norm(h)
+        h = self.norm(attended(self.layers, token, element + self.encoder.positions(position), mask))
         state = torch.cat([h[:, 0], (weight * h[:, 1:]).sum(1)], dim=1)
         formation = self.formation_head(state)[:, 0]
         distance = torch.stack([hull, (formation.detach() - hull) * ENERGY_SCALE], dim=1)

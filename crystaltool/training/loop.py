@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from crystaltool.errors import UsageError
+from crystaltool.ranges import require_least
 from crystaltool.training.distributed import World
 from crystaltool.training.ema import Ema
 from crystaltool.training.metrics import Meter, append_row, drop_rows_after
@@ -56,17 +57,8 @@ class LoopConfig:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("steps", 1),
-            ("warmup", 0),
-            ("seed", 0),
-            ("log_every", 1),
-            ("save_every", 1),
-            ("validate_every", 0),
-            ("patience", 0),
-        ):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        require_least(self, 1, "steps", "log_every", "save_every")
+        require_least(self, 0, "warmup", "seed", "validate_every", "patience")
         if not (0 < self.learning_rate < math.inf and self.gradient_norm > 0 and 0 <= self.weight_decay < math.inf):
             raise UsageError("learning_rate and gradient_norm must be positive numbers, weight_decay at least 0")
         if not 0 <= self.ema_decay < 1:

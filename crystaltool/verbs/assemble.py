@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from crystaltool.defaults import MAX_CLOSURE, STARTS
-from crystaltool.errors import InputError, UsageError
+from crystaltool.errors import RefusedError, UsageError
 from crystaltool.io.provenance import extend_history
 from crystaltool.mof.assemble import Assembly, AssemblyConfig, assemble_best
 from crystaltool.mof.blocks import CoarseMOF
@@ -20,15 +20,8 @@ from crystaltool.structure import Structure
 from crystaltool.verbs.stream import call_text, each
 
 
-class AssemblyError(InputError):
+class AssemblyError(RefusedError):
     """A MOF that cannot be assembled; `reason` is parity, closure, overlap or dimension."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return type(self), (self.reason, str(self))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def command(
     """Copy blocks."""
     from crystaltool.io.cif import format_crystal
 
-    session = Session(context, quiet=quiet, verbose=verbose, fail_fast=fail_fast, provenance=not no_provenance)
+    session = Session(context)
     if binary:
         with session.binary_output(output, overwrite, files) as target:
             if hasattr(target, "write"):

@@ -86,6 +86,23 @@ def options_of_every_command() -> list[tuple[str, str, str]]:
     ]
 
 
+FRAME = ("quiet", "verbose", "fail_fast", "no_provenance", "shard", "scheduler")
+"""What `Session` reads from the context, by the name of the parameter."""
+
+
+def test_what_the_session_looks_after_is_called_as_its_option() -> None:
+    root = typer.main.get_command(app)
+    context = root.make_context("crystaltool", [], resilient_parsing=True)
+    found = [
+        (option.opts[-1], option.name)
+        for name in SUBCOMMANDS
+        for option in root.get_command(context, name).params
+        if option.opts[-1].removeprefix("--").replace("-", "_") in FRAME
+    ]
+    assert {name for _, name in found} == set(FRAME)
+    assert all(option.removeprefix("--").replace("-", "_") == name for option, name in found)
+
+
 def test_an_option_of_one_value_is_refused_when_it_is_given_twice(tmp_path: Path) -> None:
     """Every one of every command, in one process."""
     found = options_of_every_command()

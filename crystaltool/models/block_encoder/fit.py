@@ -7,7 +7,6 @@ is `crystaltool train blocks` for hosts without the command line's libraries (ty
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +34,7 @@ from crystaltool.models.configuration import load_run, read_run
 from crystaltool.mof.blocks import MAX_BLOCK_ATOMS, MAX_CONNECTIONS
 from crystaltool.mof.table import MOFTable, read_mofs
 from crystaltool.nn.layers import N_ELEMENTS
+from crystaltool.ranges import require_least
 from crystaltool.training.loop import LoopConfig, Stop
 from crystaltool.training.run import RunConfig, RunOptions, Task, command, digest, run_task
 
@@ -61,8 +61,7 @@ class BlockFitConfig(RunConfig):
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
             raise UsageError("epochs must be at least 1, batch_size at least 2")
-        if not 0 <= self.noise < math.inf:
-            raise UsageError(f"noise is {self.noise}, expected at least 0")
+        require_least(self, 0, "noise")
 
 
 DEFAULT = BlockFitConfig(BlockEncoderConfig(), LoopConfig(steps=1))

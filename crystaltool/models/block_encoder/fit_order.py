@@ -14,7 +14,8 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from crystaltool.models.block_encoder.fit import check_data
 from crystaltool.models.block_encoder.neighbours import most_similar, one_of_each, tanimoto
 from crystaltool.models.block_encoder.order import KIND, OrderConfig, OrderMap, order_vectors, scaled
 from crystaltool.models.block_encoder.substructures import substructures
-from crystaltool.models.configuration import fill, parse_tables
+from crystaltool.models.configuration import load_part
 from crystaltool.mof.blocks import LINKER, NODE
 from crystaltool.mof.table import MOFTable, read_mofs
 from crystaltool.training.checkpoint import save_model
@@ -62,20 +63,7 @@ class OrderFitConfig:
             raise UsageError("epochs must be at least 1, batch_size at least 3, learning_rate and temperature positive")
 
 
-def load_config(path: Path | None) -> OrderFitConfig:
-    """The run that a TOML file with the tables [model] and [fit] describes, the default one without a file.
-
-    Raises:
-        UsageError: it is not text, or has a table or key that does not exist, or a value that is refused.
-    """
-    try:
-        tree = parse_tables("" if path is None else path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise UsageError(f"configuration {path} is not UTF-8 text") from None
-    if "loop" in tree:
-        raise UsageError("configuration has no table [loop] for the order map, only [model] and [fit]")
-    model = fill(OrderConfig(), tree.get("model", {}), "model")
-    return fill(replace(OrderFitConfig(), model=model), tree.get("fit", {}), "fit")
+load_config = partial(load_part, OrderFitConfig(), what="the order map")
 
 
 def order_divergence(

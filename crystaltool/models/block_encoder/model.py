@@ -7,7 +7,6 @@ connection points and diameter must be readable from the embedding. These three 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,8 @@ from crystaltool.errors import UsageError
 from crystaltool.models.block_encoder.data import BlockBatch
 from crystaltool.mof.blocks import MAX_BLOCK_ATOMS, MAX_CONNECTIONS
 from crystaltool.nn.block_network import BlockNetwork, block_pairs
-from crystaltool.nn.layers import mlp
+from crystaltool.nn.layers import Model, mlp
+from crystaltool.ranges import require_least, require_positive
 
 EMBEDDING_SIZE = 32
 LARGEST_DIAMETER = 40.0
@@ -58,23 +58,12 @@ class BlockEncoderConfig:
     order_temperature: float = 0.05
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("width", 1),
-            ("pair_width", 1),
-            ("n_layers", 1),
-            ("n_near_layers", 1),
-            ("n_functions", 2),
-            ("projection", 1),
-        ):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        require_least(self, 1, "width", "pair_width", "n_layers", "n_near_layers", "projection")
+        require_least(self, 2, "n_functions")
+        require_least(self, 0, "order_weight")
+        require_positive(self, "cutoff", "temperature", "contrastive_weight", "order_temperature")
         if self.n_near_layers > self.n_layers:
             raise UsageError(f"n_near_layers {self.n_near_layers} is more than n_layers {self.n_layers}")
-        if not 0 <= self.order_weight < math.inf:
-            raise UsageError(f"order_weight is {self.order_weight}, expected at least 0")
-        for name in ("cutoff", "temperature", "contrastive_weight", "order_temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
 
 
 @dataclass(frozen=True)
@@ -91,7 +80,7 @@ class Heads:
     diameter: Tensor
 
 
-class BlockEncoder(nn.Module):
+class BlockEncoder(Model):
     """Network, heads and the whitening of the embeddings.
 
     The embedding that `forward` returns is whitened by dimension: mean 0 and deviation 1 over the blocks that training
@@ -108,7 +97,6 @@ class BlockEncoder(nn.Module):
     def __init__(self, config: BlockEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.mixed_precision = False
         self.network = BlockNetwork(
             config.width,
             config.pair_width,
@@ -131,20 +119,10 @@ class BlockEncoder(nn.Module):
         self.register_buffer("embedding_mean", torch.zeros(EMBEDDING_SIZE))
         self.register_buffer("embedding_scale", torch.ones(EMBEDDING_SIZE))
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.embedding_mean.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights."""
-        return self.embedding_mean.dtype
-
     def raw(self, batch: BlockBatch) -> tuple[Tensor, Tensor]:
         """Embeddings before whitening, shape (B, 32), and diameters in Angstrom, shape (B,)."""
         pairs = block_pairs(batch.cart_coords, batch.n_points, self.config.cutoff, self.config.n_functions)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        with self.networks():
             vector = self.network(batch.numbers, batch.n_points, pairs, batch.bonds, batch.bond_types)
         spacing = LARGEST_DIAMETER / (DIAMETER_FUNCTIONS - 1)
         centres = torch.linspace(0.0, LARGEST_DIAMETER, DIAMETER_FUNCTIONS, device=self.device, dtype=self.dtype)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from crystaltool.errors import UsageError
+from crystaltool.ranges import require_ends, require_least, require_positive
 
 
 @dataclass(frozen=True)
@@ -68,29 +68,12 @@ class MOFDiffConfig:
     def __post_init__(self) -> None:
         sizes = ("n_embedding", "n_latent", "width", "pair_width", "n_layers", "encoder_layers", "n_waves")
         sizes += ("property_members", "n_property_latent", "property_width")
-        for name in (*sizes, "prior_width", "prior_layers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.n_functions < 2:
-            raise UsageError(f"n_functions is {self.n_functions}, expected at least 2")
-        for name in ("reach", "embedding_power", "cell_residual"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
-        for name in (
-            "kl_weight",
-            "property_weight",
-            "head_weight",
-            "centre_weight",
-            "embedding_noise",
-            "property_noise",
-        ):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 0")
-        for name in ("coordinate_sigma", "embedding_sigma", "cell_sigma", "cutoff", "settling"):
-            ends = getattr(self, name)
-            numbers = len(ends) == 2 and all(isinstance(x, (int, float)) for x in ends)
-            if not numbers or not 0 < ends[0] < ends[1] < math.inf:
-                raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest, above 0")
+        require_least(self, 1, *sizes, "prior_width", "prior_layers")
+        require_least(self, 2, "n_functions")
+        require_positive(self, "reach", "embedding_power", "cell_residual")
+        require_least(self, 0, "kl_weight", "property_weight", "head_weight", "centre_weight")
+        require_least(self, 0, "embedding_noise", "property_noise")
+        require_ends(self, "coordinate_sigma", "embedding_sigma", "cell_sigma", "cutoff", "settling")
         if self.settling[1] > 1:
             raise UsageError(f"settling is {list(self.settling)}, expected two times between 0 and 1")
 

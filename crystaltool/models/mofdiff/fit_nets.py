@@ -16,7 +16,8 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from torch import Tensor
 from crystaltool.arrays import Int
 from crystaltool.errors import CrystaltoolError, InputError, UsageError
 from crystaltool.models.block_encoder.library import Library
-from crystaltool.models.configuration import fill, parse_tables
+from crystaltool.models.configuration import load_part, read_part
 from crystaltool.models.mofdiff.block_prior import (
     KIND,
     BlockPrior,
@@ -73,29 +74,8 @@ class NetsFitConfig:
             )
 
 
-def read_config(text: str) -> NetsFitConfig:
-    """A run from TOML with the tables [model] and [fit]; what is not given keeps its default.
-
-    Raises:
-        UsageError: on a table or key that does not exist, a value of another type, or one that is refused.
-    """
-    tree = parse_tables(text)
-    if "loop" in tree:
-        raise UsageError("configuration has no table [loop] for nets, only [model] and [fit]")
-    model = fill(PriorConfig(), tree.get("model", {}), "model")
-    return fill(replace(NetsFitConfig(), model=model), tree.get("fit", {}), "fit")
-
-
-def load_config(path: Path | None) -> NetsFitConfig:
-    """The run that a TOML file describes, the default one without a file.
-
-    Raises:
-        UsageError: as `read_config`, or it is not text.
-    """
-    try:
-        return read_config("" if path is None else path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise UsageError(f"configuration {path} is not UTF-8 text") from None
+DEFAULT = NetsFitConfig()
+read_config, load_config = partial(read_part, DEFAULT, what="nets"), partial(load_part, DEFAULT, what="nets")
 
 
 @dataclass(frozen=True)

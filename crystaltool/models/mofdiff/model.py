@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crystaltool.diffusion import flow, gaussian
 from crystaltool.diffusion.schedules import geometric
@@ -40,7 +40,7 @@ from crystaltool.nn.coarse_network import (
     TrunkSize,
     pair_waves,
 )
-from crystaltool.nn.layers import mlp
+from crystaltool.nn.layers import Model, mlp
 from crystaltool.nn.periodic_pairs import OrbitPairs, point_pairs
 from crystaltool.nn.property_encoder import PropertyEncoder
 
@@ -51,7 +51,7 @@ LARGEST_DESCRIPTOR = 4.0
 """Standardised descriptors are cut off here: an element that training has hardly seen must not blind the encoder."""
 
 
-class MOFDiff(nn.Module):
+class MOFDiff(Model):
     """Encoder, heads, latent prior and denoiser with the statistics that they need.
 
     Args:
@@ -69,7 +69,6 @@ class MOFDiff(nn.Module):
     def __init__(self, config: MOFDiffConfig, data: CoarseData | None = None) -> None:
         super().__init__()
         self.config = config
-        self.mixed_precision = False
         n_properties, width = len(config.properties), config.width
         size = TrunkSize(width, config.pair_width, config.n_layers, config.n_functions, config.n_waves)
         self.encoder = CoarseEncoder(
@@ -111,20 +110,6 @@ class MOFDiff(nn.Module):
             ("property_scale", p_scale),
         ):
             self.register_buffer(name, torch.as_tensor(array, dtype=torch.float32))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.k_mean.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights."""
-        return self.k_mean.dtype
-
-    def networks(self) -> torch.autocast:
-        """Context of the network calls, bfloat16 under `mixed_precision`."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision)
 
     # --- latent ----------------------------------------------------------------------------------------------------
 

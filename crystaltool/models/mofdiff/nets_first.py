@@ -7,7 +7,6 @@ that every bond closes best.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -22,6 +21,7 @@ from crystaltool.models.mofdiff.filling import Filling, Turns, fill
 from crystaltool.mof.blocks import BuildingBlock, CoarseMOF
 from crystaltool.mof.catalogue import Catalogue
 from crystaltool.mof.labelled_net import LabelledNet
+from crystaltool.ranges import require_least, require_positive
 
 _STREAM = 77
 _MOST_VERTICES = 3
@@ -68,14 +68,10 @@ class NetsConfig:
     learned: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("fillings", "nets", "candidates", "looked_at"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 1")
+        require_least(self, 1, "fillings", "nets", "candidates", "looked_at")
+        require_positive(self, "cost", "closest", "fit")
         if not 0 <= self.learned <= 1:
             raise UsageError(f"learned is {self.learned}, expected a number between 0 and 1")
-        for name in ("cost", "closest", "fit"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected a positive number")
 
 
 @runtime_checkable

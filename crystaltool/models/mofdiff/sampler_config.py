@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from crystaltool.errors import UsageError
+from crystaltool.ranges import require_least, require_positive
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,11 @@ class SamplerConfig:
     draws: int = 64
 
     def __post_init__(self) -> None:
-        least = {"calls": 2} | dict.fromkeys(("latent_steps", "candidates", "placings", "draws"), 1)
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {smallest}")
+        require_least(self, 2, "calls")
+        require_least(self, 1, "latent_steps", "candidates", "placings", "draws")
+        require_least(self, 0, "churn", "latent_temperature", "candidate_temperature")
+        require_positive(self, "spread")
         if not 0 <= self.last_time < 1:
             raise UsageError(f"last_time is {self.last_time}, expected at least 0, below 1")
         if not self.penalties or not all(isinstance(x, (int, float)) and x >= 0 for x in self.penalties):
             raise UsageError(f"penalties is {list(self.penalties)}, expected numbers of at least 0")
-        if not 0 < self.spread < math.inf:
-            raise UsageError(f"spread is {self.spread}, expected a positive number")
-        for name in ("churn", "latent_temperature", "candidate_temperature"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least 0")

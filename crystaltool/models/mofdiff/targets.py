@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from crystaltool.errors import UsageError
 from crystaltool.models.mofdiff.model import MOFDiff
+from crystaltool.numerals import finite_number
 
 MAX = "max"
 
@@ -36,11 +36,8 @@ def parse_target(text: str, names: Sequence[str]) -> Target:
         raise UsageError(f"--target {text!r}, expected PROPERTY=VALUE with a property among {', '.join(names)}")
     if value == MAX:
         return Target(name, None)
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+    number = finite_number(value)
+    if number is None:
         raise UsageError(f"--target {text!r}, expected a number or {MAX!r}")
     return Target(name, number)
 

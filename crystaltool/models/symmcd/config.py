@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from crystaltool.errors import UsageError
+from crystaltool.ranges import require_ends, require_least
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,10 @@ class SymmCDConfig:
     cell_sigma: tuple[float, float] = (0.01, 10.0)
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("site_width", 1),
-            ("site_layers", 1),
-            ("site_heads", 1),
-            ("geometry_width", 1),
-            ("pair_width", 1),
-            ("geometry_layers", 1),
-            ("n_functions", 2),
-            ("stability_width", 0),
-            ("stability_layers", 1),
-        ):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        require_least(self, 1, "site_width", "site_layers", "site_heads", "geometry_width", "pair_width")
+        require_least(self, 1, "geometry_layers", "stability_layers")
+        require_least(self, 2, "n_functions")
+        require_least(self, 0, "stability_width")
         if self.geometry_heads < 0 or (self.geometry_heads and self.geometry_width % self.geometry_heads):
             width = self.geometry_width
             raise UsageError(
@@ -74,8 +66,4 @@ class SymmCDConfig:
             raise UsageError(f"site_dropout is {self.site_dropout}, expected 0 to below 1")
         if not 0 < self.cutoff < math.inf:
             raise UsageError(f"cutoff is {self.cutoff}, expected a positive number of Angstrom")
-        for name in ("coordinate_sigma", "cell_sigma"):
-            ends = getattr(self, name)
-            numbers = len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends)
-            if not numbers or not 0 < ends[0] < ends[1] < math.inf:
-                raise UsageError(f"{name} is {list(ends)}, expected the smallest and the largest noise level")
+        require_ends(self, "coordinate_sigma", "cell_sigma")

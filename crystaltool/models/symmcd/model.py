@@ -24,7 +24,7 @@ from crystaltool.models.symmcd.representation import MAX_ORBITS, Statistics, fre
 from crystaltool.nn.atom_denoiser import AtomDenoiser, Atoms
 from crystaltool.nn.cells import symmetric_lattice
 from crystaltool.nn.geometry_denoiser import GeometryDenoiser
-from crystaltool.nn.layers import N_ELEMENTS, Sites
+from crystaltool.nn.layers import N_ELEMENTS, Model, Sites
 from crystaltool.nn.periodic_pairs import Orbits, atom_pairs, orbit_pairs
 from crystaltool.nn.position_encoder import PositionEncoder, position_features
 from crystaltool.nn.site_denoiser import SiteDenoiser
@@ -36,7 +36,7 @@ STABILITY = "stability"
 """The part that judges sites: trained by itself, on crystals with energies."""
 
 
-class SymmCD(nn.Module):
+class SymmCD(Model):
     """Both denoisers with the tables and statistics that they need.
 
     Args:
@@ -55,7 +55,6 @@ class SymmCD(nn.Module):
     def __init__(self, config: SymmCDConfig, statistics: Statistics | None = None) -> None:
         super().__init__()
         self.config = config
-        self.mixed_precision = False
         with torch.device("cpu"):  # always with values, also when the network is made on the device "meta"
             symmetry = symmetry_tensors()
             groups = torch.repeat_interleave(torch.arange(N_GROUPS), symmetry.candidate_mask.sum(1))
@@ -91,20 +90,6 @@ class SymmCD(nn.Module):
         )
         for name, array in asdict(filled).items():
             self.register_buffer(name, torch.as_tensor(array, dtype=torch.float32))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.element_volume.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights."""
-        return self.element_volume.dtype
-
-    def networks(self) -> torch.autocast:
-        """Context of the network calls, bfloat16 under `mixed_precision`; cells, distances and losses stay outside."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision)
 
     def symmetry(self):
         """The Wyckoff tables beside the weights."""

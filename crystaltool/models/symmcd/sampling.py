@@ -33,6 +33,7 @@ from crystaltool.models.symmcd.site_sampling import SiteSettings, choose_sites, 
 from crystaltool.models.symmcd.stability import Guide
 from crystaltool.models.symmcd.supergroup import has_supergroup
 from crystaltool.models.symmcd.wall import separate
+from crystaltool.ranges import require_least
 
 RESULT_GRID = 1e-6
 """Free coordinates and k are rounded to this: about 1e-5 A, a millionth of what float64 batches differ by."""
@@ -98,16 +99,13 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         if not (self.position_temperature > 0 and self.element_temperature > 0):
             raise UsageError("sampling temperatures must be above 0")
-        if not 0 <= self.churn < math.inf:
-            raise UsageError(f"churn is {self.churn}, expected at least 0")
+        require_least(self, 0, "churn", "guidance")
         if not 0 < self.time_power < math.inf:
             raise UsageError(f"time_power is {self.time_power}, expected above 0")
         if self.attempts < 1:
             raise UsageError(f"{self.attempts} attempts at a structure, expected at least 1")
         if len(self.above_hull) > 1 or not all(isinstance(each, int | float) for each in self.above_hull):
             raise UsageError(f"above_hull is {list(self.above_hull)}, expected one number of eV/atom or none")
-        if not 0 <= self.guidance < math.inf:
-            raise UsageError(f"guidance is {self.guidance}, expected at least 0")
         if not 0 <= self.apart < 2:
             raise UsageError(f"apart is {self.apart}, expected from 0 to 2")
         if not all(map(math.isfinite, (self.new_template, self.neutral, *self.n_elements, *self.density))):
