@@ -75,18 +75,42 @@ class Run:
 
 
 class OnceCommand(TyperCommand):
-    """A subcommand whose options, if they take one value, may be given once: of two values one would be lost."""
+    """A subcommand whose options, if they take one value, may be given once: of two values one would be lost.
+
+    An option is no value of another one: `--html --check` has left out the file.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer's, which takes the last of several values without a word."""
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        single = [option for option in order if isinstance(option, TyperOption) and takes_one_value(option)]
+        values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        options = [option for option in order if isinstance(option, TyperOption)]
+        single = [option for option in options if takes_one_value(option)]
         for option in single:
             if single.count(option) > 1:
                 ctx.fail(
                     f"Option {' / '.join((*option.opts, *option.secondary_opts))} is given twice, it takes one value"
                 )
+        for option in options:
+            if wrong := self._option_as_value(option, values.get(option.name or "")):
+                ctx.fail(f"Option {' / '.join(option.opts)} needs a value, {wrong}")
         return super().parse_args(ctx, args)
+
+    def _option_as_value(self, option: TyperOption, given: object) -> str:
+        """What is wrong with a value that is another option; empty if none is."""
+        names = {name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[:1] == "-"}
+        for value in given if isinstance(given, (list, tuple)) else (given,):
+            if isinstance(value, str) and (value in names or (value.startswith("--") and names_file(option))):
+                return f"{value} is an option" + (f"; a file of that name is ./{value}" if names_file(option) else "")
+        return ""
+
+
+FILES = ("FILE", "DIR", "DATA", "TOML", ".h5", "CHECKPOINT")
+"""What stands in the help of options that take the name of a file or folder."""
+
+
+def names_file(option: TyperOption) -> bool:
+    """Whether an option takes the name of a file or folder."""
+    return any(word in (option.metavar or "") for word in FILES)
 
 
 def takes_one_value(option: TyperOption) -> bool:

@@ -102,6 +102,7 @@ def command(
         out = None
         if page is None or output != STDIN:
             out = outputs.enter_context(session.writer(output, overwrite=overwrite, files=inputs))
+        outputs.enter_context(contextlib.suppress(_NoPage))
         page_out = (
             None if page is None else outputs.enter_context(session.writer(page, overwrite=overwrite, files=inputs))
         )
@@ -114,10 +115,17 @@ def command(
         if out is not None:
             out.write(_text(sets, comparison, form))
         if page_out is not None and gallery is not None:
+            if not first.n and session.n_bad:
+                session.warn(f"{page} is not written: nothing could be read")
+                raise _NoPage
             page_out.write(_page(session, sets, comparison, gallery, detected=not declared))
             if sort is not None and gallery.n and not gallery.n_with_value:
                 session.warn(f"no structure has {sort}")
     session.finish()
+
+
+class _NoPage(Exception):
+    """There is nothing to show: the page is not left behind, text beside it is."""
 
 
 def _gallery(sort: str | None, reverse: bool, pictures: int) -> Gallery:

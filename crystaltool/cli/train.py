@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import signal
+import time
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -12,13 +16,18 @@ import typer
 
 from crystaltool.cli import messages, options
 from crystaltool.cli.main import EXIT_INTERRUPTED
+from crystaltool.cli.progress import clock_text
 from crystaltool.cli.session import Session
+from crystaltool.errors import CrystaltoolError
 from crystaltool.threads import limit_threads
 from crystaltool.verbs.models import MODELS
 
 if TYPE_CHECKING:
     from crystaltool.training.loop import Progress, Stop
 
+
+STATE = "state.h5"
+"""As in `crystaltool.training.checkpoint`, which loads torch."""
 
 Model = StrEnum("Model", {name: name for name in MODELS})
 """Models that can be trained."""
@@ -93,6 +102,7 @@ def command(
 
     session = Session(context)
     limit_threads(threads)
+    started, before = time.monotonic(), _reached(output_dir) if resume else None
     with session.progress(what="steps") as display:
 
         def show(progress: Progress) -> None:
@@ -120,12 +130,55 @@ def command(
             on_progress=show,
         )
     if stop is not None:
-        given = {"--embeddings": embeddings, "--init": init, "--threads": threads if threads > 1 else None}
+        needed = None if (output_dir / STATE).is_file() else init  # the state has its weights
+        given = {"--embeddings": embeddings, "--init": needed, "--threads": threads if threads > 1 else None}
         given["--device"] = device if device != "auto" else None
         again = ["crystaltool", "train", model.value, str(data), "-o", str(output_dir)]
         again += [word for option, value in given.items() if value is not None for word in (option, str(value))]
         say_stopped(session, stop, shlex.join([*again, "--resume"]))
+    elif part is not None:
+        _say(session, f"{output_dir / part} is made, in {clock_text(time.monotonic() - started)}")
+    else:
+        _say_done(session, output_dir, before)
     session.finish()
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far the run in a folder has come: steps, seconds that they took, whether a validation is owed."""
+
+    step: int
+    seconds: float
+    owed: bool
+
+
+def _reached(folder: Path) -> Reached | None:
+    """What the state says; None where there is none that can be read."""
+    from crystaltool.training.checkpoint import load_attributes
+
+    with contextlib.suppress(CrystaltoolError, KeyError, TypeError, ValueError):
+        if (folder / STATE).is_file():
+            record = load_attributes(folder / STATE)
+            return Reached(int(record["step"]), float(record["seconds"]), bool(record.get("owed")))
+    return None
+
+
+def _say_done(session: Session, folder: Path, before: Reached | None) -> None:
+    """Where the checkpoint is, and what it took."""
+    now = _reached(folder)
+    if now is None:
+        _say(session, f"done, the checkpoint is {folder}")
+    elif before is not None and before.step == now.step and not before.owed:
+        text = f"nothing is left to do: all {now.step} steps are done, the checkpoint is {folder}"
+        _say(session, f"{text}; more with --resume --epochs N")
+    else:
+        _say(session, f"done, {now.step} steps in {clock_text(now.seconds)}, the checkpoint is {folder}")
+
+
+def _say(session: Session, text: str) -> None:
+    """One line, of the first of several processes (torchrun)."""
+    if not session.quiet and os.environ.get("RANK", "0") == "0":
+        messages.say(session.program, "NOTE", text)
 
 
 def say_stopped(session: Session, stop: Stop, command_line: str) -> None:

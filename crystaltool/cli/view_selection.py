@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from crystaltool.view.render import AnyRecord
 
 
+WHERE_FIELDS_STAND = "fields: man crystaltool-view; values of a file: crystaltool view --info FILE"
+
+
 def check_name(option: str, name: str, of: str = "structures") -> None:
     """A field must be one of the rows' table, or, of structures, can be a value's name.
 
@@ -24,16 +28,29 @@ def check_name(option: str, name: str, of: str = "structures") -> None:
         UsageError: it is neither.
     """
     import re
-    from difflib import get_close_matches
 
+    from crystaltool.view.choices import nearest
     from crystaltool.view.rows import STRUCTURES, TABLES
 
     table = TABLES[of]
     known_elsewhere = of == STRUCTURES and re.fullmatch(r"[a-z_][a-z0-9_]*", name)
     if name not in table and not known_elsewhere:
-        close = get_close_matches(name.lower(), table, 1)
-        hint = f", did you mean {close[0]}?" if close else f"; {of} have {', '.join(table)}"
+        close = nearest(name, table)
+        hint = f", did you mean {close}?" if close else f"; {of} have {', '.join(table)}"
         raise UsageError(f"{option}: no field {name!r}{hint}")
+
+
+def _can_be_of_rows(expression: str) -> bool:
+    """Whether an expression that makes no sense for structures does for what else files hold."""
+    from crystaltool.view.expression import Filter
+    from crystaltool.view.rows import STRUCTURES, TABLES
+
+    for of, fields in TABLES.items():
+        with contextlib.suppress(UsageError):
+            if of != STRUCTURES:
+                Filter(expression, fields, open_names=False)
+                return True
+    return False
 
 
 class Selection:
@@ -45,6 +62,7 @@ class Selection:
         self.session = session
         self._expression, self._sort, self._reverse, self.head = expression, sort, reverse, head
         self._filter: Filter | None = None
+        self._not_of_structures: UsageError | None = None
         self._unseen: set[str] = set()
         self._seen_values: set[str] = set()
         self._n_structures = 0
@@ -54,8 +72,14 @@ class Selection:
         if expression is not None:
             from crystaltool.view.expression import Filter
             from crystaltool.view.fields import FIELDS
+            from crystaltool.view.syntax import ExpressionError
 
-            self._filter = Filter(expression, FIELDS)
+            try:
+                self._filter = Filter(expression, FIELDS)
+            except ExpressionError as error:
+                if not _can_be_of_rows(expression):
+                    raise
+                self._not_of_structures = error
 
     @property
     def named(self) -> list[str]:
@@ -120,6 +144,8 @@ class Selection:
                     self._filter = Filter(self._expression, TABLES[of], open_names=False)
                 if self._sort is not None:
                     check_name("--sort", self._sort, of)
+            elif self._not_of_structures is not None:
+                raise self._not_of_structures
         elif of != self.of:
             raise InputError(f"{of} among {self.of}, give them in a run of their own")
 
@@ -132,11 +158,10 @@ class Selection:
 
     def say_unknown(self, columns: Sequence[str]) -> None:
         """A warning of fields that no structure had: most likely a slip of the pen."""
-        from difflib import get_close_matches
-
+        from crystaltool.view.choices import nearest
         from crystaltool.view.fields import FIELDS
 
         for name in sorted(self._unseen) if self._n_structures else ():
-            close = get_close_matches(name, [*FIELDS, *self._seen_values], 1)
-            hint = f", did you mean {close[0]}?" if close else ""
+            close = nearest(name, [*FIELDS, *self._seen_values])
+            hint = f", did you mean {close}?" if close else f" ({WHERE_FIELDS_STAND})"
             self.session.warn(f"no structure has {name}{hint}")

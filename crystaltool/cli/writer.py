@@ -114,6 +114,8 @@ class FolderWriter(BlockWriter):
         self._used.add(unique.casefold())
         path = self._folder / f"{unique}{self._suffix}"
         refuse_input_as_output(path, self._inputs)
+        if path.is_file() and not self._overwrite:
+            raise UsageError(f"output {path} exists (--resume goes on, --overwrite replaces it)")
         with atomic_output(path, self._overwrite) as output:
             output.handle.write(text.encode("utf-8"))
 

@@ -59,8 +59,24 @@ def tell_text(stream: ByteReader) -> tuple[str, bytes]:
     return kind, b"".join(lines)
 
 
+_COLUMN = re.compile(r"\"?[A-Za-z_][\w .()/%^-]*\"?$")
+"""The name of a column of a table."""
+
+
+def is_table(text: str) -> bool:
+    """Whether a text begins as CSV or TSV: a line of names of columns, and as many fields in the next."""
+    lines = text.splitlines()[:2] or [""]
+    for separator in (",", "\t", ";"):
+        n_more = lines[0].count(separator)
+        if n_more and all(map(_COLUMN.match, lines[0].split(separator))) and lines[-1].count(separator) >= n_more:
+            return True
+    return False
+
+
 def not_cif(text: str) -> str:
     """One sentence for text without a `data_` line: what it seems to be, and what is read."""
+    if is_table(text):
+        return f"it seems to be a table without a column 'cif', so it holds no structures; formats read: {READ}"
     found = next((name for name, pattern in _FORMATS if re.match(pattern, text, re.IGNORECASE)), "")
     seems = f"it seems to be {found}, which is not read; " if found else ""
     return f"not CIF text: no data_ line, nor CSV with a 'cif' column; {seems}formats read: {READ}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,9 @@ SMALL_DATASET_BYTES = 2**20
 
 MAX_OBJECTS = 10_000
 """Groups and data sets in a file; ours have a dozen."""
+
+MAKERS = {"asym-unit": "asym-unit", "mof-blocks": "fragment", "block-embeddings": "embed"}
+"""The command that makes a file of each kind."""
 
 _DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
@@ -66,7 +71,9 @@ def open_checked(
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{name}: not a readable HDF5 file ({' '.join(str(error).split())})") from None
+        is_folder = isinstance(path, (str, Path)) and os.path.isdir(path)
+        wrong = "is a folder, not an HDF5 file" if is_folder else f"not a readable HDF5 file ({_reason(error)})"
+        raise InputError(f"{name}: {wrong}{_maker(kind, name) if is_folder else ''}") from None
     with file:
         try:
             _check_root(file, name, kind)
@@ -76,7 +83,22 @@ def open_checked(
                 raise InputError(f"{name}: unpacks to {seen.n_bytes:.3g} bytes from {seen.stored:.3g}, no real data do")
             yield file
         except _DAMAGE as error:
-            raise InputError(f"{name}: damaged HDF5 file ({' '.join(str(error).split())})") from None
+            raise InputError(f"{name}: damaged HDF5 file ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    """What the library says, without numbers of the process: addresses, descriptors, times."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return re.sub(r"[,:]? *[\w>-]+(?: [\w>-]+)* = [^,()]+", "", " ".join(str(error).split()))
+
+
+def _maker(kind: str | None, name: str) -> str:
+    """How a file of a kind is made of the structures in a folder."""
+    if kind not in MAKERS:
+        return ""
+    made_of = "BLOCKS.h5" if kind == "block-embeddings" else name
+    return f"; `crystaltool {MAKERS[kind]} {made_of} -o FILE.h5` makes one"
 
 
 def _check_root(file: h5py.File, name: str, kind: str | None) -> None:

@@ -25,6 +25,6 @@ class Remark:
 
 def publish(level: int, text: str, source: str, line: int, name: str) -> None:
     """Log a remark with its place: input, 1-based line (0 where lines mean nothing), block name."""
-    place = f"{source}({line})" if line else source
+    place = (f"{source}({line})" if line else source) + (f" data_{name}" if name else "")
     extra = {"remark": text, "source": source, "source_line": line, "block": name}
-    LOGGER.log(level, "%s data_%s: %s", place, name, text, extra=extra)
+    LOGGER.log(level, "%s: %s", place, text, extra=extra)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from crystaltool.mof.table import MOF_KIND, read_mofs, write_mofs
 from crystaltool.structure import Structure
 from crystaltool.verbs.format_table import FORMATS, Format
 
-STDOUT = "-"
+STDOUT = STDIN = "-"
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
@@ -44,7 +46,7 @@ def read(
     """The structures of files, folders and archives, one after the other; as every subcommand reads its inputs.
 
     CIF text, CSV with a `cif` column, HDF5 data sets, folders, zip and tar archives, each also compressed; HDF5 files
-    of MOF blocks give a `MOFSample` a framework. What cannot be read is logged and passed over.
+    of MOF blocks give a `MOFSample` a framework. What cannot be read in them is logged and passed over.
 
     Args:
         paths: files and folders; `-` is standard input.
@@ -52,6 +54,7 @@ def read(
         fail_fast: raise at what cannot be read, instead.
 
     Raises:
+        FileNotFoundError: a path that does not exist, before anything is read.
         InputError: with `fail_fast`, one sentence that names file, line and block.
         UsageError: no paths, or names is neither.
     """
@@ -59,7 +62,11 @@ def read(
         raise UsageError(f"names is {names!r}, expected block or file")
     if not paths:
         raise UsageError("no paths to read")
-    return _structures([fspath(path) for path in paths], names == "file", fail_fast)
+    given = [fspath(path) for path in paths]
+    for path in given:
+        if path != STDIN and not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return _structures(given, names == "file", fail_fast)
 
 
 def _structures(paths: Sequence[str], by_file: bool, fail_fast: bool) -> Iterator[Structure | MOFSample]:

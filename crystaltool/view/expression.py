@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from crystaltool.errors import InputError
 from crystaltool.units import SYMBOLS
+from crystaltool.view.choices import nearest, with_choices
 from crystaltool.view.fields import ANY, FORMULA, NUMBER, SET, TEXT, Field
 from crystaltool.view.syntax import (
     Arithmetic,
@@ -110,7 +110,7 @@ class Filter:
             return NUMBER, lambda record: None if (value := number(record)) is None else -value
         if isinstance(node, Arithmetic):
             return NUMBER, _arithmetic(node.sign, self._number(node.left), self._number(node.right))
-        return TRUTH, self._comparison(node)
+        return TRUTH, self._comparison(with_choices(node, self._fields))
 
     def _kind(self, name: str, column: int) -> str:
         """The type of a field; notes that it is asked for.
@@ -125,8 +125,8 @@ class Filter:
             return ANY
         if name in SYMBOLS[1:]:
             raise ExpressionError(f"{name} is no field; an element is a text, {name!r}".replace("'", '"'), column)
-        close = get_close_matches(name.lower(), self._fields, 1)
-        hint = f", did you mean {close[0]}?" if close else "; text stands in quotes"
+        close = nearest(name, self._fields)
+        hint = f", did you mean {close}?" if close else "; text stands in quotes"
         raise ExpressionError(f"no field {name}{hint}", column)
 
     def _truth(self, node: Node) -> Evaluate:
@@ -182,7 +182,9 @@ class Filter:
         elif kind in (TEXT, ANY) and item_kind in (TEXT, ANY):
             left, right = _checked(left, TEXT, node.left), _checked(right, TEXT, node.right)
         else:
-            raise ExpressionError(f"nothing is in {_A[kind]}, expected a set or a text", node.column)
+            element = isinstance(node.left, Literal) and node.left.value in SYMBOLS[1:] and "elements" in self._fields
+            hint = f'; write "{node.left.value}" in elements' if element else ""
+            raise ExpressionError(f"nothing is in {_A[kind]}, expected a set or a text{hint}", node.column)
         wanted = node.sign == "in"
 
         def evaluate(record: HasFields) -> bool:

@@ -39,11 +39,13 @@ class Field(NamedTuple):
         kind: NUMBER, TEXT, SET or FORMULA.
         meaning: in words, with the unit.
         of: the value of a record, None where it has none.
+        choices: all texts that it can be, in lower case, where they are few.
     """
 
     kind: str
     meaning: str
     of: Callable[[Record], Value | None]
+    choices: tuple[str, ...] = ()
 
 
 class Record:
@@ -204,7 +206,8 @@ FIELDS: dict[str, Field] = {
     "n_sites": Field(NUMBER, "number of listed sites", lambda record: record.n_sites),
     "space_group": Field(NUMBER, "number of the declared space group", lambda record: record.space_group),
     "space_group_symbol": Field(TEXT, "its Hermann-Mauguin symbol", _symbol),
-    "crystal_system": Field(TEXT, "triclinic, monoclinic, ... cubic; trigonal apart from hexagonal", _system),
+    "crystal_system": Field(TEXT, "triclinic, monoclinic, ... cubic; trigonal apart from hexagonal", _system,
+                            tuple(name for _, name in SYSTEM_ENDS)),
     "volume": Field(NUMBER, "volume of the cell, A^3", lambda record: record.volume),
     "density": Field(NUMBER, "mass density, g/cm3", _mass_density),
     "a": Field(NUMBER, "cell length, Angstrom", _cell(0)),
@@ -213,7 +216,7 @@ FIELDS: dict[str, Field] = {
     "alpha": Field(NUMBER, "cell angle, degrees", _cell(3)),
     "beta": Field(NUMBER, "cell angle, degrees", _cell(4)),
     "gamma": Field(NUMBER, "cell angle, degrees", _cell(5)),
-    "kind": Field(TEXT, "inorganic or mof, as check tells them", lambda record: record.kind),
+    "kind": Field(TEXT, "inorganic or mof, as check tells them", lambda record: record.kind, ("inorganic", "mof")),
     "nodes": Field(TEXT, "of a MOF: formula of its nodes", _nodes),
     "linkers": Field(SET, "of a MOF: SMILES of its linkers", _linkers),
     "net": Field(TEXT, "of a MOF: dimension, number of nets and hash of its net", _net),

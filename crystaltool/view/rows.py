@@ -49,8 +49,8 @@ class RowRecord:
         return {"name": self.raw.name, "source": self.raw.source}.get(name) or self.raw.values.get(name)
 
 
-def _of(name: str, kind: str, meaning: str) -> tuple[str, Field]:
-    return name, Field(kind, meaning, lambda record: record.get(name))
+def _of(name: str, kind: str, meaning: str, choices: tuple[str, ...] = ()) -> tuple[str, Field]:
+    return name, Field(kind, meaning, lambda record: record.get(name), choices)
 
 
 _COMMON = (_of("name", TEXT, "name of the row"), _of("source", TEXT, "file that it came from"))
@@ -58,7 +58,7 @@ _COMMON = (_of("name", TEXT, "name of the row"), _of("source", TEXT, "file that 
 BLOCK_FIELDS: dict[str, Field] = dict(
     [
         *_COMMON,
-        _of("kind", TEXT, "node, linker or bridge"),
+        _of("kind", TEXT, "node, linker or bridge", KINDS),
         _of("identity", TEXT, "SMILES of a linker, * where it binds a metal; else formula, connections and hash"),
         _of("formula", FORMULA, "formula of the block"),
         _of("elements", SET, "symbols of its elements"),

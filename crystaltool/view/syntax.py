@@ -26,6 +26,9 @@ MAX_TERMS = 40
 """Brackets, `not` and signs within each other, and terms of one sum or product: Python's stack is not endless."""
 
 COMPARISONS = ("==", "!=", "<=", ">=", "<", ">", "in", "not in")
+WORDS = {"&": "and", "|": "or", "!": "not", "~": "not"}
+"""What other languages have signs for."""
+
 KEYWORDS = ("and", "or", "not", "in", "has")
 
 _TOKEN = re.compile(
@@ -162,6 +165,9 @@ def _unreadable(text: str, position: int) -> str:
         return f"the quote {character} is never closed"
     if character == "=":
         return "'=' is no comparison, write =="
+    if character in WORDS:
+        sign = character * 2 if text.startswith(character * 2, position) else character
+        return f"'{sign}' has no meaning here, write {WORDS[character]}"
     if character.isdigit():
         word = re.match(r"\S+", text[position:])
         return f"{word[0] if word else character!r} is no number; text stands in quotes"

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.core import TyperOption
 
-from crystaltool.cli.main import SUBCOMMANDS, app, command_line, takes_one_value
+from crystaltool.cli.main import SUBCOMMANDS, app, command_line, names_file, takes_one_value
 from crystaltool.cli.messages import format_message
 from tests.cli.one_process import one_process
 from tests.conftest import ECHO, TOOL, tool_environment
@@ -113,6 +113,30 @@ def test_an_option_of_one_value_is_refused_when_it_is_given_twice(tmp_path: Path
             ended = child.run(tmp_path, command, *twice)
             assert (ended.code, ended.out) == (2, ""), (command, option)
             assert f"Option {names} is given twice, it takes one value" in ended.err, (command, option)
+
+
+def test_an_option_is_no_value_of_another(tmp_path: Path) -> None:
+    """Of every option of every command that takes the name of a file."""
+    root = typer.main.get_command(app)
+    context = root.make_context("crystaltool", [], resilient_parsing=True)
+    found = [
+        (command, option.opts[-1])
+        for command in SUBCOMMANDS
+        for option in root.get_command(context, command).params
+        if isinstance(option, TyperOption) and names_file(option)
+    ]
+    assert len(found) > 25 and {command for command, _ in found} == set(SUBCOMMANDS)
+    assert {("stats", "--html"), ("train", "--config"), ("check", "--reference"), ("view", "--output-dir")} < set(found)
+    with one_process() as child:
+        for command, option in found:
+            for words in ([option, "--quiet"], [option, "--no-such"], [f"{option}=--quiet"]):
+                ended = child.run(tmp_path, command, *words)
+                wrong = words[-1].split("=")[-1]
+                assert (ended.code, ended.out) == (2, ""), words
+                assert f"needs a value, {wrong} is an option; a file of that name is ./{wrong}" in only_line(ended.err)
+        ended = child.run(tmp_path, "view", "--columns", "-q")
+        assert "Option --columns needs a value, -q is an option (see" in only_line(ended.err)
+    assert not (tmp_path / "--quiet").exists() and not (tmp_path / "--no-such").exists()
 
 
 def test_unknown_subcommands_are_2(crystaltool) -> None:

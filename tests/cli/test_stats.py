@@ -136,6 +136,16 @@ def test_the_order_is_the_pages(stats, tmp_path) -> None:
     assert densities == sorted(densities, reverse=True) and len(densities) == 3
 
 
+def test_of_nothing_there_is_no_page_but_text(stats, tmp_path) -> None:
+    (tmp_path / "empty.cif").write_text("")
+    _, err = stats("empty.cif", "--html", "never.html", code=2)
+    assert len(err) == 2 and "empty.cif: ERROR, empty" in err[0]
+    assert err[1] == "crystaltool stats: WARNING, never.html is not written: nothing could be read"
+    stats("empty.cif", "--html", "never.html", "-o", "out.txt", code=2)
+    assert not (tmp_path / "never.html").exists() and (tmp_path / "out.txt").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_page_that_fails_leaves_nothing(stats, tmp_path) -> None:
     (tmp_path / "bad.cif").write_text(BROKEN + STREAM)
     stats("bad.cif", "--fail-fast", "--html", "never.html", code=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -66,6 +67,19 @@ def test_a_run_and_its_notes(train: Callable, tmp_path: Path) -> None:
     assert ended.err.count("step ") == 3 and "step 3 of 3" in ended.err and "loss" in ended.err
     assert steps(tmp_path / "run") == [1, 2, 3]
     load_symmcd(tmp_path / "run")
+    last = ended.err.splitlines()[-1]
+    assert re.fullmatch(
+        rf"crystaltool train: NOTE, done, 3 steps in 0:0\d:\d\d, the checkpoint is {tmp_path / 'run'}", last
+    )
+
+
+def test_a_finished_run_says_that_nothing_is_left(train: Callable, tmp_path: Path) -> None:
+    assert train(toml(2)).err.count("done, 2 steps") == 1
+    again = train(toml(2), "--resume").err
+    left = f"nothing is left to do: all 2 steps are done, the checkpoint is {tmp_path / 'run'}"
+    assert again == f"crystaltool train: NOTE, {left}; more with --resume --epochs N\n"
+    assert "done, 3 steps" in train(toml(3), "--resume").err
+    assert train(toml(3), "--resume", "-q").err == ""
 
 
 def test_a_folder_that_holds_a_run_needs_a_word(train: Callable, tmp_path: Path) -> None:

@@ -170,6 +170,22 @@ def test_other_formats_are_read_by_ase_and_by_us(view, tmp_path: Path) -> None:
     assert view("--format", "poscar", "--head", "1", "in.cif")[0].startswith("halite\n1.0\n")
 
 
+def test_a_folder_that_has_files_names_both_ways_on(view, tmp_path: Path) -> None:
+    view("--format", "poscar", "-O", "k3", "in.cif")
+    (tmp_path / "k3" / "rutile.vasp").unlink()
+    (error,) = view("--format", "poscar", "-O", "k3", "in.cif", code=2)[1]
+    assert error.endswith("output k3/halite.vasp exists (--resume goes on, --overwrite replaces it)")
+    view("--format", "poscar", "-O", "k3", "--resume", "in.cif")
+    assert (tmp_path / "k3" / "rutile.vasp").exists()
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_a_table_that_view_wrote_is_called_one(view, form: str) -> None:
+    view("--columns", "name,formula,density", "--format", form, "in.cif", "-o", "content")
+    (error,) = view("content", code=2)[1]
+    assert "content(1): ERROR, it seems to be a table without a column 'cif', so it holds no structures;" in error
+
+
 def test_mofs_have_linkers(view) -> None:
     out, _ = view("-e", '"O=C([O-])c1ccc(C(=O)[O-])cc1" in linkers', "--columns", "name,nodes", MOFS)
     assert "MOF-5\tOZn4" in out and "UiO-66\tO4Zr3" in out and "HKUST-1" not in out
@@ -266,6 +282,9 @@ WRONG = {
     ("--reverse",): "--reverse is of use with --sort only",
     ("--info", "--sort", "a"): "--info goes with --format json and -o alone",
     ("--sort", "No"): "--sort: no field 'No'",
+    ("--sort", "Nope"): "--sort: no field 'Nope'; structures have name, source",
+    ("-e", 'kind == "linker"'): "expression, column 9: kind is never 'linker', only inorganic, mof",
+    ("-e", 'crystal_system == "kubic"'): "column 19: crystal_system is never 'kubic', only triclinic, monoclinic",
 }
 
 
@@ -289,6 +308,20 @@ def test_the_ending_tells_the_format(view, tmp_path: Path, name: str, begin: byt
     columns = ("--columns", "name,formula") if name.endswith("csv") else ()
     view("--head", "1", *columns, "-o", name, "in.cif")
     assert (tmp_path / name).read_bytes().startswith(begin)
+
+
+def test_a_name_that_is_like_none_gets_the_place_of_the_names(view) -> None:
+    _, err = view("--sort", "nope", "in.cif")
+    where = "fields: man crystaltool-view; values of a file: crystaltool view --info FILE"
+    assert err == [f"crystaltool view: WARNING, no structure has nope ({where})"]
+
+
+def test_fields_of_few_texts_in_any_case(view) -> None:
+    assert view("-e", 'crystal_system == "Tetragonal"', "in.cif") == (TITANIA, [])
+    linkers = view("-e", 'kind == "Linker"', BLOCKS)[0]
+    assert linkers == view("-e", 'kind == "linker"', BLOCKS)[0] and linkers.count("\n") > 1
+    (error,) = view("-e", 'kind == "mof"', BLOCKS, code=2)[1]
+    assert error.endswith("kind is never 'mof', only node, linker, bridge")
 
 
 def test_formats_of_the_option_are_those_of_the_table() -> None:

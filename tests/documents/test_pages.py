@@ -21,7 +21,7 @@ GIVEN = {
     "tutorials/own-data": ["structures"],
     "tutorials/cluster": [],
     "tutorials/mofs": ["frameworks"],
-    "tutorials/pipe": ["structures"],
+    "tutorials/pipe": [],
     "howto/install": [],
     "howto/choose": ["structures", "structures.cif", "mine", "train.h5", "new.cif", "measured.cif"],
     "howto/energies": ["copper.cif"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +14,14 @@ import pytest
 import torch
 
 from crystaltool.errors import CrystaltoolError
-from crystaltool.io.hdf5 import read_asym_units, write_asym_units
+from crystaltool.io.hdf5 import ASYM_UNIT_KIND, read_asym_units, write_asym_units
 from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.stream import asym_unit_blocks
 from crystaltool.models.block_encoder.embedding_file import BlockEmbeddings, read_embeddings, write_embeddings
-from crystaltool.mof.table import read_mofs
+from crystaltool.mof.table import MOF_KIND, read_mofs
 from crystaltool.training.checkpoint import load_state, save_state
 from crystaltool.view.info import Survey
-from crystaltool.view.rows import hdf5_rows
+from crystaltool.view.rows import EMBEDDING_KIND, hdf5_rows
 from tests.models.tiny import small_table
 
 REAL_BLOCKS = Path(__file__).parents[1] / "models" / "block_encoder" / "real_blocks.h5"
@@ -136,6 +137,31 @@ def test_a_kind_that_is_no_text(tmp_path: Path, kind: object) -> None:
     for read in (read_asym_units, read_mofs, load_state):
         with pytest.raises(CrystaltoolError, match="kind is no text"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        (ASYM_UNIT_KIND, "; `crystaltool asym-unit {} -o FILE.h5` makes one"),
+        (MOF_KIND, "; `crystaltool fragment {} -o FILE.h5` makes one"),
+        (EMBEDDING_KIND, "; `crystaltool embed BLOCKS.h5 -o FILE.h5` makes one"),
+        (None, ""),
+    ],
+)
+def test_a_folder_in_place_of_a_file_says_what_makes_one(tmp_path: Path, kind: str | None, made: str) -> None:
+    with pytest.raises(CrystaltoolError) as error, open_checked(tmp_path, kind):
+        pass
+    assert str(error.value) == f"{tmp_path}: is a folder, not an HDF5 file{made.format(tmp_path)}"
+
+
+def test_messages_have_no_addresses(tmp_path: Path) -> None:
+    """Of a file that ends early."""
+    sound, path = data_set(tmp_path / "sound.h5").read_bytes(), tmp_path / "cut.h5"
+    for n_bytes in (0, 4, 100, 600, 1500, len(sound) // 2, len(sound) - 1):
+        path.write_bytes(sound[:n_bytes])
+        with pytest.raises(CrystaltoolError) as error, open_checked(path):
+            pass
+        assert not re.search(r"0x| = |descriptor", str(error.value)) and "HDF5 file (" in str(error.value)
 
 
 def test_what_reading_raises_is_damage(tmp_path: Path) -> None:

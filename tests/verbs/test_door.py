@@ -155,6 +155,22 @@ def test_what_cannot_be_done_is_logged_and_left_out_or_raised(tmp_path: Path, ca
         ct.load("blocks")
 
 
+def test_a_path_that_does_not_exist_is_raised_at_once(tmp_path: Path) -> None:
+    ct.write(ct.Structure(RUTILE, name="rutile"), tmp_path / "in.cif")
+    for path in (tmp_path / "nix.cif", str(tmp_path / "nix")):
+        with pytest.raises(FileNotFoundError) as error:
+            ct.read(tmp_path / "in.cif", path)
+        assert error.value.filename == str(path)
+
+
+def test_the_log_names_a_block_only_where_there_is_one(tmp_path: Path, caplog) -> None:
+    (tmp_path / "empty.cif").write_text("")
+    logging.getLogger("crystaltool").propagate = True
+    with caplog.at_level(logging.WARNING, "crystaltool"):
+        assert list(ct.read(tmp_path / "empty.cif")) == []
+    assert caplog.messages == [f"{tmp_path / 'empty.cif'}: empty, expected CIF text with a data_ block"]
+
+
 def test_blocks_of_mofs_are_those_of_the_commands(child: Child, tmp_path: Path) -> None:
     names = ("MIL-53", "MIL-47")
     (tmp_path / "in.cif").write_text("".join(format_crystal(curated()[name], name) for name in names))

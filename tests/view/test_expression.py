@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crystaltool.checks.kind import KINDS
 from crystaltool.errors import InputError
+from crystaltool.statistics.facts import FAIL, NOT_JUDGED, PASS
 from crystaltool.units import SYMBOLS
+from crystaltool.view.choices import VERDICTS
 from crystaltool.view.expression import Filter
-from crystaltool.view.fields import FIELDS, FORMULA, NUMBER, SET, TEXT, Field
+from crystaltool.view.fields import FIELDS, FORMULA, NUMBER, SET, TEXT, Field, Record
 from crystaltool.view.syntax import ExpressionError
 from crystaltool.view.values import Formula, parse_formula
 
@@ -33,7 +36,15 @@ def field(kind: str) -> Field:
     return Field(kind, "", lambda record: None)
 
 
-TABLE = {"x": field(NUMBER), "y": field(NUMBER), "word": field(TEXT), "elements": field(SET), "formula": field(FORMULA)}
+SYSTEM = Field(TEXT, "", lambda record: None, ("cubic", "trigonal"))
+TABLE = {
+    "x": field(NUMBER),
+    "system": SYSTEM,
+    "y": field(NUMBER),
+    "word": field(TEXT),
+    "elements": field(SET),
+    "formula": field(FORMULA),
+}
 
 
 def holds(text: str, **values) -> bool:
@@ -232,6 +243,15 @@ BAD = {
     "not " * 2000 + "x < 1": "column 81: nested more than 20 deep",
     "x" + " + x" * 2000 + " < 1": "column 159: more than 40 terms",
     "Volume < 2": "column 1: no field Volume; text stands in quotes",
+    '"Fe" in formula': 'column 6: nothing is in a formula, expected a set or a text; write "Fe" in elements',
+    '"Xx" in formula': "column 6: nothing is in a formula, expected a set or a text",
+    "x < 1 && y < 1": "column 7: '&&' has no meaning here, write and",
+    "x < 1 | y < 1": "column 7: '|' has no meaning here, write or",
+    "!(x < 1)": "column 1: '!' has no meaning here, write not",
+    'system == "cubik"': "column 11: system is never 'cubik', only cubic, trigonal",
+    "system not in {cubic, x}": "column 23: system is never 'x', only cubic, trigonal",
+    'check_charge == "passed"': "column 17: check_charge is never 'passed', only pass, fail, not_judged",
+    '"ok" == _crystaltool_check_all': "column 1: _crystaltool_check_all is never 'ok', only pass, fail, not_judged",
 }
 
 
@@ -245,6 +265,46 @@ def test_a_bad_expression_is_one_line_with_its_column(text) -> None:
 def test_a_close_name_is_suggested() -> None:
     with pytest.raises(ExpressionError, match=r"no field Volume, did you mean volume\?"):
         Filter("Volume < 2", FIELDS)
+
+
+def test_a_name_that_is_like_none_is_not_taken_for_another() -> None:
+    with pytest.raises(ExpressionError, match="no field Nope; text stands in quotes"):
+        Filter("Nope < 2", FIELDS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'system == "Cubic"',
+        '"CUBIC" == system',
+        "system in {Cubic, Trigonal}",
+        "system not in {Trigonal}",
+        'check_charge == "Pass"',
+        '_crystaltool_check_all in {PASS, "FAIL"}',
+    ],
+)
+def test_fields_of_few_texts_are_compared_without_regard_to_case(text) -> None:
+    values = {"system": "cubic", "check_charge": "pass", "_crystaltool_check_all": "fail"}
+    assert holds(text, **values) and not holds(text)
+    others = {"system": "trigonal", "check_charge": "fail", "_crystaltool_check_all": "not_judged"}
+    assert holds(text, **others) == (text == "system in {Cubic, Trigonal}")
+
+
+def test_a_column_that_is_called_like_a_verdict_has_any_text() -> None:
+    assert holds('check_status == "Ok"', check_status="Ok") and not holds('check_status == "ok"', check_status="Ok")
+
+
+def test_texts_of_fields_are_those_that_they_have() -> None:
+    class Declared(Record):
+        space_group = None
+
+        def __init__(self, number: int) -> None:
+            self.space_group = number
+
+    systems = {FIELDS["crystal_system"].of(Declared(number)) for number in range(1, 231)}
+    assert set(FIELDS["crystal_system"].choices) == systems
+    assert FIELDS["kind"].choices == KINDS
+    assert set(VERDICTS) == {PASS, FAIL, NOT_JUDGED}
 
 
 def test_a_value_of_the_wrong_type_is_an_error_of_its_record() -> None:
