@@ -244,13 +244,15 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
     time.sleep(0.2)
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=30) == 130
-    assert child.stderr.read() == b"crystaltool echo: ERROR, interrupted\n"
-    assert list(tmp_path.iterdir()) == []
+    partial = tmp_path / ".out.cif.partial"
+    said = f"interrupted; what is done stands in {partial}, the same command with --resume goes on"
+    assert child.stderr.read().decode() == f"crystaltool echo: ERROR, {said}\n"
+    assert list(tmp_path.iterdir()) == [partial] and partial.read_bytes().count(b"data_") == 1
     child.stdin.close()
     child.stderr.close()
 
 
-def test_terminate_is_143_and_leaves_nothing(tmp_path: Path) -> None:
+def test_terminate_before_anything_is_done_is_143_and_leaves_nothing(tmp_path: Path) -> None:
     child = start("-o", str(tmp_path / "out.cif"))
     deadline = time.monotonic() + 30
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
