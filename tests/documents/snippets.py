@@ -119,7 +119,7 @@ def _smaller(name: str, rest: str, n: int, relax_steps: int | None) -> str:
         more += " --draws 4"
     if name == "relax" and relax_steps is not None:
         more += f" --max-steps {relax_steps}"
-    if name == "measure" and "--adsorption" in rest and "--cycles" not in rest:
+    if name == "measure" and "--adsorption" in rest and not re.search("--(cycles|estimate)", rest):
         more += " --cycles 1"
     if name == "train" and "--resume" not in rest:
         model = re.search(r"symmcd|blocks|mofdiff", rest)
