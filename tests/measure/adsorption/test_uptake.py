@@ -159,7 +159,8 @@ def test_raspa3_finds_the_same(gas, pressures, temperature, charged):
         pytest.skip("raspalib is not installed")
     charges = CHARGES if charged else None
     ours = measure_adsorption(CRYSTAL, gas, pressures, temperature, charges)
-    theirs = raspa.uptakes(CRYSTAL, gas, pressures, temperature, charges=charges, cycles=10_000)
+    cycles = 10_000 if min(pressures) < 1 else 3_000  # where molecules are few they come and go seldom
+    theirs = raspa.uptakes(CRYSTAL, gas, pressures, temperature, charges=charges, cycles=cycles)
     for uptake, (amount, error) in zip(ours.uptakes, theirs, strict=True):
         allowed = 4 * np.hypot(uptake.error, error)
         assert uptake.amount == pytest.approx(amount, abs=allowed)
