@@ -72,7 +72,7 @@ def command(
     and atoms, extxyz the _crystaltool_* values too; several structures as POSCAR need --output-dir.
 
     Structures are written as they are read, so the stream may be endless. --sort with --head N keeps about 2 N of them
-    in memory, without --head all that pass.
+    in memory, without --head all that pass, the texts of many in a temporary file.
 
     Of an HDF5 file of building blocks the rows are their identities with counts (linkers by SMILES), of one of
     embeddings the vectors; of a data set its structures.

@@ -97,19 +97,21 @@ class Selection:
         """The records that pass, in order."""
         from crystaltool.view.order import Ordered
         from crystaltool.view.rows import record_of
+        from crystaltool.view.spill import Spill, Spilled
 
         self.watch(self.named)
         if self._sort is None:
             yield from itertools.islice(self._passing(raws, progress), self.head)
             return
-        ordered = Ordered(self._reverse, self.head)
+        ordered: Ordered[RawBlock | Spilled] = Ordered(self._reverse, self.head)
+        spill = Spill()
         for record in self._passing(raws, progress):
-            try:
-                ordered.add(record.get(self._sort), record.raw)
+            try:  # of an endless stream only the best few are kept, in memory
+                ordered.add(record.get(self._sort), spill.put(record.raw) if self.head is None else record.raw)
             except CrystaltoolError as error:
                 report_failure(self.session, error, record.raw, reads=True)
-        for raw in ordered.result():
-            yield record_of(raw)
+        for kept in ordered.result():
+            yield record_of(spill.get(kept))
 
     def _passing(self, raws: Iterator[RawBlock], progress: ProgressDisplay) -> Iterator[AnyRecord]:
         from crystaltool.view.rows import record_of
