@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from crystaltool.cli import options
-from crystaltool.cli.check_output import HEADING, EarlierOutput
+from crystaltool.cli.check_output import ANNOTATE, FAIL, HEADING, JSON, PASS, TABLE, EarlierOutput, text_of
 from crystaltool.cli.failures import report_failure
 from crystaltool.cli.session import STDIN, Session
 from crystaltool.errors import UsageError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from crystaltool.checks.judge import Judgement
     from crystaltool.checks.references import References
     from crystaltool.checks.registry import Plan
-    from crystaltool.cli.writer import BlockWriter
     from crystaltool.io.records import RawBlock
 
 
@@ -142,18 +141,18 @@ def command(
         )
     seen = Seen() if UNIQUE in plan.mof else None
     tally = Tally(check_names())
-    tabular = not (as_json or pass_through or fail_through or annotate)
-    brief = tabular and not as_table and output == "-" and sys.stdout.isatty()
-    n_through = 0
-    given = {"json": as_json, "annotate": annotate, "pass": pass_through, "fail": fail_through}
-    earlier = EarlierOutput(next((form for form, asked_for in given.items() if asked_for), "table"))
+    given = {JSON: as_json, ANNOTATE: annotate, PASS: pass_through, FAIL: fail_through}
+    form = next((form for form, asked_for in given.items() if asked_for), TABLE)
+    brief = form == TABLE and not as_table and output == "-" and sys.stdout.isatty()
+    n_written = 0
+    earlier = EarlierOutput(form)
     opened = session.writer(output, overwrite=overwrite, resume=resume, files=files, keep=earlier.keep)
     with opened as out, session.progress() as progress:
         for told in earlier.told:
-            n_through += 1
+            n_written += 1
             if told.verdicts:
                 tally.add(told)
-        if tabular and not brief and session.shard.is_first and not earlier.told:
+        if form == TABLE and not brief and session.shard.is_first and not earlier.told:
             out.write(HEADING)
         todo = _todo(session.raw_blocks_so_far(files, names=names), earlier, seen is not None, out.has)
         work = partial(_work, plan, references)
@@ -171,21 +170,12 @@ def command(
                     session.bad(judgement.error, raw)
                 if seen is not None:
                     judgement = judgement.add(seen.check_unique(judgement))
-                if task != JUDGE:
-                    continue
-                tally.add(judgement)
-                if judgement.error and (pass_through or fail_through or annotate):
-                    continue
-                if as_json:
-                    out.write(judgement.json_line(), judgement.name)
-                elif annotate:
-                    out.write(_annotated(judgement, raw), raw.name)
-                elif pass_through or fail_through:
-                    if judgement.passed == pass_through:
-                        n_through += 1
-                        out.write(raw.text, raw.name)
-                elif not brief:
-                    _write_table(out, judgement)
+                if task == JUDGE:
+                    tally.add(judgement)
+                    text = None if brief else text_of(form, judgement, raw)
+                    if text is not None:
+                        n_written += 1
+                        out.write(text, judgement.name)
     if brief:
         for line in failure_lines(tally):
             typer.echo(line)
@@ -193,7 +183,7 @@ def command(
             typer.echo()
     if not session.quiet and tally.n_structures:
         print_summary(tally, session.n_bad)
-    failed = n_through == 0 if pass_through or fail_through else tally.n_structures > tally.n_passed
+    failed = n_written == 0 if form in (PASS, FAIL) else tally.n_structures > tally.n_passed
     session.finish(failed=failed and not exit_zero)
 
 
@@ -211,7 +201,7 @@ def _todo(
     Raises:
         UsageError: the last structure of the output is not in the input.
     """
-    prefix = earlier.form in ("pass", "fail")
+    prefix = earlier.form in (PASS, FAIL)
     last = earlier.told[-1].name.casefold() if prefix and earlier.told else None
     for raw, own in blocks:
         done = own and has(raw.name)
@@ -238,24 +228,3 @@ def _work(plan: Plan, references: References | None, item: tuple[RawBlock, str])
 
     raw, task = item
     return (judge if task == JUDGE else compared)(raw, plan, references)
-
-
-def _annotated(judgement: Judgement, raw: RawBlock) -> str:
-    """The block with what this run says of it; verdicts of an earlier run go."""
-    from crystaltool.checks.verdict import is_verdict
-    from crystaltool.io.annotate import annotate
-    from crystaltool.io.cif import parse_block
-
-    block = parse_block(raw.text, raw.source, raw.line, raw.name)
-    return annotate(block, judgement.properties(), drop=is_verdict)
-
-
-def _write_table(out: BlockWriter, judgement: Judgement) -> None:
-    """The lines of one structure, written and flushed together."""
-    lines = []
-    for verdict in judgement.verdicts:
-        value = "" if verdict.value is None else f"{verdict.value:.6g}"
-        word = ("pass" if verdict.passed else "fail") if verdict.judged else "not judged"
-        fields = (judgement.name, verdict.check, word, value, verdict.limit)
-        lines.append("\t".join((*fields, verdict.message)) + "\n")
-    out.write("".join(lines), judgement.name)

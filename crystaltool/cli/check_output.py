@@ -1,4 +1,4 @@
-"""What an earlier run of `check` left in its output, and where to go on.
+"""What `check` writes of a structure, what an earlier run of it left in the output, and where to go on.
 
 Structures come out in the order in which they go in, so an output that ends early is the beginning of the whole one. It
 is cut after the last structure that is whole, and its verdicts count as this run's.
@@ -16,12 +16,50 @@ from crystaltool.cli.writer import keep_complete_blocks
 from crystaltool.errors import UsageError
 
 if TYPE_CHECKING:
+    from crystaltool.checks.judge import Judgement
     from crystaltool.checks.verdict import Verdict
+    from crystaltool.io.records import RawBlock
+
+TABLE, JSON, ANNOTATE, PASS, FAIL = "table", "json", "annotate", "pass", "fail"
+"""What is written: rows, JSON Lines, all blocks with their verdicts, or those that pass or fail as they came."""
 
 COLUMNS = ("structure", "check", "verdict", "value", "limit", "message")
 """Columns of the table; names are API."""
 
 HEADING = "\t".join(COLUMNS) + "\n"
+
+
+def text_of(form: str, judgement: Judgement, raw: RawBlock) -> str | None:
+    """What is written of a structure, all at once; None where nothing is."""
+    if form == TABLE:
+        return _table(judgement)
+    if form == JSON:
+        return judgement.json_line()
+    if judgement.error:
+        return None
+    if form == ANNOTATE:
+        return _annotated(judgement, raw)
+    return raw.text if judgement.passed == (form == PASS) else None
+
+
+def _table(judgement: Judgement) -> str:
+    lines = []
+    for verdict in judgement.verdicts:
+        value = "" if verdict.value is None else f"{verdict.value:.6g}"
+        word = ("pass" if verdict.passed else "fail") if verdict.judged else "not judged"
+        fields = (judgement.name, verdict.check, word, value, verdict.limit)
+        lines.append("\t".join((*fields, verdict.message)) + "\n")
+    return "".join(lines)
+
+
+def _annotated(judgement: Judgement, raw: RawBlock) -> str:
+    """The block with what this run says of it; verdicts of an earlier run go."""
+    from crystaltool.checks.verdict import is_verdict
+    from crystaltool.io.annotate import annotate
+    from crystaltool.io.cif import parse_block
+
+    block = parse_block(raw.text, raw.source, raw.line, raw.name)
+    return annotate(block, judgement.properties(), drop=is_verdict)
 
 
 @dataclass(frozen=True)
@@ -43,7 +81,7 @@ class EarlierOutput:
     """What is kept of an output.
 
     Args:
-        form: `table`, `json`, `annotate`, `pass` or `fail`.
+        form: what is written, see `TABLE`.
     """
 
     def __init__(self, form: str) -> None:
@@ -52,12 +90,12 @@ class EarlierOutput:
 
     def keep(self, handle: BinaryIO) -> set[str]:
         """Cut a partial output after its last whole structure; gives the casefolded names before."""
-        readers: dict[str, Callable[[BinaryIO], list[Told]]] = {"table": _rows, "json": _lines, "annotate": _blocks}
+        readers: dict[str, Callable[[BinaryIO], list[Told]]] = {TABLE: _rows, JSON: _lines, ANNOTATE: _blocks}
         if self.form in readers:
             self.told = readers[self.form](handle)
         else:
             keep_complete_blocks(handle)
-            self.told = [Told(name, self.form == "pass") for name in _names(handle)]
+            self.told = [Told(name, self.form == PASS) for name in _names(handle)]
         handle.seek(0, os.SEEK_END)
         return {told.name.casefold() for told in self.told}
 
