@@ -17,10 +17,11 @@ from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.cif_bonds import parse_bonds, states_bonds
+from crystaltool.io.cif_choice import STRAIN_LIMITS, choose_setting
 from crystaltool.io.cif_format import clean_name, format_asym_unit, format_crystal, formula_sum
 from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import COINCIDENCE_DISTANCE, Placed, Sites, bonds_between_kept, place_sites
-from crystaltool.io.cif_settings import STRAIN_LIMITS, Candidate, choose_setting, read_statement
+from crystaltool.io.cif_settings import Candidate, read_statement
 from crystaltool.io.cif_sites import read_sites
 from crystaltool.io.cif_stated import (
     density_otherwise,
