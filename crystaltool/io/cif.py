@@ -22,7 +22,7 @@ from crystaltool.io.cif_format import clean_name, format_asym_unit, format_cryst
 from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import COINCIDENCE_DISTANCE, Placed, Sites, bonds_between_kept, place_sites
 from crystaltool.io.cif_settings import Candidate, read_statement
-from crystaltool.io.cif_sites import read_sites
+from crystaltool.io.cif_sites import read_charges, read_sites
 from crystaltool.io.cif_stated import (
     density_otherwise,
     formula_remarks,
@@ -163,7 +163,8 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     if density := density_otherwise(table, lattice, placed.numbers):
         remarks += (Remark(WARNING, density),)
     bonds, said = _bonds(table, lattice, sites, placed, in_p1=setting.texts == IDENTITY)
-    remarks += said
+    charges, more = read_charges(table, len(sites.labels))
+    remarks += said + more
     return CifBlock(
         name=name,
         source=source,
@@ -184,7 +185,7 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
         atom_to_site=placed.atom_to_site,
         properties=_properties(table),
         bonds=bonds,
-        site_charges=_site_charges(table, placed, len(sites.labels)),
+        site_charges=None if charges is None else charges[placed.kept],
         sites_otherwise=wrong,
         density_otherwise=density,
         remarks=remarks,
@@ -330,13 +331,6 @@ def _properties(table: Table) -> dict[str, str]:
         for tag, raw in table.pairs.items()
         if tag.startswith(PROPERTY_PREFIX)
     }
-
-
-def _site_charges(table: Table, placed: Placed, n_listed: int) -> Float[np.ndarray, " n_sites"] | None:
-    """Partial charges of the sites that were kept."""
-    values = [to_number(raw) for raw in table.column("_atom_site_charge") or ()]
-    known = [value for value in values if value is not None]
-    return np.array(known)[placed.kept] if len(known) == n_listed else None
 
 
 def _history(table: Table) -> tuple[str, ...]:

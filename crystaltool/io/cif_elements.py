@@ -88,6 +88,8 @@ def _of_symbol(symbol: str) -> int | None:
         return atomic_number(ALIASES[bare.casefold()])
     match = _TYPE.match(bare)
     letters = match[1] if match else ""
+    if match and re.fullmatch(r"0?\.[0-9]+", match[2]):  # `Fe0.5` is half an atom; `Cu0.5+` has a charge
+        return None
     if match and letters in AMBIGUOUS_CAPITALS and match[2].isdecimal():  # PO4 is phosphate
         return None
     number = _element(letters)

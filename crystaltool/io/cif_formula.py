@@ -90,10 +90,15 @@ def agrees(declared: Composition, units: int | None, content: Composition) -> bo
 
 
 def disagreement(formula: str | None, units: int | None, numbers: Int[np.ndarray, " n_atoms"]) -> str | None:
-    """What the block says of its content and what the cell holds, where the two differ; else None."""
-    if formula is None:
-        return None
+    """What the block says of its content and what the cell holds, where the two differ; else None.
+
+    Z alone says that the cell can be divided into as many alike units.
+    """
     content = composition(numbers)
+    if formula is None:
+        if units is None or (units > 0 and gcd(*content.values()) % units == 0):
+            return None
+        return f"declared Z = {units} without a formula; the cell holds {formula_text(content)}"
     try:
         declared = dict(_parts(formula))
     except InputError as error:

@@ -237,7 +237,8 @@ def formula_remarks(table: Table, numbers: Int[np.ndarray, " n_atoms"], settled:
         return ()
     if settled:
         raise InputError(f"site {settled[0]}: no type symbol says what it is, nor does the formula: {differs}")
-    return (Remark(WARNING, f"the stated formula does not fit: {differs}"),)
+    what = "Z" if table.value("_chemical_formula_sum") is None else "formula"
+    return (Remark(WARNING, f"the stated {what} does not fit: {differs}"),)
 
 
 def wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:

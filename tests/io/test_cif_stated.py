@@ -39,6 +39,15 @@ def molecule(*sites: str, formula: str = "") -> str:
     return head + loop + "".join(f"{site} 0 0 {number / 10}\n" for number, site in enumerate(sites))
 
 
+@pytest.mark.parametrize(("units", "fits"), [(1, True), (2, True), (4, True), (3, False), (8, False)])
+def test_z_without_a_formula_divides_the_cell(units: int, fits: bool) -> None:
+    text = salt().replace("_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4", f"_cell_formula_units_Z {units}")
+    differs = f"declared Z = {units} without a formula; the cell holds Na4 Cl4"
+    assert said(text) == ("" if fits else f"the stated Z does not fit: {differs}")
+    verdict = check_formula(parse_block(text))
+    assert verdict.passed is fits and (fits or verdict.message == differs)
+
+
 @pytest.mark.parametrize(
     ("density", "fits"),
     [("2.163", True), ("2.16(2)", True), ("2.2", True), ("?", True), (".", True), ("1.98", False), ("5.4", False)],
