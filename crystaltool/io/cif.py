@@ -230,6 +230,7 @@ def read_document(text: str) -> tuple[gemmi.cif.Document, tuple[Remark, ...]]:
             document = gemmi.cif.Document()
         if len(document) == 0:
             raise InputError(f"not a readable CIF block: {str(error).removeprefix('string:')}") from None
+        said = said or ["blanks or signs that CIF does not have"]
         more = f"; {len(said) - MAX_SAID} more" if len(said) > MAX_SAID else ""
         remarks = (Remark(WARNING, f"syntax mended: {'; '.join(said[:MAX_SAID])}{more}"),)
     if len(document) != 1:
