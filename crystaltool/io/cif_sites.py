@@ -25,6 +25,13 @@ _CHARGE_TAGS = (
 )
 """The first is in use by most; the others are those of fapswitch and its kin, in the loop of the sites."""
 
+_DISORDER_TAGS = {
+    "group": "_atom_site_disorder_group",
+    "assembly": "_atom_site_disorder_assembly",
+    "alternative": "_atom_site_label_alt_id",
+}
+_FLAG_TAGS = ("_atom_site_refinement_flags_occupancy", "_atom_site_refinement_flags")
+
 _PLAIN_NUMBERS = re.compile(r"[0-9eE.+\- ]+\Z")
 _FULL = frozenset(("1", "1.0", "1.00", "1.000", "1.0000", "1.", *ABSENT))
 
@@ -60,9 +67,12 @@ def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tu
     if 1 in numbers and (heavy := isotopes_in(symbols, labels)):
         more = f" and {len(heavy) - 1} more" if len(heavy) > 1 else ""
         remarks = (Remark(NOTE, f"site {heavy[0]}{more}: an isotope of hydrogen, read as H"),)
+    occupancies = _occupancies(table, labels)
+    if occupancies is None:
+        remarks += _flagged_as_partial(table, labels)
     remarks += _without_hydrogens(table, labels) + label_remarks(symbols, labels, numbers)
     frac_coords = _coordinates((x, y, z), labels)
-    sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, _occupancies(table, labels), (x, y, z))
+    sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, occupancies, (x, y, z))
     return sites, tuple(settled), remarks
 
 
@@ -112,6 +122,16 @@ def _without_hydrogens(table: Table, labels: list[str]) -> tuple[Remark, ...]:
     return (Remark(WARNING, text),)
 
 
+def _flagged_as_partial(table: Table, labels: list[str]) -> tuple[Remark, ...]:
+    """A warning of sites that were refined as partly occupied (flag P) where no occupancy says so."""
+    for tag in _FLAG_TAGS:
+        flagged = [label for label, raw in zip(labels, table.column(tag) or (), strict=False) if "P" in raw]
+        if flagged:
+            more = f" and {len(flagged) - 1} more" if len(flagged) > 1 else ""
+            return (Remark(WARNING, f"site {flagged[0]}{more}: flagged as partly occupied (P), read as full"),)
+    return ()
+
+
 def _coordinates(columns: tuple[list[str], list[str], list[str]], labels: list[str]) -> Float[np.ndarray, "n_sites 3"]:
     """The values of the three columns of coordinates."""
     if all(_PLAIN_NUMBERS.match(" ".join(column)) for column in columns):
@@ -146,9 +166,9 @@ def _occupancies(table: Table, labels: list[str]) -> list[tuple[str, float]] | N
 
 
 def _refuse_disorder(table: Table, labels: list[str]) -> None:
-    """Raise InputError for a site of a disorder group, or of an assembly that has them."""
-    for kind in ("group", "assembly"):
-        column = _column(table, f"_atom_site_disorder_{kind}", len(labels)) or ()
+    """Raise InputError for a site of a disorder group, of an assembly that has them, or of an alternative (mmCIF)."""
+    for kind, tag in _DISORDER_TAGS.items():
+        column = _column(table, tag, len(labels)) or ()
         for label, raw in zip(labels, column, strict=False):
             if raw.strip("'\"") not in ("0", "", *ABSENT):
                 raise InputError(f"site {label} is disordered ({kind} {raw}), only ordered structures are read")

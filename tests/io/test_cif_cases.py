@@ -278,7 +278,7 @@ def test_magnetic_centrings_and_primed_operations_move_atoms() -> None:
 
 def by_label(*labels: str, formula: str | None = None) -> str:
     """A P 1 block of sites without type symbols."""
-    text = halite().replace("_atom_site_type_symbol\n", "").rsplit("Na1", 1)[0]
+    text = halite(_cell_length_c="11.28").replace("_atom_site_type_symbol\n", "").rsplit("Na1", 1)[0]
     stated = f"_chemical_formula_sum '{formula}'\n_cell_formula_units_Z 1\n" if formula else ""
     rows = "".join(f"{label} 0 0 {index / 10} 1\n" for index, label in enumerate(labels))
     return text.replace("_cell_length_a", f"{stated}_cell_length_a") + rows

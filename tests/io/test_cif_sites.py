@@ -6,7 +6,7 @@ import pytest
 
 from crystaltool.errors import InputError
 from crystaltool.io.cif import parse_block
-from crystaltool.io.remarks import NOTE
+from crystaltool.io.remarks import NOTE, WARNING
 from tests.io.blocks import halite
 
 
@@ -44,6 +44,7 @@ def test_a_column_has_a_value_for_every_site(tag: str) -> None:
 @pytest.mark.parametrize(
     ("tag", "value", "words"),
     [
+        ("_atom_site_label_alt_id", "B", r"site Cl1 is disordered \(alternative B\)"),
         ("_atom_site_disorder_assembly", "A", r"site Cl1 is disordered \(assembly A\)"),
         ("_atom_site_disorder_group", "-1", r"site Cl1 is disordered \(group -1\)"),
         ("_atom_site_calc_flag", "Dum", "site Cl1 is a dummy"),
@@ -53,6 +54,29 @@ def test_what_is_no_certain_atom_is_refused(tag: str, value: str, words: str) ->
     assert parse_block(_with_column(tag, ".", ".")).crystal.n_atoms == 2
     with pytest.raises(InputError, match=words):
         parse_block(_with_column(tag, ".", value))
+
+
+@pytest.mark.parametrize("tag", ["_atom_site_refinement_flags_occupancy", "_atom_site_refinement_flags"])
+def test_a_flag_of_partial_occupancy_is_a_warning(tag: str) -> None:
+    assert not parse_block(_with_column(tag, ".", "RG")).remarks
+    (remark,) = parse_block(_with_column(tag, ".", "P")).remarks
+    assert remark.level == WARNING and remark.text == "site Cl1: flagged as partly occupied (P), read as full"
+
+
+@pytest.mark.parametrize(
+    ("element", "distance", "near"),
+    [("C", 0.6, True), ("C", 0.85, True), ("C", 1.1, False), ("H", 0.6, False), ("H", 0.35, True)],
+)
+def test_atoms_that_are_alternatives_of_each_other_are_a_warning(element: str, distance: float, near: bool) -> None:
+    text = (
+        halite()
+        .replace("Na1 Na", "C1A C")
+        .replace("Cl1 Cl 0.5 0.5 0.5", f"{element}1B {element} 0 0 {distance / 5.6402}")
+    )
+    block = parse_block(text)
+    said = f"sites C1A and {element}1B are {distance:.2f} A apart; no real atoms are"
+    assert block.crystal.n_atoms == 2
+    assert [remark.text for remark in block.remarks] == ([said] if near else [])
 
 
 @pytest.mark.parametrize(

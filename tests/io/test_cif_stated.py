@@ -32,7 +32,12 @@ def said(text: str, level: int = WARNING) -> str:
 def molecule(*sites: str, formula: str = "") -> str:
     """A box of sites given as `label type`."""
     tags = f"_chemical_formula_sum '{formula}'\n" if formula else ""
-    head = salt(tags).split("loop_")[0].replace("_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\n", "")
+    head = (
+        salt(tags)
+        .split("loop_")[0]
+        .replace("_cell_length_c 5.64", "_cell_length_c 11.28")
+        .replace("_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\n", "")
+    )
     loop = (
         "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
     )
