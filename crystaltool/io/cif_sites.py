@@ -32,6 +32,9 @@ _DISORDER_TAGS = {
 }
 _FLAG_TAGS = ("_atom_site_refinement_flags_occupancy", "_atom_site_refinement_flags")
 
+OUTSIDE = 1.5
+"""Fractional coordinates lie in the cell, or around it where molecules were not cut."""
+
 _PLAIN_NUMBERS = re.compile(r"[0-9eE.+\- ]+\Z")
 _FULL = frozenset(("1", "1.0", "1.00", "1.000", "1.0000", "1.", *ABSENT))
 
@@ -72,6 +75,9 @@ def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tu
         remarks += _flagged_as_partial(table, labels)
     remarks += _without_hydrogens(table, labels) + label_remarks(symbols, labels, numbers)
     frac_coords = _coordinates((x, y, z), labels)
+    if (np.abs(frac_coords) > OUTSIDE).mean() > 0.5:
+        text = f"most fractional coordinates are beyond {OUTSIDE:g}, they may be Cartesian ones; read as written"
+        remarks += (Remark(WARNING, text),)
     sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, occupancies, (x, y, z))
     return sites, tuple(settled), remarks
 

@@ -97,3 +97,9 @@ def test_charges_of_types_are_none_of_sites_and_gaps_are_said() -> None:
     assert [(remark.level, remark.text) for remark in block.remarks] == [
         (NOTE, "_atom_site_charge has numbers for 1 of 2 sites: the charges are passed over")
     ]
+
+
+@pytest.mark.parametrize(("place", "odd"), [("2.82 2.82 2.82", True), ("1.2 -0.3 0.9", False), ("0.5 0.5 9", False)])
+def test_coordinates_that_may_be_cartesian_are_a_warning(place: str, odd: bool) -> None:
+    block = parse_block(halite().replace("Na1 Na 0 0 0", "Na1 Na 1.7 1.8 0.1").replace("0.5 0.5 0.5", place))
+    assert ["may be Cartesian" in remark.text for remark in block.remarks] == [True] * odd

@@ -44,6 +44,16 @@ def molecule(*sites: str, formula: str = "") -> str:
     return head + loop + "".join(f"{site} 0 0 {number / 10}\n" for number, site in enumerate(sites))
 
 
+@pytest.mark.parametrize(("weight", "fits"), [("58.44", True), ("59.0", True), ("?", True), ("74.55", False)])
+def test_the_weight_of_a_formula_that_is_not_stated(weight: str, fits: bool) -> None:
+    """NaCl has 58.44 g/mol, KCl 74.55."""
+    tags = f"_chemical_formula_moiety 'Na Cl'\n_chemical_formula_weight {weight}\n"
+    text = salt(tags).replace("_chemical_formula_sum 'Cl Na'\n", "")
+    both = f"the stated weight of the formula is {weight}, cell and Z = 4 make 58.44 g/mol"
+    assert said(text) == ("" if fits else both)
+    assert said(salt(tags)) == ""  # the formula is compared
+
+
 @pytest.mark.parametrize(("units", "fits"), [(1, True), (2, True), (4, True), (3, False), (8, False)])
 def test_z_without_a_formula_divides_the_cell(units: int, fits: bool) -> None:
     text = salt().replace("_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4", f"_cell_formula_units_Z {units}")
