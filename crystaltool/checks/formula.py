@@ -9,6 +9,7 @@ from crystaltool.errors import InputError
 from crystaltool.io.cif_formula import (
     agrees,
     composition,
+    disagreement,
     formula_text,
     parse_formula_sum,
     reduced,
@@ -24,7 +25,7 @@ __all__ = ["check_formula", "check_multiplicities", "composition", "parse_formul
 def check_formula(block: CifBlock) -> Verdict:
     """Formula times Z is the content of the cell; without Z the content is a whole multiple of the formula.
 
-    A density that is stated must be that of cell and atoms, too.
+    Z alone divides it. A density that is stated must be that of cell and atoms, too.
     """
     content = composition(block.crystal.numbers)
     limit = "formula x Z = atoms of the cell, density as stated"
@@ -37,6 +38,8 @@ def check_formula(block: CifBlock) -> Verdict:
             passed, message = agrees(declared, units, content), stated_and_found(declared, units, content)
         except InputError as error:
             passed, message = False, " ".join(str(error).split())
+    elif differs := disagreement(None, block.formula_units_z, block.crystal.numbers):
+        passed, message = False, differs
     if block.density_otherwise:
         passed, message = False, f"{message}; {block.density_otherwise}"
     return Verdict("formula", passed, n_atoms, limit, message)

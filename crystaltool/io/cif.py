@@ -17,11 +17,12 @@ from crystaltool.bonds import BondGraph
 from crystaltool.crystal import Crystal
 from crystaltool.errors import InputError
 from crystaltool.io.cif_bonds import parse_bonds, states_bonds
+from crystaltool.io.cif_choice import STRAIN_LIMITS, choose_setting
 from crystaltool.io.cif_format import clean_name, format_asym_unit, format_crystal, formula_sum
 from crystaltool.io.cif_formula import disagreement
 from crystaltool.io.cif_merge import COINCIDENCE_DISTANCE, Placed, Sites, bonds_between_kept, place_sites
-from crystaltool.io.cif_settings import STRAIN_LIMITS, Candidate, choose_setting, read_statement
-from crystaltool.io.cif_sites import read_sites
+from crystaltool.io.cif_settings import Candidate, read_statement
+from crystaltool.io.cif_sites import read_charges, read_sites
 from crystaltool.io.cif_stated import (
     density_otherwise,
     formula_remarks,
@@ -162,7 +163,8 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
     if density := density_otherwise(table, lattice, placed.numbers):
         remarks += (Remark(WARNING, density),)
     bonds, said = _bonds(table, lattice, sites, placed, in_p1=setting.texts == IDENTITY)
-    remarks += said
+    charges, more = read_charges(table, len(sites.labels))
+    remarks += said + more
     return CifBlock(
         name=name,
         source=source,
@@ -183,7 +185,7 @@ def parse_block(text: str, source: str = "-", line: int = 1, name: str | None = 
         atom_to_site=placed.atom_to_site,
         properties=_properties(table),
         bonds=bonds,
-        site_charges=_site_charges(table, placed, len(sites.labels)),
+        site_charges=None if charges is None else charges[placed.kept],
         sites_otherwise=wrong,
         density_otherwise=density,
         remarks=remarks,
@@ -228,6 +230,7 @@ def read_document(text: str) -> tuple[gemmi.cif.Document, tuple[Remark, ...]]:
             document = gemmi.cif.Document()
         if len(document) == 0:
             raise InputError(f"not a readable CIF block: {str(error).removeprefix('string:')}") from None
+        said = said or ["blanks or signs that CIF does not have"]
         more = f"; {len(said) - MAX_SAID} more" if len(said) > MAX_SAID else ""
         remarks = (Remark(WARNING, f"syntax mended: {'; '.join(said[:MAX_SAID])}{more}"),)
     if len(document) != 1:
@@ -329,13 +332,6 @@ def _properties(table: Table) -> dict[str, str]:
         for tag, raw in table.pairs.items()
         if tag.startswith(PROPERTY_PREFIX)
     }
-
-
-def _site_charges(table: Table, placed: Placed, n_listed: int) -> Float[np.ndarray, " n_sites"] | None:
-    """Partial charges of the sites that were kept."""
-    values = [to_number(raw) for raw in table.column("_atom_site_charge") or ()]
-    known = [value for value in values if value is not None]
-    return np.array(known)[placed.kept] if len(known) == n_listed else None
 
 
 def _history(table: Table) -> tuple[str, ...]:

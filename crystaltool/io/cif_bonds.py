@@ -116,7 +116,9 @@ def parse_bonds(
     ]
     images = _tested(columns, labels, pairs, cells[1] - cells[0], lattice, frac_coords)
     orders = np.array([ORDER_OF_TYPE.get(text.strip("'\"").upper(), UNKNOWN_ORDER) for text in types])
-    return _each_once(pairs, images, orders, labels), _misstated(columns, labels, pairs, images, lattice, frac_coords)
+    graph, twice = _each_once(pairs, images, orders, labels)
+    odd = (_misstated(columns, labels, pairs, images, lattice, frac_coords), twice)
+    return graph, "; ".join(filter(None, odd))
 
 
 def _atom(index: Mapping[str, int], label: str) -> int:
@@ -141,17 +143,24 @@ def _images(codes: Sequence[str], labels: Sequence[str], atoms: Int[np.ndarray, 
     return images
 
 
-def _each_once(pairs, images, orders, labels: Sequence[str]) -> BondGraph:
-    """Refinement programs list a bond from both its ends; kept is the first."""
-    seen: set[tuple[int, int, tuple[int, ...]]] = set()
-    kept = []
+def _each_once(pairs, images, orders, labels: Sequence[str]) -> tuple[BondGraph, str]:
+    """Refinement programs list a bond from both its ends; kept is the first. Also a bond that is stated with two types.
+
+    The order of such a bond is left open.
+    """
+    seen: dict[tuple[int, int, tuple[int, ...]], int] = {}
+    orders, kept, twice = orders.copy(), [], ""
     for row, ((i, j), image) in enumerate(zip(pairs.tolist(), map(tuple, images.tolist()), strict=True)):
         if i == j and not any(image):
             raise InputError(f"bond {row + 1}: {labels[i]} is bound to itself")
-        if (i, j, image) not in seen:
-            seen |= {(i, j, image), (j, i, tuple(-cell for cell in image))}
+        first = seen.setdefault((i, j, image), row)
+        if first == row:
+            seen[j, i, tuple(-cell for cell in image)] = row
             kept.append(row)
-    return BondGraph(pairs[kept], images[kept], orders[kept])
+        elif orders[first] not in (orders[row], UNKNOWN_ORDER) and orders[row] != UNKNOWN_ORDER:
+            twice = twice or f"bond {row + 1}, {labels[i]} to {labels[j]}, has another type than in bond {first + 1}"
+            orders[first] = UNKNOWN_ORDER
+    return BondGraph(pairs[kept], images[kept], orders[kept]), twice
 
 
 def _tested(

@@ -2,7 +2,7 @@
 
 A label is read whole (`Fe1`, `FE12A`, `Si(2)`), as a listed alias (`Wat`, `Ow`, `Hw`, `OH`), or as an element and a
 name of the site in capitals that is no element (`SiT1`, `MgM2`). Where a label can be read in two ways (`OA1`, `CA1`)
-the stated formula decides, and must then hold.
+the stated formula decides, and must then hold; so it does of `Ho1` where it has hydrogen and no holmium.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SHARE = re.compile(r"[A-Za-z]+0?\.[0-9]|[A-Z][a-z]?[0-9]+[A-Z][a-z]?[0-9]+[A-Z]
 
 _TWO = re.compile(r"([A-Z][a-z]?)[0-9]+([A-Z][a-z])[0-9]*$")
 _SITE_NAME = re.compile(r"([A-Z][a-z])([A-Z][A-Za-z]*)$")
-_ONE_AND_MORE = re.compile(r"([A-Z])([A-Z]{1,2})$")
+_ONE_AND_MORE = re.compile(r"([A-Z])([A-Z]{1,2}|[a-z])$")
 
 
 def elements_of_sites(
@@ -88,6 +88,8 @@ def _of_symbol(symbol: str) -> int | None:
         return atomic_number(ALIASES[bare.casefold()])
     match = _TYPE.match(bare)
     letters = match[1] if match else ""
+    if match and re.fullmatch(r"0?\.[0-9]+", match[2]):  # `Fe0.5` is half an atom; `Cu0.5+` has a charge
+        return None
     if match and letters in AMBIGUOUS_CAPITALS and match[2].isdecimal():  # PO4 is phosphate
         return None
     number = _element(letters)
@@ -114,9 +116,11 @@ def _of_label(label: str, formula: frozenset[int] | None) -> tuple[int, bool]:
     whole = None if letters == "T" else _element(letters)  # T is any tetrahedral site
     split = _ONE_AND_MORE.match(letters)
     first = _element(split[1]) if split else None
+    if letters == "W" and formula is not None and _KNOWN["W"] not in formula and _KNOWN["O"] in formula:
+        return _KNOWN["O"], True  # of water
     if first is not None and formula is not None:
         if whole in formula:
-            return int(whole or 0), first in formula
+            return int(whole or 0), first in formula and letters.isupper()
         if first in formula:
             return first, True
     if whole is not None and whole > LAST_IN_CAPITALS and whole not in (formula or ()):

@@ -71,9 +71,9 @@ def parse_formula_sum(text: str) -> Composition:
 @lru_cache(maxsize=1024)
 def elements_of_formula(text: str | None) -> frozenset[int] | None:
     """Atomic numbers in a stated formula, None where none is stated that can be read, whole counts or not."""
-    found = [re.match(r"([A-Z][a-z]?)(?![a-z])", part) for part in (text or "").split()]
-    numbers = {SYMBOLS.index(match[1]) for match in found if match and match[1] in SYMBOLS[1:]}
-    return frozenset(numbers) | ({1} if any(m and m[1] == "D" for m in found) else frozenset()) if numbers else None
+    found = set(re.findall(r"([A-Z][a-z]?)(?![a-z])", text or ""))
+    numbers = {SYMBOLS.index(symbol) for symbol in found & set(SYMBOLS[1:])}
+    return frozenset(numbers) | ({1} if "D" in found else frozenset()) if numbers else None
 
 
 def agrees(declared: Composition, units: int | None, content: Composition) -> bool:
@@ -90,10 +90,15 @@ def agrees(declared: Composition, units: int | None, content: Composition) -> bo
 
 
 def disagreement(formula: str | None, units: int | None, numbers: Int[np.ndarray, " n_atoms"]) -> str | None:
-    """What the block says of its content and what the cell holds, where the two differ; else None."""
-    if formula is None:
-        return None
+    """What the block says of its content and what the cell holds, where the two differ; else None.
+
+    Z alone says that the cell can be divided into as many alike units.
+    """
     content = composition(numbers)
+    if formula is None:
+        if units is None or (units > 0 and gcd(*content.values()) % units == 0):
+            return None
+        return f"declared Z = {units} without a formula; the cell holds {formula_text(content)}"
     try:
         declared = dict(_parts(formula))
     except InputError as error:

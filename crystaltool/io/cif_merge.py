@@ -16,6 +16,9 @@ from crystaltool.io.remarks import DETAIL, NOTE, WARNING, Remark
 COINCIDENCE_DISTANCE = 0.02
 """Angstrom, beside what rounding makes, within which two listed sites are one place."""
 
+NEAREST = 0.9
+"""Angstrom; no two atoms are nearer, N2 has 1.1: they are alternatives of a disorder. With hydrogen 0.4, by X-rays."""
+
 OCCUPANCY_TOLERANCE = 1e-3
 """An occupancy this close to 1 is full (refined values are quoted as 1.000(1))."""
 
@@ -97,7 +100,7 @@ def place_sites(
         expanded = expand_sites(lattice, sites.frac_coords, sites.labels, operations, max_atoms, reach)
         coords, atom_to_site, site_coords, moved = expanded
         merged = _say_moved(lattice, sites, moved, remarks)
-    first, second, distance = near_pairs(lattice, coords, SPECIAL_POSITION_DISTANCE)
+    first, second, distance = near_pairs(lattice, coords, NEAREST)
     if len(first):
         tolerance = np.minimum(rounding_distance(lattice, sites.raw_coords), reach)
         pairs = (atom_to_site[first], atom_to_site[second], distance)
@@ -150,6 +153,8 @@ def _merge(
     near = []
     for (i, j), distance in sorted(closest.items()):
         names = f"sites {sites.labels[i]} and {sites.labels[j]}"
+        if distance > SPECIAL_POSITION_DISTANCE and 1 in (sites.numbers[i], sites.numbers[j]):
+            continue
         if i == j:
             near.append(f"images of site {sites.labels[i]} are {distance:.2f} A apart")
         elif distance > max(tolerance[i], tolerance[j]):

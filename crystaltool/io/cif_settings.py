@@ -2,31 +2,25 @@
 
 Listed operations win over names; a name or number that contradicts them is a warning. Names alone give candidates, the
 more exact statement first (Hall symbol; symbol with its origin or axes; coordinate-system code; number), and which one
-is meant the cell and the atoms must show (`choose_setting`). P 1 is assumed only where nothing is stated at all.
+is meant the cell and the atoms must show (`io.cif_choice`). P 1 is assumed only where nothing is stated at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import gemmi
-import numpy as np
 
-from crystaltool.arrays import Float
 from crystaltool.errors import InputError, SymmetryError
-from crystaltool.io.cif_merge import Placed, same_atoms
 from crystaltool.io.cif_symmetry import IDENTITY, group_of_operations, parse_operations
 from crystaltool.io.cif_table import ABSENT, Table
 from crystaltool.io.remarks import DETAIL, WARNING, Remark
 from crystaltool.numerals import whole_number
-from crystaltool.symmetry.operations import cell_strain
 from crystaltool.symmetry.symbols import Setting, parse_symbol, settings_of_number, settings_of_symbol, with_code
-
-STRAIN_LIMITS = (2e-4, 1e-2)
-"""Relative misfit of a cell to a setting: what rounding makes of it (0.01 degrees), and the most that is allowed."""
 
 _OPERATION_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 _MAGNETIC_TAGS = (
@@ -35,7 +29,10 @@ _MAGNETIC_TAGS = (
 )
 _NUMBER_TAGS = ("_space_group_it_number", "_symmetry_int_tables_number", "_symmetry_space_group_it_number")
 _SYMBOL_TAGS = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m", "_space_group_name_h-m_full",
-                "_space_group_name_h-m_ref", "_symmetry_space_group_name_h-m_full")  # fmt: skip
+                "_symmetry_space_group_name_h-m_full")  # fmt: skip
+_REFERENCE_TAG = "_space_group_name_h-m_ref"
+"""Names the type alone (core dictionary), in whatever setting the block is."""
+
 _HALL_TAGS = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
 _CODE_TAGS = ("_space_group_it_coordinate_system_code",)
 _SYMMETRY = ("_symmetry_", "_space_group", "_parent_space_group", "_magnetic_space_group")
@@ -43,6 +40,9 @@ _SYMMETRY = ("_symmetry_", "_space_group", "_parent_space_group", "_magnetic_spa
 
 _OTHERS_SYMMETRY = ("sg_symbol", "spacegroup", "space_group")
 """In tags of other dictionaries, such as `_cod_original_sg_symbol_h-m`."""
+
+_SYMBOL = re.compile(r"[PABCIFRH][\s_]?[-1-6abcdenm][-0-9/abcdenm\s_()]*\Z")
+"""A Hermann-Mauguin symbol by its looks."""
 
 _MODULATION = ("_ssg_", "_cell_modulation_dimension", "_cell_wave_vector", "_cell_subsystem", "_atom_site_fourier",
                "_atom_site_displace_", "_atom_site_occ_fourier", "_special_func")  # fmt: skip
@@ -80,6 +80,11 @@ class Names(NamedTuple):
     symbols: tuple[str, ...]
     code: str | None
     number: str | None
+    reference: str | None = None
+
+    @property
+    def all_symbols(self) -> tuple[str, ...]:
+        return self.symbols if self.reference is None else tuple(dict.fromkeys((*self.symbols, self.reference)))
 
 
 def read_statement(table: Table) -> Statement:
@@ -91,7 +96,8 @@ def read_statement(table: Table) -> Statement:
     _refuse_modulated(table)
     given = [value for tag in _SYMBOL_TAGS if (value := table.value(tag)) is not None]
     symbols = tuple(given if len(given) < 2 else dict.fromkeys(given))
-    names = Names(table.value(*_HALL_TAGS), symbols, table.value(*_CODE_TAGS), table.value(*_NUMBER_TAGS))
+    names = Names(table.value(*_HALL_TAGS), symbols, table.value(*_CODE_TAGS), table.value(*_NUMBER_TAGS),
+                  table.value(_REFERENCE_TAG))  # fmt: skip
     texts = _listed_operations(table)
     if texts is not None:
         declared, remarks = _compare(texts, names)
@@ -175,7 +181,7 @@ def _compare(texts: tuple[str, ...], names: Names) -> tuple[int | None, tuple[Re
     remarks: list[Remark] = []
     if names.number is not None and (number := _number(names.number, remarks)) is not None:
         stated[number] = str(number)
-    for symbol in names.symbols:
+    for symbol in names.all_symbols:
         try:
             group = settings_of_symbol(symbol)[0].number
             stated[group] = f"{group} ({symbol})"
@@ -226,23 +232,23 @@ def candidates_of_names(names: Names) -> tuple[tuple[Candidate, ...], tuple[Rema
     """
     remarks: list[Remark] = []
     number = None if names.number is None else _number(names.number, remarks)
-    settings = _settings_of_symbols(names.symbols, remarks)
+    settings = _settings_of_symbols(names, remarks)
     if settings and number is not None and settings[0].number != number:
-        said = f"the declared name {names.symbols[0]!r}, which is group {settings[0].number}"
+        said = f"the declared name {names.all_symbols[0]!r}, which is group {settings[0].number}"
         raise InputError(f"space-group number {number} contradicts {said}")
     if not settings and number is not None:
-        settings = settings_of_number(number)
+        settings = _with_lattice(settings_of_number(number), names.all_symbols)
     if names.hall is not None:
         texts = _hall_operations(names.hall)
         group = group_of_operations(texts)
         if settings and settings[0].number != group:
-            said = f"{names.symbols[0] if names.symbols else number}, which is group {settings[0].number}"
+            said = f"{(*names.all_symbols, number)[0]}, which is group {settings[0].number}"
             raise InputError(f"Hall symbol {names.hall!r} (group {group}) contradicts {said}")
         if settings and (other := _setting_of(texts, group)) and other not in _by_code(settings, names):
             raise InputError(f"Hall symbol {names.hall!r} ({other.symbol}) contradicts the name, {settings[0].symbol}")
         return (Candidate(f"Hall symbol {names.hall}", texts),), tuple(remarks)
     if not settings:
-        if names.symbols or names.number is not None:
+        if names.all_symbols or names.number is not None:
             raise InputError(f"{remarks[0].text.partition(';')[0]} and no operations are listed")
         return (), tuple(remarks)
     settings = _by_code(settings, names)
@@ -255,16 +261,29 @@ def _setting_of(texts: tuple[str, ...], number: int) -> Setting | None:
     return next((s for s in settings_of_number(number) if set(s.operations) == wanted), None)
 
 
-def _settings_of_symbols(symbols: Iterable[str], remarks: list[Remark]) -> tuple[Setting, ...]:
+def _with_lattice(settings: tuple[Setting, ...], symbols: Sequence[str]) -> tuple[Setting, ...]:
+    """Those settings that have the lattice of symbols that are not known otherwise: `B 21` is no primitive one."""
+    for symbol in filter(_SYMBOL.match, symbols):
+        letter = "R" if symbol[0] == "H" else symbol[0]
+        settings = tuple(setting for setting in settings if setting.symbol[0] == letter)
+        if not settings:
+            raise InputError(f"space group {symbol!r} is unknown, and its number has no setting with that lattice")
+    return settings
+
+
+def _settings_of_symbols(names: Names, remarks: list[Remark]) -> tuple[Setting, ...]:
     """The settings that all known symbols share."""
     shared: tuple[Setting, ...] = ()
     first = ""
-    for symbol in symbols:
+    for symbol in names.all_symbols:
         try:
             found = settings_of_symbol(symbol)
         except SymmetryError as error:
             remarks.append(Remark(WARNING, f"{error}; it is passed over"))
             continue
+        if symbol == names.reference and symbol not in names.symbols and not parse_symbol(symbol).code:
+            group = found[0].number
+            found = tuple(s for s in shared if s.number == group) if shared else settings_of_number(group)
         both = tuple(setting for setting in shared if setting in found) if shared else found
         if not both:
             raise InputError(f"the space-group names {first!r} and {symbol!r} contradict each other")
@@ -281,57 +300,3 @@ def _by_code(settings: tuple[Setting, ...], names: Names) -> tuple[Setting, ...]
     if not left or (said and not set(left) & set(settings)):
         raise InputError(f"coordinate-system code {names.code!r} is none of {', '.join(s.symbol for s in settings)}")
     return left
-
-
-def choose_setting(
-    candidates: Sequence[Candidate],
-    lattice: Float[np.ndarray, "3 3"],
-    place: Callable[[tuple[str, ...]], Placed],
-    agrees: Callable[[Placed], bool],
-) -> tuple[Candidate, Placed, tuple[Remark, ...]]:
-    """The one setting whose operations keep the cell and place the atoms without contradiction.
-
-    Args:
-        candidates: the settings that the names can mean.
-        lattice: rows a, b, c in Angstrom.
-        place: all atoms under a list of operations; raises InputError where they cannot be.
-        agrees: whether placed atoms are what the stated formula says; True where none is stated.
-
-    Raises:
-        InputError: none fits, or several do and make different structures.
-    """
-    strains = [cell_strain(lattice, parse_operations(candidate.texts).rotations) for candidate in candidates]
-    names = ", ".join(candidate.name for candidate in candidates[:6])
-    remarks: tuple[Remark, ...] = ()
-    limit = next((limit for limit in STRAIN_LIMITS if min(strains) <= limit), None)
-    if limit is None:
-        raise InputError(f"the cell fits no setting of its space group ({names}): off by {min(strains):.1%} at best")
-    if limit > STRAIN_LIMITS[0]:
-        remarks = (Remark(WARNING, f"the cell misses its space group by {min(strains):.2%}"),)
-    fitting = [candidate for candidate, strain in zip(candidates, strains, strict=True) if strain <= limit]
-    if len(fitting) == 1:
-        return fitting[0], place(fitting[0].texts), remarks
-    placed: list[tuple[Candidate, Placed]] = []
-    for candidate in fitting:
-        try:
-            found = place(candidate.texts)
-        except InputError as error:
-            last = error
-            continue
-        if not any(same_atoms(lattice, found, other) for _, other in placed):
-            placed.append((candidate, found))
-    if not placed:
-        raise last
-    if len(placed) > 1:
-        right = [(candidate, found) for candidate, found in placed if agrees(found)]
-        if len(right) != 1:  # a list of the whole cell shows its setting: the operations map it onto itself
-            right = [(candidate, found) for candidate, found in right or placed if found.is_closed]
-        if len(right) != 1:
-            open_names = ", ".join(candidate.name for candidate, _ in placed)
-            raise InputError(
-                f"its names leave the setting open and no operations are listed: {open_names} all fit the cell and make"
-                " different structures"
-            )
-        placed = right
-        remarks = (*remarks, Remark(DETAIL, f"{right[0][0].name} is the setting that suits the formula and the atoms"))
-    return *placed[0], remarks

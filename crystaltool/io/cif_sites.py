@@ -16,6 +16,25 @@ from crystaltool.io.cif_table import ABSENT, Table, to_number
 from crystaltool.io.remarks import NOTE, WARNING, Remark
 from crystaltool.numerals import LARGEST
 
+_CHARGE_TAGS = (
+    "_atom_site_charge",
+    "_atom_site_partial_charge",
+    "_atom_type_partial_charge",
+    "_atom_type_parital_charge",
+    "_atom_type_charge",
+)
+"""The first is in use by most; the others are those of fapswitch and its kin, in the loop of the sites."""
+
+_DISORDER_TAGS = {
+    "group": "_atom_site_disorder_group",
+    "assembly": "_atom_site_disorder_assembly",
+    "alternative": "_atom_site_label_alt_id",
+}
+_FLAG_TAGS = ("_atom_site_refinement_flags_occupancy", "_atom_site_refinement_flags")
+
+OUTSIDE = 1.5
+"""Fractional coordinates lie in the cell, or around it where molecules were not cut."""
+
 _PLAIN_NUMBERS = re.compile(r"[0-9eE.+\- ]+\Z")
 _FULL = frozenset(("1", "1.0", "1.00", "1.000", "1.0000", "1.", *ABSENT))
 
@@ -26,7 +45,8 @@ def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tu
     Raises:
         InputError: a column is missing, a value is no number, a site is disordered or no element.
     """
-    columns = [table.column(f"_atom_site_fract_{axis}") for axis in "xyz"]
+    tags = [f"_atom_site_fract_{axis}" for axis in "xyz"]
+    columns = [table.column(tag) for tag in tags]
     if any(column is None for column in columns):
         if table.column("_atom_site_cartn_x") is not None:
             raise InputError("only _atom_site_Cartn_* coordinates, expected _atom_site_fract_x, _y, _z")
@@ -37,8 +57,10 @@ def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tu
         raise InputError("the loop of atom sites is empty")
     if n_sites > max_sites:
         raise InputError(f"{n_sites} sites, the limit is {max_sites} atoms in a cell")
-    symbols = table.column("_atom_site_type_symbol")
-    labels = table.column("_atom_site_label") or symbols
+    for tag in tags[1:]:
+        _column(table, tag, n_sites)
+    symbols = _column(table, "_atom_site_type_symbol", n_sites)
+    labels = _column(table, "_atom_site_label", n_sites) or symbols
     if labels is None:
         raise InputError("no _atom_site_type_symbol or _atom_site_label: the elements are missing")
     _refuse_disorder(table, labels)
@@ -48,16 +70,51 @@ def read_sites(table: Table, max_sites: int) -> tuple[Sites, tuple[str, ...], tu
     if 1 in numbers and (heavy := isotopes_in(symbols, labels)):
         more = f" and {len(heavy) - 1} more" if len(heavy) > 1 else ""
         remarks = (Remark(NOTE, f"site {heavy[0]}{more}: an isotope of hydrogen, read as H"),)
+    occupancies = _occupancies(table, labels)
+    if occupancies is None:
+        remarks += _flagged_as_partial(table, labels)
     remarks += _without_hydrogens(table, labels) + label_remarks(symbols, labels, numbers)
     frac_coords = _coordinates((x, y, z), labels)
-    sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, _occupancies(table, labels), (x, y, z))
+    if (np.abs(frac_coords) > OUTSIDE).mean() > 0.5:
+        text = f"most fractional coordinates are beyond {OUTSIDE:g}, they may be Cartesian ones; read as written"
+        remarks += (Remark(WARNING, text),)
+    sites = Sites(labels, np.array(numbers, dtype=np.int64), frac_coords, occupancies, (x, y, z))
     return sites, tuple(settled), remarks
+
+
+def _column(table: Table, tag: str, n_sites: int) -> list[str] | None:
+    """A column of the sites, None where it is missing or says nothing.
+
+    Raises:
+        InputError: it has not one value a site, so which is whose is not certain.
+    """
+    column = table.column(tag)
+    if column is None or len(column) == n_sites:
+        return column
+    if all(raw in ABSENT for raw in column):
+        return None
+    raise InputError(f"{tag} has {len(column)} value{'s' * (len(column) > 1)}, the block lists {n_sites} sites")
+
+
+def read_charges(table: Table, n_sites: int) -> tuple[Float[np.ndarray, " n_sites"] | None, tuple[Remark, ...]]:
+    """Partial charges of the listed sites in e, None unless every site has one, and a note where only some do."""
+    n_types = len(table.column("_atom_type_symbol") or ())
+    for tag in _CHARGE_TAGS:
+        column = table.columns.get(tag, ()) if n_sites > 1 else table.column(tag) or ()
+        if all(raw in ABSENT for raw in column) or (tag.startswith("_atom_type") and len(column) == n_types):
+            continue
+        values = [value for raw in column if (value := to_number(raw)) is not None]
+        if len(values) == n_sites:
+            return np.array(values), ()
+        said = f"{tag} has numbers for {len(values)} of {n_sites} sites: the charges are passed over"
+        return None, (Remark(NOTE, said),)
+    return None, ()
 
 
 def _refuse_dummies(table: Table, labels: list[str]) -> None:
     """Raise InputError for a site that stands for no atom (core dictionary, `_atom_site_calc_flag`)."""
-    for label, raw in zip(labels, table.column("_atom_site_calc_flag") or (), strict=False):
-        if raw.strip("'\"") == "dum":
+    for label, raw in zip(labels, _column(table, "_atom_site_calc_flag", len(labels)) or (), strict=False):
+        if raw.strip("'\"").casefold() == "dum":
             raise InputError(f"site {label} is a dummy, no atom (_atom_site_calc_flag dum)")
 
 
@@ -69,6 +126,16 @@ def _without_hydrogens(table: Table, labels: list[str]) -> tuple[Remark, ...]:
     label = labels[next(index for index, count in enumerate(counts) if count)]
     text = f"{sum(counts):g} hydrogens are attached (site {label} and others) and have no site: they are missing"
     return (Remark(WARNING, text),)
+
+
+def _flagged_as_partial(table: Table, labels: list[str]) -> tuple[Remark, ...]:
+    """A warning of sites that were refined as partly occupied (flag P) where no occupancy says so."""
+    for tag in _FLAG_TAGS:
+        flagged = [label for label, raw in zip(labels, table.column(tag) or (), strict=False) if "P" in raw]
+        if flagged:
+            more = f" and {len(flagged) - 1} more" if len(flagged) > 1 else ""
+            return (Remark(WARNING, f"site {flagged[0]}{more}: flagged as partly occupied (P), read as full"),)
+    return ()
 
 
 def _coordinates(columns: tuple[list[str], list[str], list[str]], labels: list[str]) -> Float[np.ndarray, "n_sites 3"]:
@@ -92,7 +159,7 @@ def _coordinates(columns: tuple[list[str], list[str], list[str]], labels: list[s
 
 def _occupancies(table: Table, labels: list[str]) -> list[tuple[str, float]] | None:
     """The occupancies where one is not 1."""
-    column = table.column("_atom_site_occupancy")
+    column = _column(table, "_atom_site_occupancy", len(labels))
     if column is None or _FULL.issuperset(column):
         return None
     occupancies = []
@@ -105,7 +172,9 @@ def _occupancies(table: Table, labels: list[str]) -> list[tuple[str, float]] | N
 
 
 def _refuse_disorder(table: Table, labels: list[str]) -> None:
-    """Raise InputError for a site of a disorder group."""
-    for label, raw in zip(labels, table.column("_atom_site_disorder_group") or (), strict=False):
-        if raw not in ("0", *ABSENT):
-            raise InputError(f"site {label} is disordered (group {raw}), only ordered structures are read")
+    """Raise InputError for a site of a disorder group, of an assembly that has them, or of an alternative (mmCIF)."""
+    for kind, tag in _DISORDER_TAGS.items():
+        column = _column(table, tag, len(labels)) or ()
+        for label, raw in zip(labels, column, strict=False):
+            if raw.strip("'\"") not in ("0", "", *ABSENT):
+                raise InputError(f"site {label} is disordered ({kind} {raw}), only ordered structures are read")

@@ -234,10 +234,27 @@ def formula_remarks(table: Table, numbers: Int[np.ndarray, " n_atoms"], settled:
         InputError: a site whose element neither a type symbol nor the formula settles.
     """
     if (differs := disagreement(*stated_content(table), numbers)) is None:
-        return ()
+        return _weight_remarks(table, numbers)
     if settled:
         raise InputError(f"site {settled[0]}: no type symbol says what it is, nor does the formula: {differs}")
-    return (Remark(WARNING, f"the stated formula does not fit: {differs}"),)
+    what = "Z" if table.value("_chemical_formula_sum") is None else "formula"
+    return (Remark(WARNING, f"the stated {what} does not fit: {differs}"),)
+
+
+def _weight_remarks(table: Table, numbers: Int[np.ndarray, " n_atoms"]) -> tuple[Remark, ...]:
+    """Whether the stated weight of the formula fits where its sum is not stated, isotopes of hydrogen apart."""
+    formula, units = stated_content(table)
+    stated = to_number(table.value("_chemical_formula_weight") or "")
+    if formula is not None or not units or not stated:
+        return ()
+    found = float(ATOMIC_MASS[numbers].sum()) / units
+    symbols = table.column("_atom_site_type_symbol")
+    if abs(stated - found) <= DENSITY_TOLERANCE * found or isotopes_in(
+        symbols, table.column("_atom_site_label") or symbols or ()
+    ):
+        return ()
+    text = f"the stated weight of the formula is {stated:g}, cell and Z = {units} make {found:.2f} g/mol"
+    return (Remark(WARNING, text),)
 
 
 def wyckoff_columns(table: Table, placed: Placed) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:

@@ -6,6 +6,7 @@ The format is that of libAtoms (github.com/libAtoms/extxyz): a line with the num
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from crystaltool.io.cif_format import property_name
 from crystaltool.io.csv_blocks import MAX_VALUE_LENGTH
 from crystaltool.io.names import STDIN, file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
+from crystaltool.io.remarks import NOTE, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
 from crystaltool.numerals import LARGEST, whole_number
 from crystaltool.units import SYMBOLS, atomic_number
@@ -86,6 +88,8 @@ def _record(frame: _Frame, source: str, unnamed: str) -> Raw:
         if frame.n_atoms > MAX_ATOMS:
             raise InputError(f"{frame.n_atoms} atoms, the limit is {MAX_ATOMS}")
         crystal = _crystal(info, frame.rows)
+        if any("D" in row.split() for row in frame.rows):
+            publish(NOTE, "deuterium is read as H", source, frame.line, name)
         text = format_crystal(crystal, name, (), _properties(info))
         return RawBlock(source, frame.line, name, text, form="extended XYZ")
     except InputError as error:
@@ -119,13 +123,15 @@ def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
     lattice = np.array(cell).reshape(3, 3)
     if abs(np.linalg.det(lattice)) < 1e-6:
         raise InputError("the cell has no volume")
-    (kind, by_number), position, width = _columns(info.get("properties", _DEFAULT_COLUMNS))
+    _refuse_shares(info)
+    columns, width = _columns(info.get("properties", _DEFAULT_COLUMNS))
+    position = columns["pos"]
     numbers, points = [], []
     for index, row in enumerate(rows, start=1):
         words = row.split()
         if len(words) < width:
             raise InputError(f"atom {index} has {len(words)} columns, expected {width}")
-        numbers.append(_number(words[kind], by_number))
+        numbers.append(_number(words, columns, index))
         points.append(_floats(words[position : position + 3], f"the position of atom {index}"))
     coords = np.array(points).reshape(-1, 3) @ np.linalg.inv(lattice)
     if np.linalg.det(lattice) < 0.0:  # the same lattice and crystal on a right-handed basis
@@ -133,31 +139,50 @@ def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
     return Crystal(lattice, coords, np.array(numbers, dtype=np.int64))
 
 
-def _columns(text: str) -> tuple[tuple[int, bool], int, int]:
-    """Where the element stands (and whether as an atomic number), where the position begins, columns of a line."""
+def _columns(text: str) -> tuple[dict[str, int], int]:
+    """Where every column begins, by its name, and how many there are in a line."""
     parts = text.split(":")
     counts = [whole_number(count) for count in parts[2::3]]
     if len(parts) % 3 or None in counts:
         raise InputError(f"Properties is {text!r}, expected name:type:columns of each")
-    starts, width = {}, 0
+    starts, widths, width = {}, {}, 0
     for key, count in zip(parts[0::3], counts, strict=True):
-        starts[key] = (width, count or 0)
+        starts[key], widths[key] = width, count or 0
         width += count or 0
-    if starts.get("pos", (0, 0))[1] != 3:
+    if widths.get("pos") != 3:
         raise InputError("Properties has no pos of three columns")
-    for key, by_number in (("species", False), ("Z", True)):
-        if key in starts:
-            return (starts[key][0], by_number), starts["pos"][0], width
-    raise InputError("Properties has neither species nor Z")
+    if "species" not in starts and "Z" not in starts:
+        raise InputError("Properties has neither species nor Z")
+    return starts, width
 
 
-def _number(word: str, by_number: bool) -> int:
-    if not by_number:
-        return atomic_number(word)
-    number = whole_number(word)
+def _number(words: list[str], columns: Mapping[str, int], index: int) -> int:
+    """The atomic number of an atom, the same by its symbol and by its number where both are given."""
+    for key in ("occupancy", "occupancies"):
+        if key in columns and _floats([words[columns[key]]], f"the occupancy of atom {index}") != [1.0]:
+            raise InputError(f"atom {index} is partially occupied ({words[columns[key]]}), only ordered ones are read")
+    named = atomic_number(words[columns["species"]]) if "species" in columns else None
+    if "Z" not in columns:
+        return named or 0
+    number = whole_number(words[columns["Z"]])
     if number is None or not 1 <= number < len(SYMBOLS):
-        raise InputError(f"{word!r} is no atomic number")
+        raise InputError(f"{words[columns['Z']]!r} is no atomic number")
+    if named not in (None, number):
+        raise InputError(f"atom {index} is {words[columns['species']]} and has the atomic number {number}")
     return number
+
+
+def _refuse_shares(info: Mapping[str, str]) -> None:
+    """Raise InputError for a disordered crystal, of which ASE keeps the shares in the comment line alone."""
+    text = info.get("occupancy", "")
+    try:
+        shares = json.loads(text.removeprefix("_JSON")) if text.startswith("_JSON") else {}
+    except ValueError:
+        raise InputError(f"occupancy is {text[:40]!r}, expected shares of elements") from None
+    for site, parts in shares.items() if isinstance(shares, dict) else ():
+        if isinstance(parts, dict) and list(parts.values()) != [1]:
+            said = ", ".join(f"{element} {share}" for element, share in parts.items())
+            raise InputError(f"site {site} is partially occupied ({said}), only ordered structures are read")
 
 
 def _floats(words: list[str], what: str) -> list[float]:

@@ -17,6 +17,7 @@ from crystaltool.io.byte_streams import ByteReader
 from crystaltool.io.cif import MAX_ATOMS, clean_name, format_crystal
 from crystaltool.io.names import file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
+from crystaltool.io.remarks import NOTE, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
 from crystaltool.numerals import LARGEST, whole_number
 from crystaltool.units import SYMBOLS, atomic_number
@@ -35,9 +36,15 @@ def poscar_records(handle: ByteReader, source: str) -> Iterator[Raw]:
     first = text.splitlines()[0].strip().removeprefix("#").strip()
     name = clean_name(first if first else file_stem(source))
     try:
-        yield RawBlock(source, 1, name, format_crystal(parse_poscar(text), name), form="POSCAR")
+        crystal, end = _first_structure(text.splitlines())
     except InputError as error:
         yield BadRecord(source, 1, name, f"POSCAR: {error}")
+        return
+    if "D" in text.splitlines()[5].split():
+        publish(NOTE, "deuterium is read as H", source, 1, name)
+    yield RawBlock(source, 1, name, format_crystal(crystal, name), form="POSCAR")
+    if further := _further_structure(text.splitlines(), end):
+        yield BadRecord(source, further, "", "POSCAR: another structure begins here, the first of a file alone is read")
 
 
 def parse_poscar(text: str) -> Crystal:
@@ -46,14 +53,18 @@ def parse_poscar(text: str) -> Crystal:
     Raises:
         InputError: elements that are not stated, a line that is not what it must be, or no crystal.
     """
-    lines = text.splitlines()
+    return _first_structure(text.splitlines())[0]
+
+
+def _first_structure(lines: list[str]) -> tuple[Crystal, int]:
+    """The structure, and the index of the line behind its positions."""
     if len(lines) < 8:
         raise InputError(f"{len(lines)} lines, expected a cell, elements, counts and positions")
     lattice, scales = _cell(lines)
     numbers = _elements(lines)
     row = 7
-    if lines[row].strip()[:1] in ("S", "s"):  # selective dynamics
-        row += 1
+    selective = lines[row].strip()[:1] in ("S", "s")
+    row += selective
     mode = lines[row].strip() if row < len(lines) else ""
     if not mode[:1].isalpha():
         raise InputError(f"line {row + 1} is {mode!r}, expected Direct or Cartesian")
@@ -61,11 +72,35 @@ def parse_poscar(text: str) -> Crystal:
     if len(rows) < len(numbers):
         raise InputError(f"{len(rows)} positions, expected {len(numbers)}")
     points = np.array([_numbers(line, row + 2 + k, 3) for k, line in enumerate(rows)])
+    _compare_names(rows, row + 2, numbers, 6 if selective else 3)
+    end = row + 1 + len(rows)
+    if end < len(lines) and len(lines[end].split()) >= 3 and all(map(_is_number, lines[end].split()[:3])):
+        raise InputError(f"line {end + 1} is a position more than the {len(numbers)} that are counted")
     if mode[0] in "CcKk":
         points = (points * scales) @ np.linalg.inv(lattice)
     if np.linalg.det(lattice) < 0.0:  # the same lattice and crystal on a right-handed basis
         lattice, points = -lattice, -points
-    return Crystal(lattice, points, numbers)
+    return Crystal(lattice, points, numbers), end
+
+
+def _compare_names(rows: list[str], first: int, numbers: np.ndarray, n_before: int) -> None:
+    """Raise InputError where an element behind a position, as pymatgen writes it, is not the one that is counted."""
+    for k, (row, number) in enumerate(zip(rows, numbers.tolist(), strict=True)):
+        words = row.split()
+        found = _SYMBOL.match(words[n_before]) if len(words) == n_before + 1 else None
+        if found and found[1] in SYMBOLS and found[1] != SYMBOLS[number]:
+            raise InputError(f"line {first + k} says {found[1]}, by the counts it is {SYMBOLS[number]}")
+
+
+def _further_structure(lines: list[str], start: int) -> int | None:
+    """The line (1-based) where another structure begins: a step of an XDATCAR, elements and counts of a next POSCAR."""
+    for index in range(start, len(lines)):
+        if re.match(r"\s*direct\s+configuration", lines[index], re.IGNORECASE):
+            return index + 1
+        words, counts = lines[index].split(), lines[index + 1].split() if index + 1 < len(lines) else []
+        if words and all(map(_SYMBOL.match, words)) and len(counts) == len(words) and all(map(str.isdecimal, counts)):
+            return max(start, index - 5) + 1
+    return None
 
 
 def _cell(lines: list[str]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
@@ -91,6 +126,8 @@ def _elements(lines: list[str]) -> np.ndarray:
     found = [_SYMBOL.match(word) for word in words]
     if not words or None in found:
         raise InputError(f"line 6 is {lines[5].strip()!r}, expected element symbols")
+    if len(counts) > len(words) and counts[len(words)].isdecimal():
+        raise InputError(f"line 7 has more counts than line 6 elements: {lines[6].strip()!r} for {lines[5].strip()!r}")
     counts = counts[: len(words)]
     wanted = [number for count in counts if (number := whole_number(count)) is not None]
     if len(wanted) < len(words):

@@ -63,8 +63,7 @@ def split_blocks(lines: Iterable[bytes], first_line: int = 1) -> Iterator[Chunk]
     in_text, oversized, has_content, of_file = False, False, False, False
     for line in lines:
         number += 1
-        if number == 1:
-            line = line.removeprefix(BYTE_ORDER_MARK)
+        line = line.removeprefix(BYTE_ORDER_MARK)  # also where files were written one behind the other
         if line[:1] == b";":
             in_text = not in_text
         elif not in_text and line[:1] in b"dDgG \t" and (_HEADER.match(line) or _GLOBAL.match(line)):

@@ -21,7 +21,12 @@ _CUBIC = range(195, 231)
 _WITH_E_GLIDE = (39, 41, 64, 67, 68)
 """The groups whose symbols have an `e` since International Tables A (2002)."""
 
-_ORIGIN = re.compile(r"origin\D*([12])", re.IGNORECASE)
+_ORIGIN = re.compile(r"origin(?:\s|choice|no\.?|number|[#:=])*([12])$", re.IGNORECASE)
+_ORIGIN_AT = re.compile(r"origin(?:\s|is|at|on|an?|the)*(.*)$", re.IGNORECASE)
+_CENTRES = ("-1", "2/m", "-3", "-3m", "mmm", "centre", "center", "inversion centre", "inversion center")
+_NO_CENTRES = ("222", "mm2", "4", "-4", "422", "-42m", "-4m2", "23", "432", "-43m")
+"""Site symmetries of the first origins; the second ones are at a centre (International Tables A)."""
+
 _AXES = re.compile(r"(hex|rhomb)", re.IGNORECASE)
 _UNIQUE_AXIS = re.compile(r"unique\s*axis\s*([abc])", re.IGNORECASE)
 _CELL_CHOICE = re.compile(r"(?:cell\s*)?choice\s*([123])", re.IGNORECASE)
@@ -29,6 +34,9 @@ _REMARK = re.compile(
     r"[(\[]([^()\[\]]*[A-Za-z#][^()\[\]]*|\d{2,3})[)\]]\s*$|[\s,;]+((?:origin|hexag|rhomb|unique|no\.|#).*)$",
     re.IGNORECASE,
 )
+_CODE = re.compile(r"-?[abc][123]?|(?:-?[abc]){3}|[hrsz]|o[12]", re.IGNORECASE)
+"""A coordinate-system code or suffix in parentheses: `P n m a (cab)`, `P 21 21 2 (a)`."""
+
 _SUFFIXES = {"s": "1", "z": "2", "o1": "1", "o2": "2", "h": "h", "r": "r"}
 """Letters behind a symbol, as ICSD writes them: origin at the highest site symmetry or at the centre, kind of axes."""
 
@@ -63,7 +71,8 @@ class Setting:
         """Whether a coordinate-system code means this setting, or leaves open what it does not say."""
         mine, asked = self.code, code.casefold()
         if self.number in _MONOCLINIC:
-            return asked in (mine, mine[:-1], f"{mine}1", mine.lstrip("-")[:1])
+            choice = mine[-1:] if mine[:1] != "-" else ""
+            return asked in (mine, mine[:-1], f"{mine}1", mine.lstrip("-")[:1], choice)
         origin, axes = (mine[:1], mine[1:]) if mine[:1] in ("1", "2") else ("", mine)
         return asked in (mine, origin, f"{origin}{axes or 'abc'}", axes or "abc")
 
@@ -112,22 +121,29 @@ def parse_symbol(text: str) -> Symbol:
     text = re.sub(r"(\d)[\u0304\u0305]", r"-\1", text)  # a bar over the digit
     text = re.sub(r"\\(?:bar|overline)\s*\{?\s*(\d)\s*\}?", r"-\1", text)
     text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
-    code = None
+    codes = []
     while (found := _REMARK.search(text)) and found.start() > 0:
-        code, text = _code_of_remark(found[1] or found[2]) or code, text[: found.start()]
-    text, colon, suffix = text.partition(":")
-    if colon:
-        code = suffix.strip().casefold()
-    return Symbol(re.sub(r"[\s_(){}$]", "", text).casefold(), code or None)
+        codes.append(_code_of_remark((found[1] or found[2]).strip()))
+        text = text[: found.start()]
+    text, _, suffix = text.partition(":")
+    codes.append(_SUFFIXES.get(suffix.strip().casefold(), suffix.strip().casefold()))
+    said = dict.fromkeys(code for code in codes if code)  # two that differ suit no setting
+    return Symbol(re.sub(r"[\s_(){}$]", "", text).casefold(), " and ".join(said) or None)
 
 
 def _code_of_remark(text: str) -> str | None:
+    """The code that a remark stands for, its words where they say something else of the setting, None if nothing."""
     if origin := _ORIGIN.search(text):
         return origin[1]
+    if place := _ORIGIN_AT.search(text):
+        site = place[1].strip().casefold()
+        return "2" if site in _CENTRES else "1" if site in _NO_CENTRES else text
     if axes := _AXES.search(text):
         return axes[1][0].lower()
     axis, choice = _UNIQUE_AXIS.search(text), _CELL_CHOICE.search(text)
-    return axis[1].lower() + (choice[1] if choice else "") if axis else None
+    if axis or choice:
+        return (axis[1].lower() if axis else "") + (choice[1] if choice else "")
+    return _SUFFIXES.get(text.casefold(), text.casefold()) if _CODE.fullmatch(text) else None
 
 
 def settings_of_symbol(text: str) -> tuple[Setting, ...]:
@@ -144,6 +160,8 @@ def settings_of_symbol(text: str) -> tuple[Setting, ...]:
     if not found:
         raise SymmetryError(f"space group {text!r} is unknown")
     chosen = with_code(found, code)
+    if not chosen and code in ("1", "2") and ":" not in text and not any(s.code[:1] in ("1", "2") for s in found):
+        chosen = found  # `P -1 (origin at -1)`: there is no choice
     if not chosen:
         raise SymmetryError(f"space group {text!r} has no setting {code!r}")
     return chosen
@@ -152,11 +170,13 @@ def settings_of_symbol(text: str) -> tuple[Setting, ...]:
 def with_code(candidates: tuple[Setting, ...], code: str | None) -> tuple[Setting, ...]:
     """Those settings that a coordinate-system code leaves, all without a code.
 
-    The code is the more exact statement: `P 21/c` with code `c1` is the group's setting `P 1 1 21/a`.
+    The code is the more exact statement: `P 21/c` with code `c1` is the group's setting `P 1 1 21/a`. A symbol that is
+    that of another setting (`P m n b` with code `cab`) contradicts it.
     """
     if code is None or not candidates:
         return candidates
-    for listed in (candidates, settings_of_number(candidates[0].number)):
+    of_group = settings_of_number(candidates[0].number) if any(s.is_reference for s in candidates) else ()
+    for listed in (candidates, of_group):
         exact = tuple(setting for setting in listed if setting.code == code.casefold())
         if found := exact or tuple(setting for setting in listed if setting.has_code(code)):
             return found

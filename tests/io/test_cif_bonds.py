@@ -76,6 +76,16 @@ def test_both_ends_may_have_a_code_and_a_bond_from_both_ends_counts_once() -> No
     assert block.bonds.orders.tolist() == [2.0, 1.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "order", "odd"), [("D", "S", 0.0, True), ("D", "U", 2.0, False), ("D", "D", 2.0, False)]
+)
+def test_a_bond_with_two_types_is_left_open(first: str, second: str, order: float, odd: bool) -> None:
+    block = parse_block(two_atoms(HEAD + f"Zn1 O1 . . {first}\nO1 Zn1 . . {second}\n"))
+    assert block.bonds is not None and block.bonds.orders.tolist() == [order]
+    texts = " ".join(remark.text for remark in block.remarks)
+    assert ("bond 2, O1 to Zn1, has another type than in bond 1" in texts) is odd
+
+
 def test_distances_of_a_refinement_are_no_bond_graph() -> None:
     loop = HEAD.replace("_ccdc_geom_bond_type\n", "") + "Zn1 O1 . .\n"
     assert parse_block(two_atoms(loop)).bonds is None

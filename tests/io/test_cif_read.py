@@ -99,7 +99,22 @@ def test_disorder_groups_name_the_site() -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "number"),
-    [("Fe", 26), ("Fe3+", 26), ("FE", 26), ("O2-", 8), ("D", 1), ("C", 6), ("Co", 27), ("Uuo", None), ("Xx", None)],
+    [
+        ("Fe", 26),
+        ("Fe3+", 26),
+        ("FE", 26),
+        ("O2-", 8),
+        ("D", 1),
+        ("C", 6),
+        ("Co", 27),
+        ("Uuo", None),
+        ("Xx", None),
+        ("Cu0.5+", 29),
+        ("Mn3.5+", 25),
+        ("Fe0.5", None),
+        ("Fe.5", None),
+        ("Fe(0.5)", None),
+    ],
 )
 def test_element_symbols(symbol: str, number: int | None) -> None:
     text = site_rows(f"A1 {symbol} 0 0 0 1")

@@ -32,11 +32,35 @@ def said(text: str, level: int = WARNING) -> str:
 def molecule(*sites: str, formula: str = "") -> str:
     """A box of sites given as `label type`."""
     tags = f"_chemical_formula_sum '{formula}'\n" if formula else ""
-    head = salt(tags).split("loop_")[0].replace("_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\n", "")
+    head = (
+        salt(tags)
+        .split("loop_")[0]
+        .replace("_cell_length_c 5.64", "_cell_length_c 11.28")
+        .replace("_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\n", "")
+    )
     loop = (
         "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
     )
     return head + loop + "".join(f"{site} 0 0 {number / 10}\n" for number, site in enumerate(sites))
+
+
+@pytest.mark.parametrize(("weight", "fits"), [("58.44", True), ("59.0", True), ("?", True), ("74.55", False)])
+def test_the_weight_of_a_formula_that_is_not_stated(weight: str, fits: bool) -> None:
+    """NaCl has 58.44 g/mol, KCl 74.55."""
+    tags = f"_chemical_formula_moiety 'Na Cl'\n_chemical_formula_weight {weight}\n"
+    text = salt(tags).replace("_chemical_formula_sum 'Cl Na'\n", "")
+    both = f"the stated weight of the formula is {weight}, cell and Z = 4 make 58.44 g/mol"
+    assert said(text) == ("" if fits else both)
+    assert said(salt(tags)) == ""  # the formula is compared
+
+
+@pytest.mark.parametrize(("units", "fits"), [(1, True), (2, True), (4, True), (3, False), (8, False)])
+def test_z_without_a_formula_divides_the_cell(units: int, fits: bool) -> None:
+    text = salt().replace("_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4", f"_cell_formula_units_Z {units}")
+    differs = f"declared Z = {units} without a formula; the cell holds Na4 Cl4"
+    assert said(text) == ("" if fits else f"the stated Z does not fit: {differs}")
+    verdict = check_formula(parse_block(text))
+    assert verdict.passed is fits and (fits or verdict.message == differs)
 
 
 @pytest.mark.parametrize(

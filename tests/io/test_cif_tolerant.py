@@ -127,3 +127,10 @@ def test_mended_text_says_what_was_done() -> None:
     text, said = mend("data_x\n_a 'it's\n_b 1 2\nloop_\n_c\n_d\n1 2 3\n_e\n")
     assert text.splitlines() == ["data_x", "_a it", "_b '1 2'", "_e ?"] or "_b '1 2'" in text
     assert len(said) == 4 and "loop of _c has 3 values for 2 tags" in said[2]
+
+
+@pytest.mark.parametrize("sign", ["\u00a0", "\f", "\0"])
+def test_blanks_that_cif_does_not_have_are_said(sign: str) -> None:
+    block = parse_block(halite().replace("Cl1 Cl", f"Cl1{sign} Cl"))
+    assert block.crystal.n_atoms == 2
+    assert [remark.text for remark in block.remarks] == ["syntax mended: blanks or signs that CIF does not have"]

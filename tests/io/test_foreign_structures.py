@@ -16,6 +16,7 @@ from crystaltool.io.extxyz import format_extxyz
 from crystaltool.io.names import holds_structures
 from crystaltool.io.poscar import format_poscar, parse_poscar
 from crystaltool.io.records import BadRecord
+from crystaltool.io.remarks import NOTE
 from crystaltool.io.stream import iter_blocks
 
 TRICLINIC = Crystal(
@@ -27,6 +28,8 @@ TRICLINIC = Crystal(
 POSCAR = "an oxide\n1.0\n3.1 0 0\n0.4 4.2 0\n-0.7 0.9 5.3\nO Fe Li\n2 1 1\nDirect\n{rows}"
 ROWS = "0.1 0.2 0.3\n0.4 0.9 0.6\n0.75 0.5 0.05\n0.99 0.01 0.5\n"
 FRAME = '2\nLattice="5.6 0 0 0 5.6 0 0 0 5.6" {info}\nNa 0 0 0\nCl 2.8 2.8 2.8\n'
+SHARES = 'occupancy="_JSON {\\"0\\": {%s}, \\"1\\": {\\"Cl\\": 1}}"'
+"""How ASE writes the shares of a site's elements beside its main one."""
 
 
 def distances(lattice, coords, numbers) -> list[tuple[int, int, float]]:
@@ -57,6 +60,7 @@ VARIANTS = {
     .replace("Direct", "Cartesian")
     .replace("\n1.0\n", "\n1.3\n"),
     "left-handed": POSCAR.format(rows=ROWS).replace("3.1 0 0\n0.4 4.2 0", "0.4 4.2 0\n3.1 0 0"),
+    "elements behind": POSCAR.format(rows=ROWS.replace("\n", " O\n", 2).replace("0.05\n", "0.05 Fe\n")),
     "velocities": POSCAR.format(rows=ROWS) + "\n" + " 0.0 0.0 0.1\n" * 4,
 }
 
@@ -101,6 +105,21 @@ REFUSED = {
     "no species": (FRAME.format(info="Properties=pos:R:3"), "neither species nor Z"),
     "dummy": (FRAME.format(info="").replace("Cl", "X"), "'X' is not an element"),
     "short": (FRAME.format(info="")[:-18], "ends after 1 of 2 atoms"),
+    "more counts": (
+        POSCAR.format(rows=ROWS).replace("2 1 1", "2 1 1 1"),
+        "line 7 has more counts than line 6 elements",
+    ),
+    "more positions": (POSCAR.format(rows=ROWS + "0.1 0.2 0.3\n"), "line 13 is a position more than the 4"),
+    "another element": (POSCAR.format(rows=ROWS.replace("\n", " Fe\n")), "line 9 says Fe, by the counts it is O"),
+    "two elements": (
+        FRAME.format(info="Properties=species:S:1:pos:R:3:Z:I:1").replace("0 0 0\n", "0 0 0 12\n"),
+        "1 is Na and",
+    ),
+    "shares": (
+        FRAME.format(info=SHARES % ('\\"Na\\": 0.6, \\"K\\": 0.4')),
+        "site 0 is partially occupied (Na 0.6, K 0.4)",
+    ),
+    "a share": (FRAME.format(info=SHARES % '\\"Na\\": 0.6'), "site 0 is partially occupied (Na 0.6)"),
     "six numbers": (FRAME.format(info="").replace('0 0 0 5.6"', '0"'), "expected 9"),
 }
 
@@ -111,6 +130,35 @@ def test_what_is_not_certain_is_refused_in_one_line(tmp_path: Path, form: str) -
     (tmp_path / "in").write_text(text)
     (found,) = iter_blocks([str(tmp_path / "in")])
     assert isinstance(found, BadRecord) and words in found.message and "\n" not in found.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [POSCAR.format(rows=ROWS) * 2, POSCAR.format(rows=ROWS) + f"Direct configuration=     2\n{ROWS}"],
+    ids=["two POSCARs", "XDATCAR"],
+)
+def test_a_second_structure_in_a_poscar_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "in").write_text(text)
+    block, further = iter_blocks([str(tmp_path / "in")])
+    assert not isinstance(block, BadRecord) and block.crystal.n_atoms == 4
+    assert isinstance(further, BadRecord) and further.line == 13 and "another structure begins here" in further.message
+
+
+@pytest.mark.parametrize(
+    "text", [POSCAR.format(rows=ROWS).replace("Li", "D"), FRAME.format(info="").replace("Na", "D")]
+)
+def test_deuterium_is_said_to_be_read_as_hydrogen(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
+    (tmp_path / "in").write_text(text)
+    with caplog.at_level(NOTE):
+        (block,) = iter_blocks([str(tmp_path / "in")])
+    assert not isinstance(block, BadRecord) and 1 in block.crystal.numbers
+    assert "deuterium is read as H" in caplog.text
+
+
+def test_whole_shares_of_ase_are_read(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text(FRAME.format(info=SHARES % '\\"Na\\": 1.0'))
+    (block,) = iter_blocks([str(tmp_path / "in")])
+    assert not isinstance(block, BadRecord) and block.crystal.n_atoms == 2
 
 
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress, lambda data: data.replace(b"\n", b"\r\n")])

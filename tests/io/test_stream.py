@@ -71,6 +71,12 @@ def test_encodings_and_line_ends(tmp_path: Path, ending: str, head: bytes) -> No
     assert names(path) == ["a", "b"]
 
 
+def test_files_with_a_mark_of_byte_order_one_behind_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "in.cif"
+    path.write_bytes(b"".join(b"\xef\xbb\xbf" + halite(name).encode() for name in "ab"))
+    assert names(path) == ["a", "b"]
+
+
 def test_data_in_a_text_field_starts_no_block(tmp_path: Path) -> None:
     note = "_note\n;\ndata_not_a_block\n;\n"
     path = tmp_path / "in.cif"

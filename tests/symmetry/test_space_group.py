@@ -251,6 +251,37 @@ def test_what_a_symbol_leaves_open():
         settings_of_symbol("F d -3 m:3")
 
 
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("P n n n (origin at 222)", ["1"]),
+        ("P n n n (origin at -1)", ["2"]),
+        ("I 41/a m d, origin at -4m2", ["1"]),
+        ("F d -3 m (origin at centre)", ["2"]),
+        ("P n n n (O1)", ["1"]),
+        ("P -1 (origin at -1)", [""]),
+        ("P 4/n m m:Z", ["2"]),
+        ("R -3 m (R)", ["r"]),
+        ("P 21/c (cell choice 2)", ["b2", "c2", "a2"]),
+        ("P n m a (cab)", ["cab"]),
+        ("C c (b1)", ["b1"]),
+        ("P n a 21 (non-standard setting)", [""]),
+        ("P n m a (D2h-16)", [""]),
+    ],
+)
+def test_what_is_said_behind_a_symbol(text, codes):
+    assert [setting.code for setting in settings_of_symbol(text)] == codes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["P 21 21 2 (a)", "P m m m (origin at 1/4 1/4 1/4)", "F d -3 m:2 (origin choice 1)", "P m n b (cab)", "P 21/n:b1"],
+)
+def test_what_suits_none_of_a_symbols_settings(text):
+    with pytest.raises(SymmetryError, match="no setting"):
+        settings_of_symbol(text)
+
+
 @pytest.mark.parametrize("text", ["0", "231", "-1", "Fm-4m", "", "1.5", "P 1 2 3 4", "Q 2", "P 21/q"])
 def test_unknown_groups_are_refused(text):
     with pytest.raises(SymmetryError):
