@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,6 +242,24 @@ def test_info_of_text(view) -> None:
         "file: in.cif\nkind: structures\nformat: CIF\nstructures: 3\nvalues: e_above_hull (2), note (1)\n"
         "history:\n  1 elsewhere 1.0 | made (1)\n"
     )
+
+
+def test_info_of_a_folder_and_of_an_archive_is_one_summary(child: Child, view, tmp_path: Path) -> None:
+    folder = tmp_path / "all" / "deep"
+    folder.mkdir(parents=True)
+    assert child.run(tmp_path, "asym-unit", "-q", "--no-provenance", "-o", "all/set.h5", "in.cif").code == 0
+    for name in ("a.cif", "b.cif"):
+        shutil.copy(tmp_path / "in.cif", folder / name)
+    (folder / "c.xyz").write_text(view("--format", "extxyz", "in.cif")[0])
+    same = (
+        "files: 4\nkinds: structures (3), asym-unit (1)\nformats: CIF (2), extended XYZ (1), HDF5, version 1 (1)\n"
+        "structures: 12\nvalues: e_above_hull (6), note (3)\nhistory:\n  1 elsewhere 1.0 | made (2)\n"
+    )
+    assert view("--info", "all")[0] == "folder: all\n" + same
+    shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path, "all")
+    assert view("--info", "all.zip")[0] == "archive: all.zip\n" + same
+    both = view("--info", "--format", "json", "all/", "in.cif")[0].splitlines()
+    assert [json.loads(line).get("structures") for line in both] == [12, 3]
 
 
 def test_embeddings(view, tmp_path: Path) -> None:
