@@ -21,6 +21,7 @@ from crystaltool.io.cif_format import property_name
 from crystaltool.io.csv_blocks import MAX_VALUE_LENGTH
 from crystaltool.io.names import STDIN, file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
+from crystaltool.io.remarks import note_fixed
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
 from crystaltool.numerals import LARGEST, whole_number
 from crystaltool.units import SYMBOLS, atomic_number
@@ -87,6 +88,7 @@ def _record(frame: _Frame, source: str, unnamed: str) -> Raw:
             raise InputError(f"{frame.n_atoms} atoms, the limit is {MAX_ATOMS}")
         crystal = _crystal(info, frame.rows)
         text = format_crystal(crystal, name, (), _properties(info))
+        note_fixed(_n_fixed(info, frame.rows), source, frame.line, name)
         return RawBlock(source, frame.line, name, text, form="extended XYZ")
     except InputError as error:
         return BadRecord(source, frame.line, name, f"XYZ: {error}")
@@ -119,7 +121,7 @@ def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
     lattice = np.array(cell).reshape(3, 3)
     if abs(np.linalg.det(lattice)) < 1e-6:
         raise InputError("the cell has no volume")
-    (kind, by_number), position, width = _columns(info.get("properties", _DEFAULT_COLUMNS))
+    (kind, by_number), position, width = _places(_columns(info))
     numbers, points = [], []
     for index, row in enumerate(rows, start=1):
         words = row.split()
@@ -133,8 +135,9 @@ def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
     return Crystal(lattice, coords, np.array(numbers, dtype=np.int64))
 
 
-def _columns(text: str) -> tuple[tuple[int, bool], int, int]:
-    """Where the element stands (and whether as an atomic number), where the position begins, columns of a line."""
+def _columns(info: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    """Where each property of an atom begins in its line, and how many columns it has; in the order of the line."""
+    text = info.get("properties", _DEFAULT_COLUMNS)
     parts = text.split(":")
     counts = [whole_number(count) for count in parts[2::3]]
     if len(parts) % 3 or None in counts:
@@ -143,12 +146,23 @@ def _columns(text: str) -> tuple[tuple[int, bool], int, int]:
     for key, count in zip(parts[0::3], counts, strict=True):
         starts[key] = (width, count or 0)
         width += count or 0
-    if starts.get("pos", (0, 0))[1] != 3:
+    return starts
+
+
+def _places(columns: Mapping[str, tuple[int, int]]) -> tuple[tuple[int, bool], int, int]:
+    """Where the element stands (and whether as an atomic number), where the position begins, columns of a line."""
+    if columns.get("pos", (0, 0))[1] != 3:
         raise InputError("Properties has no pos of three columns")
     for key, by_number in (("species", False), ("Z", True)):
-        if key in starts:
-            return (starts[key][0], by_number), starts["pos"][0], width
+        if key in columns:
+            return (columns[key][0], by_number), columns["pos"][0], sum(count for _, count in columns.values())
     raise InputError("Properties has neither species nor Z")
+
+
+def _n_fixed(info: Mapping[str, str], rows: list[str]) -> int:
+    """Atoms that may not move, wholly or along an axis: ASE writes F into the column `move_mask`."""
+    start, count = _columns(info).get("move_mask", (0, 0))
+    return sum("F" in row.split()[start : start + count] for row in rows) if count else 0
 
 
 def _number(word: str, by_number: bool) -> int:
