@@ -298,6 +298,7 @@ WRONG = {
     ("--columns", "name,name"): "--columns names name twice",
     ("--columns", "name", "--format", "cif"): "--columns writes a table, --format cif whole structures",
     ("--format", "csv", "-O", "x"): "--format csv writes one table, -O a file a structure",
+    ("--format", "xyz"): "ERROR, Invalid value for '--format': 'xyz' is not one of 'cif', 'csv'",
     ("--reverse",): "--reverse is of use with --sort only",
     ("--info", "--sort", "a"): "--info goes with --format json and -o alone",
     ("--sort", "No"): "--sort: no field 'No'",
