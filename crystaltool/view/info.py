@@ -143,8 +143,10 @@ def _counts(file: h5py.File, kind: str) -> Info:
         kinds = np.bincount(file["blocks/kind"][...].astype(int), minlength=len(KINDS)).tolist()
         counts = {f"{name}s": count for name, count in zip(KINDS, kinds, strict=False)}
         posed = "with poses and bonds" if "places/rotations" in file else "without poses: assemble makes them"
-        identities = length("identities/names")
-        return {"mofs": length("mofs/names"), "poses": posed, "blocks": sum(kinds), **counts, "identities": identities}
+        identities, n_mofs = length("identities/names"), length("mofs/names")
+        n_names = len(set(file["mofs/names"][...].tolist()))
+        samples = {"samples": n_names} if n_names < n_mofs else {}  # several candidates of each stand under one name
+        return {"mofs": n_mofs, **samples, "poses": posed, "blocks": sum(kinds), **counts, "identities": identities}
     return {"data_sets": sorted(file)}
 
 

@@ -16,6 +16,7 @@ import pytest
 from crystaltool.cli.view import TABULAR, FormatName
 from crystaltool.io.cif import format_asym_unit, parse_block
 from crystaltool.io.stream import iter_blocks, iter_raw
+from crystaltool.mof.table import TableBuilder, read_mofs, write_mofs
 from crystaltool.view.fields import FIELDS, Record
 from crystaltool.view.render import TABLES
 from crystaltool.view.rows import EMBEDDING_KIND
@@ -220,6 +221,17 @@ def test_counts_of_fragmented_mofs(child: Child, tmp_path: Path) -> None:
     assert "*<-[O-]" in linkers[0][1] or "[O-]" in linkers[0][1]
     info = child.run(tmp_path, "view", "--info", "b.h5").out
     assert "kind: mof-blocks\nformat: HDF5, version 1\nmofs: 1\n" in info and "| fragment -q -o b.h5 mof.cif" in info
+
+
+def test_info_tells_samples_from_their_candidates(child: Child, tmp_path: Path) -> None:
+    (tmp_path / "mof.cif").write_text(_mof5())
+    assert child.run(tmp_path, "fragment", "-q", "-o", "b.h5", "mof.cif").code == 0
+    builder = TableBuilder()
+    for _ in range(3):
+        builder.add(read_mofs(tmp_path / "b.h5")[0])
+    write_mofs(tmp_path / "candidates.h5", builder.table())
+    assert "\nmofs: 3\nsamples: 1\n" in child.run(tmp_path, "view", "--info", "candidates.h5").out
+    assert "samples" not in child.run(tmp_path, "view", "--info", "b.h5").out
 
 
 def _mof5() -> str:
