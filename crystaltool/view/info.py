@@ -18,7 +18,8 @@ from crystaltool.io.hdf5 import ASYM_UNIT_KIND
 from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.printable import printable
 from crystaltool.io.records import BadRecord, Raw, RawBlock
-from crystaltool.view.rows import EMBEDDING_KIND, KINDS, STRUCTURES
+from crystaltool.mof.blocks import KINDS
+from crystaltool.view.rows import EMBEDDING_KIND, STRUCTURES
 
 MAX_DIFFERENT = 1000
 """Different commands and names of values that are counted of a file; memory stays flat."""
