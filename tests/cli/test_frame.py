@@ -448,6 +448,7 @@ def test_message_grammar() -> None:
     assert format_message("crystaltool check", "ERROR", "a  b\nc", "in.cif", 12, "x") == (
         "crystaltool check: in.cif(12) data_x: ERROR, a b c"
     )
+    assert format_message("crystaltool check", "ERROR", "in.h5: t", "in.h5") == "crystaltool check: in.h5: ERROR, t"
     assert format_message("crystaltool check", "NOTE", "t") == "crystaltool check: NOTE, t"
     assert format_message("crystaltool check", "ERROR", "t", "in.cif") == "crystaltool check: in.cif: ERROR, t"
 

@@ -202,8 +202,9 @@ def test_building_blocks_are_listed_by_identity(view, tmp_path: Path) -> None:
     assert {row["identity"] for row in rows} == set(table.identity_names)
     linkers = view("-e", 'kind == "linker"', "--columns", "identity,n_blocks", BLOCKS)[0].splitlines()[1:]
     assert len(linkers) == sum(row["kind"] == "linker" for row in rows) > 0
-    out, err = view("--format", "cif", "--head", "1", BLOCKS, code=2)
-    assert out == "" and "building blocks are no structures" in err[0]
+    for whole in (("--format", "cif"), ("--format", "extxyz"), ("--format", "poscar", "--head", "1"), ("-O", "rows")):
+        out, err = view(*whole, BLOCKS, code=2)
+        assert out == "" and len(err) == 1 and "building blocks are no structures" in err[0]
     _, err = view("-e", "volume > 3", BLOCKS, code=2)
     assert "expression, column 1: no field volume" in err[0]
     _, err = view("--columns", "name", BLOCKS, "in.cif", code=2)
