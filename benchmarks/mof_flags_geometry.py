@@ -1,9 +1,9 @@
 """Flags of connected-3d and lone-molecule judged by distances alone: `python benchmarks/mof_flags_geometry.py FLAGS`.
 
 FLAGS is what `mof_flags.py` wrote. Of the first `-n` structures that a rule flags: the directions in which bonds reach
-by a bond rule of its own (two atoms within the sum of Cordero's covalent radii and 0.45 A, hydrogen 0.3 A; Dalton Trans.
-2008, 2832), the same with 0.3 A more, and, for free molecules, the metal nearest to a heavy atom of them and how far
-beyond the sum of radii it is.
+by a bond rule of its own (two atoms within the sum of Cordero's covalent radii and 0.45 A, hydrogen 0.3 A; Dalton
+Trans. 2008, 2832), the same with 0.3 A more, and, for free molecules, the metal nearest to a heavy atom of them and how
+far beyond the sum of radii it is.
 """
 
 from __future__ import annotations

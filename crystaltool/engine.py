@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from crystaltool import __version__
-from crystaltool.errors import CrystaltoolError, MissingExtraError, UsageError
+from crystaltool.errors import MissingExtraError, StoppedError, UsageError
 from crystaltool.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ UNKNOWN_WIDTH = 16
 """Workers that are planned for where an executor does not tell their number."""
 
 
-class EngineError(CrystaltoolError):
+class EngineError(StoppedError):
     """The whole engine cannot go on: it is closed or gone, or its workers lack this crystaltool."""
 
 
@@ -195,8 +195,8 @@ class Engine:
         """
         try:
             return future.result()
-        except (BrokenExecutor, CancelledError, TaskCancelled) as error:
-            raise EngineError(_gone(error)) from None
+        except (BrokenExecutor, CancelledError, TaskCancelled, OSError) as error:
+            raise EngineError(_gone(error)) from None  # OSError: the line broke; what the work raises comes as a value
         except ImportError as error:
             raise EngineError(f"a worker cannot load the work, install crystaltool there too: {error}") from None
         except Exception as error:
@@ -217,7 +217,7 @@ class Engine:
 
 def _gone(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return f"the executor takes no more work or its workers are gone ({text}); what is written stays"
+    return f"the executor takes no more work or its workers are gone ({text})"
 
 
 def _is_dask(executor: Executor) -> TypeGuard[ClientExecutor]:

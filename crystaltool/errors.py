@@ -46,3 +46,7 @@ class MissingExtraError(CrystaltoolError):
 
 class UsageError(CrystaltoolError):
     """Options that contradict each other or lie outside their range."""
+
+
+class StoppedError(CrystaltoolError):
+    """What the run stands on went away (a scheduler, a pool): what it has written is good, and it may go on later."""

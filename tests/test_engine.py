@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import pytest
@@ -127,6 +127,29 @@ def test_a_broken_or_closed_executor_ends_the_run() -> None:
         pass
     with pytest.raises(EngineError, match="after shutdown"):
         list(map_ordered(square, [1, 2], executor=closed))
+
+
+class BrokenLine(Executor):
+    """Gives the first answer and loses the connection before the second."""
+
+    def __init__(self) -> None:
+        self._n_asked = 0
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future = Future()
+        self._n_asked += 1
+        if self._n_asked == 1:
+            future.set_result(fn(*args, **kwargs))
+        else:
+            future.set_exception(ConnectionError("Stream is closed"))
+        return future
+
+
+def test_a_lost_connection_is_no_error_of_the_structure_whose_answer_it_took() -> None:
+    results = map_ordered(square, [1, 2, 3], executor=BrokenLine())
+    assert next(results) == 1
+    with pytest.raises(EngineError, match="Stream is closed"):
+        next(results)
 
 
 def test_a_scheduler_that_goes_away_ends_the_run() -> None:

@@ -63,8 +63,8 @@ def command(
     CIF or HDF5, become the full list of atoms of the conventional cell. Partial charges go along where equivalent atoms
     have the same; charges and stated bonds that cannot are a warning.
 
-    A FILE.h5 is written as a whole: --resume leaves one that is there as it is, and data sets of shards become one by
-    asym-unit PART.h5 PART.h5 -o ALL.h5.
+    A FILE.h5 is written as a whole, and not at all where no structure could be read: --resume leaves one that is there
+    as it is, and data sets of shards become one by asym-unit PART.h5 PART.h5 -o ALL.h5.
     """
     from crystaltool.errors import UsageError
     from crystaltool.io.hdf5 import stored_blocks
@@ -80,12 +80,16 @@ def command(
     source = session.raw_blocks(files, None if detects_again else stored_blocks, names)
     if to_hdf5:
         session.leave_if_done(resume, output)
-        with session.binary_output(output, overwrite, files) as target:
+        with contextlib.suppress(_NothingRead), session.binary_output(output, overwrite, files) as target:
             _write_data_set(session, source, target, symprec, jobs)
     else:
         function = functools.partial(rewrite, None if expand else symprec, session.record)
         session.rewrite(function, source, session.writer(output, output_dir, overwrite, resume, files), jobs)
     session.finish()
+
+
+class _NothingRead(Exception):
+    """Leaves the data set unwritten, which --resume would take for done; that of a shard is written, to be joined."""
 
 
 def rewrite(symprec: float | None, record: Record, raw: RawBlock) -> Written:
@@ -153,6 +157,8 @@ def _write_data_set(session: Session, source: Iterable[RawBlock], target, sympre
     with session.progress() as progress:
         chunks = in_chunks(source, CHUNK)
         done = list(_reduced(session, functools.partial(reduce_chunk, symprec), chunks, jobs, progress))
+    if session.n_bad and session.shard.count == 1 and not any(chunk.properties for chunk in done):
+        raise _NothingRead
     numbers, texts = split_columns([row for chunk in done for row in chunk.properties])
     write_asym_units(target, join_tables([chunk.table for chunk in done]), session.history(), numbers, texts)
 

@@ -261,10 +261,10 @@ def _report(name: str, error: Exception) -> None:
     from typer.exceptions import TyperException
 
     if isinstance(error, TyperException):  # a usage error: unknown option, bad value, missing argument
-        text = " ".join(error.format_message().split())
+        text = " ".join(error.format_message().split()).replace(": Value error, ", ": ", 1)  # pydantic's words
         messages.say(name, "ERROR", f"{text.rstrip('.') or 'missing arguments'} (see '{name} --help')")
     elif isinstance(error, CrystaltoolError):
-        messages.say(name, "ERROR", str(error))
+        messages.say(name, "ERROR", "; ".join([str(error), *_notes(error)]))
     elif isinstance(error, OSError):
         messages.say(name, "ERROR", messages.os_error_text(error))
     elif isinstance(error, MemoryError):

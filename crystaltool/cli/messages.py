@@ -17,7 +17,7 @@ def format_message(
     Args:
         program: the command as typed, e.g. `crystaltool check`.
         level: `ERROR`, `WARNING` or `NOTE`.
-        text: one sentence without a final stop; line breaks become blanks.
+        text: one sentence without a final stop; line breaks become blanks. The source is not named again at its head.
         source: input file as given by the user, `-` for standard input.
         line: 1-based line in the source.
         name: block name without `data_`.
@@ -28,7 +28,8 @@ def format_message(
     if name:
         place += f" data_{name}" if place else f"data_{name}"
     head = f"{program}: {place}: " if place else f"{program}: "
-    return f"{head}{level}, {' '.join(text.split())}"
+    said = text.removeprefix(f"{source}: ") if source else text
+    return f"{head}{level}, {' '.join(said.split())}"
 
 
 def say(program: str, level: str, text: str, source: str = "", line: int | None = None, name: str = "") -> None:

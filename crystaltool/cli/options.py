@@ -16,8 +16,8 @@ Files = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer evaluates this at run time
     typer.Argument(
         metavar="FILE",
-        help="CIF files, folders, zip or tar archives, CSV files with a 'cif' column, each also gzipped; - or nothing"
-        " is standard input.",
+        help="CIF, POSCAR or extended XYZ files, folders, zip or tar archives, CSV files with a 'cif' column, each also"
+        " gzipped; - or nothing is standard input.",
         show_default=False,
     ),
 ]

@@ -56,8 +56,9 @@ class LineProgress:
         self._n_done += n
         if self._is_due():
             of_total = f" of {self._total}" if self._total is not None else ""
+            what = self._what.removesuffix("s") if self._n_done == 1 and not of_total else self._what
             rate = self._n_done / (self._last - self._started)
-            messages.say(self._program, "NOTE", f"{self._n_done}{of_total} {self._what}, {rate:.3g} per second")
+            messages.say(self._program, "NOTE", f"{self._n_done}{of_total} {what}, {rate:.3g} per second")
 
     def reach(self, done: int, total: int, per_second: float, detail: str) -> None:
         """Print when a minute has passed."""

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from crystaltool.io.stream import BadRecord, FolderTally, Hdf5Reader, RawBlock
 
 STDIN = "-"
-_NOT_CIF = (".xyz", ".extxyz", ".vasp", ".poscar", ".json", ".csv", ".tsv", ".h5", ".hdf5")
+_OTHER_TEXT = (".xyz", ".extxyz", ".vasp", ".poscar", ".json", ".csv", ".tsv")
+_NOT_CIF = (*_OTHER_TEXT, ".h5", ".hdf5")
+_NOT_HDF5 = (*_OTHER_TEXT, ".cif", ".gz")
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,8 @@ class Session:
         self, output: str = "-", overwrite: bool = False, files: Sequence[str] | None = None
     ) -> contextlib.AbstractContextManager[Path | BytesIO]:
         """The place for an HDF5 file, see `cli.writer.open_binary`."""
+        if output.lower().endswith(_NOT_HDF5):
+            self.warn(f"{output} will hold HDF5, whatever its ending")
         return open_binary(output, overwrite, files or [])
 
     def leave_if_done(self, resume: bool, output: str) -> None:

@@ -52,7 +52,11 @@ def command(
         typer.Option("--format", metavar="|".join(FORMAT_NAMES), help="Write this format; else the ending of -o says."),
     ] = None,
     info: Annotated[
-        bool, typer.Option("--info", help="Say of each file what it is: kind, format version, counts, history.")
+        bool,
+        typer.Option(
+            "--info",
+            help="Say what each file is, and each folder or archive as a whole: kind, format version, counts, history.",
+        ),
     ] = False,
     names: options.Naming = options.Names.block,
     output: options.Output = "-",
@@ -164,7 +168,7 @@ def _write_info(
 
     from crystaltool.view.info import Survey, info_text
 
-    survey = Survey()
+    survey = Survey(session.inputs(files))
     with session.writer(output, overwrite=overwrite, files=files) as out, session.progress() as progress:
         for raw in session.raw_blocks(files, survey.hdf5, names):
             survey.add(raw)

@@ -65,6 +65,7 @@ class Report:
         for record in records:
             if not begun:
                 of = self._view.of or STRUCTURES
+                self._refuse_rows(of)
                 form = TABLES["tsv"] if self._form is None and of != STRUCTURES else form
                 self.columns = self._columns_of(of)
                 begun = True
@@ -74,6 +75,18 @@ class Report:
         empty = not begun and self._form is not None and self._view.session.shard.is_first
         if empty and (header := form.header(self._columns_of(STRUCTURES))):
             out.write(header)
+
+    def _refuse_rows(self, of: str | None) -> None:
+        """Nothing where a stream of these can be written as is asked.
+
+        Raises:
+            UsageError: rows that are no structures are to be written as such.
+        """
+        from crystaltool.view.render import TABLES
+        from crystaltool.view.rows import STRUCTURES
+
+        if of not in (None, STRUCTURES) and (self._to_folder or self._form not in (None, TABLE, *TABLES)):
+            raise UsageError(f"{of} are no structures, they are written as csv, tsv or json into one file")
 
     def _each(self, record: AnyRecord, out: BlockWriter, write: Callable[[AnyRecord, Sequence[str]], str]) -> None:
         if out.has(record.raw.name):
@@ -111,6 +124,7 @@ class Report:
     def _write_one(self, records: Iterator[AnyRecord], out: BlockWriter) -> None:
         """A file holds one structure: nothing is written before it is known that there is no second."""
         first = next(records, None)
+        self._refuse_rows(self._view.of)
         if first is not None and next(records, None) is not None:
             name = (self._form or "").upper()
             raise UsageError(

@@ -71,8 +71,9 @@ class StreamWriter(BlockWriter):
             UsageError: the output that is continued has blocks, and this run came to none of them.
         """
         if self.done and name and not self._n_met:
+            has = "1 structure" if self.n_done == 1 else f"{self.n_done} structures"
             raise UsageError(
-                f"{self._label} has {self.n_done} structures and none that this run comes to: it is of other inputs or "
+                f"{self._label} has {has} and none that this run comes to: it is of other inputs or "
                 "options (--overwrite begins anew)"
             )
         self.write_bytes(text.encode("utf-8"))

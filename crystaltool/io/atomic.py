@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from crystaltool.errors import UsageError
+from crystaltool.errors import StoppedError, UsageError
 
 try:
     import fcntl
@@ -169,8 +169,8 @@ def resumable_output(
 ) -> Generator[OutputFile, None, None]:
     """As `atomic_output`, for streams of blocks that may be continued after a kill.
 
-    The unfinished file has a fixed name (`partial_path`). A run that is killed or interrupted leaves it (an
-    interruption gets a note that says so); `resume` takes it up (or, where there is none, the finished target), and
+    The unfinished file has a fixed name (`partial_path`). A run that is killed, interrupted or stopped leaves it (the
+    last two get a note that says so); `resume` takes it up (or, where there is none, the finished target), and
     then also keeps it after any other exception. The handle is open for reading and writing and stands at the end;
     the caller cuts an unfinished last block off with `truncate`.
 
@@ -202,7 +202,7 @@ def resumable_output(
     except _Locked as error:
         raise UsageError(str(error)) from None
     except BaseException as error:
-        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit)) and temporary.stat().st_size > 0
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit, StoppedError)) and temporary.stat().st_size > 0
         if interrupted:
             shown = os.path.join(os.path.dirname(path), temporary.name)
             error.add_note(f"what is done stands in {shown}, the same command with --resume goes on")

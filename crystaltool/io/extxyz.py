@@ -22,7 +22,7 @@ from crystaltool.io.cif_format import property_name
 from crystaltool.io.csv_blocks import MAX_VALUE_LENGTH
 from crystaltool.io.names import STDIN, file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
-from crystaltool.io.remarks import NOTE, publish
+from crystaltool.io.remarks import NOTE, note_fixed, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
 from crystaltool.numerals import LARGEST, whole_number
 from crystaltool.units import SYMBOLS, atomic_number
@@ -91,6 +91,7 @@ def _record(frame: _Frame, source: str, unnamed: str) -> Raw:
         if any("D" in row.split() for row in frame.rows):
             publish(NOTE, "deuterium is read as H", source, frame.line, name)
         text = format_crystal(crystal, name, (), _properties(info))
+        note_fixed(_n_fixed(info, frame.rows), source, frame.line, name)
         return RawBlock(source, frame.line, name, text, form="extended XYZ")
     except InputError as error:
         return BadRecord(source, frame.line, name, f"XYZ: {error}")
@@ -124,8 +125,8 @@ def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
     if abs(np.linalg.det(lattice)) < 1e-6:
         raise InputError("the cell has no volume")
     _refuse_shares(info)
-    columns, width = _columns(info.get("properties", _DEFAULT_COLUMNS))
-    position = columns["pos"]
+    columns, width = _columns(info)
+    position = columns["pos"][0]
     numbers, points = [], []
     for index, row in enumerate(rows, start=1):
         words = row.split()
@@ -139,36 +140,45 @@ def _crystal(info: Mapping[str, str], rows: list[str]) -> Crystal:
     return Crystal(lattice, coords, np.array(numbers, dtype=np.int64))
 
 
-def _columns(text: str) -> tuple[dict[str, int], int]:
-    """Where every column begins, by its name, and how many there are in a line."""
+def _columns(info: Mapping[str, str]) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where each property of an atom begins in its line and how many columns it has, and the columns of a line."""
+    text = info.get("properties", _DEFAULT_COLUMNS)
     parts = text.split(":")
     counts = [whole_number(count) for count in parts[2::3]]
     if len(parts) % 3 or None in counts:
         raise InputError(f"Properties is {text!r}, expected name:type:columns of each")
-    starts, widths, width = {}, {}, 0
+    starts: dict[str, tuple[int, int]] = {}
+    width = 0
     for key, count in zip(parts[0::3], counts, strict=True):
-        starts[key], widths[key] = width, count or 0
+        starts[key] = width, count or 0
         width += count or 0
-    if widths.get("pos") != 3:
+    if starts.get("pos", (0, 0))[1] != 3:
         raise InputError("Properties has no pos of three columns")
     if "species" not in starts and "Z" not in starts:
         raise InputError("Properties has neither species nor Z")
     return starts, width
 
 
-def _number(words: list[str], columns: Mapping[str, int], index: int) -> int:
+def _n_fixed(info: Mapping[str, str], rows: list[str]) -> int:
+    """Atoms that may not move, wholly or along an axis: ASE writes F into the column `move_mask`."""
+    start, count = _columns(info)[0].get("move_mask", (0, 0))
+    return sum("F" in row.split()[start : start + count] for row in rows) if count else 0
+
+
+def _number(words: list[str], columns: Mapping[str, tuple[int, int]], index: int) -> int:
     """The atomic number of an atom, the same by its symbol and by its number where both are given."""
+    said = {key: words[start] for key, (start, _) in columns.items()}
     for key in ("occupancy", "occupancies"):
-        if key in columns and _floats([words[columns[key]]], f"the occupancy of atom {index}") != [1.0]:
-            raise InputError(f"atom {index} is partially occupied ({words[columns[key]]}), only ordered ones are read")
-    named = atomic_number(words[columns["species"]]) if "species" in columns else None
-    if "Z" not in columns:
+        if key in said and _floats([said[key]], f"the occupancy of atom {index}") != [1.0]:
+            raise InputError(f"atom {index} is partially occupied ({said[key]}), only ordered ones are read")
+    named = atomic_number(said["species"]) if "species" in said else None
+    if "Z" not in said:
         return named or 0
-    number = whole_number(words[columns["Z"]])
+    number = whole_number(said["Z"])
     if number is None or not 1 <= number < len(SYMBOLS):
-        raise InputError(f"{words[columns['Z']]!r} is no atomic number")
+        raise InputError(f"{said['Z']!r} is no atomic number")
     if named not in (None, number):
-        raise InputError(f"atom {index} is {words[columns['species']]} and has the atomic number {number}")
+        raise InputError(f"atom {index} is {said['species']} and has the atomic number {number}")
     return number
 
 

@@ -71,9 +71,7 @@ def open_checked(
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
     except (OSError, RuntimeError, ValueError) as error:
-        is_folder = isinstance(path, (str, Path)) and os.path.isdir(path)
-        wrong = "is a folder, not an HDF5 file" if is_folder else f"not a readable HDF5 file ({_reason(error)})"
-        raise InputError(f"{name}: {wrong}{_maker(kind, name) if is_folder else ''}") from None
+        raise InputError(f"{name}: {_what_instead(path, error)}{_maker(kind, path)}") from None
     with file:
         try:
             _check_root(file, name, kind)
@@ -93,11 +91,27 @@ def _reason(error: Exception) -> str:
     return re.sub(r"[,:]? *[\w>-]+(?: [\w>-]+)* = [^,()]+", "", " ".join(str(error).split()))
 
 
-def _maker(kind: str | None, name: str) -> str:
-    """How a file of a kind is made of the structures in a folder."""
-    if kind not in MAKERS:
+def _what_instead(path: str | Path | SeekableReader, error: Exception) -> str:
+    """What it is that is no HDF5 file."""
+    if isinstance(path, (str, Path)) and os.path.isdir(path):
+        return "is a folder, not an HDF5 file"
+    return f"not a readable HDF5 file{', but text' if _is_text(path) else f' ({_reason(error)})'}"
+
+
+def _is_text(path: str | Path | SeekableReader) -> bool:
+    if not isinstance(path, (str, Path)):
+        return False
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        head = file.read(1024)
+        return head[:1] not in (b"", b"\x89") and not any(byte < 32 and byte not in b"\t\n\f\r" for byte in head)
+    return False
+
+
+def _maker(kind: str | None, path: str | Path | SeekableReader) -> str:
+    """How a file of a kind is made of the structures in a folder or a text."""
+    if kind not in MAKERS or not isinstance(path, (str, Path)) or not (os.path.isdir(path) or _is_text(path)):
         return ""
-    made_of = "BLOCKS.h5" if kind == "block-embeddings" else name
+    made_of = "BLOCKS.h5" if kind == "block-embeddings" else path
     return f"; `crystaltool {MAKERS[kind]} {made_of} -o FILE.h5` makes one"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
@@ -15,8 +16,8 @@ STDIN = "-"
 STRUCTURE_SUFFIXES = (
     ".cif", ".mcif", ".csv", ".vasp", ".poscar", ".xyz", ".extxyz", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".txz",
 )  # fmt: skip
-STRUCTURE_NAMES = ("poscar", "contcar")
-"""Files of VASP have no ending."""
+STRUCTURE_NAMES = re.compile(r"(?:poscar|contcar)(?:[-_][^.]*)?")
+"""Files of VASP have no ending, but perhaps a number or a name behind theirs: `POSCAR-001`, `CONTCAR_relaxed`."""
 
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
 
@@ -41,7 +42,7 @@ def holds_structures(name: str) -> bool:
         return False
     for suffix in COMPRESSED_SUFFIXES:
         base = base.removesuffix(suffix)
-    return base.endswith(STRUCTURE_SUFFIXES) or base in STRUCTURE_NAMES
+    return base.endswith(STRUCTURE_SUFFIXES) or STRUCTURE_NAMES.fullmatch(base) is not None
 
 
 class UniqueNames:

@@ -1,12 +1,14 @@
 """POSCAR, the structure file of VASP 5: one structure a file, read strictly and written.
 
 What is left open is refused: a file of VASP 4 does not name its elements, and what stands beside it is not looked at.
+Of more structures in a file (XDATCAR, files put together by `cat`) the first is read and the next one is an error.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from crystaltool.io.byte_streams import ByteReader
 from crystaltool.io.cif import MAX_ATOMS, clean_name, format_crystal
 from crystaltool.io.names import file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
-from crystaltool.io.remarks import NOTE, publish
+from crystaltool.io.remarks import NOTE, note_fixed, publish
 from crystaltool.io.splitter import MAX_BLOCK_BYTES, decode
 from crystaltool.numerals import LARGEST, whole_number
 from crystaltool.units import SYMBOLS, atomic_number
@@ -25,9 +27,23 @@ from crystaltool.units import SYMBOLS, atomic_number
 _SYMBOL = re.compile(r"([A-Z][a-z]?)(?:[_./].*)?$")
 """`Fe`, also with the name of a potential (`Fe_pv`) or a hash (`Fe/3f2a`) behind it."""
 
+_CONFIGURATION = re.compile(r"\s*direct\s+configuration\s*=", re.IGNORECASE)
+"""Begins the positions of each step in an XDATCAR."""
+
+_FIXED = re.compile(r"\.?f", re.IGNORECASE)
+"""How Fortran's false begins."""
+
+
+class Poscar(NamedTuple):
+    """What a POSCAR holds: its structure, how many atoms it fixes, and in which line (from 1) another one begins."""
+
+    crystal: Crystal
+    n_fixed: int
+    next_line: int | None
+
 
 def poscar_records(handle: ByteReader, source: str) -> Iterator[Raw]:
-    """The one structure of a POSCAR, as a CIF block in P 1, called as its first line or else as its file."""
+    """The structure of a POSCAR, as a CIF block in P 1, called as its first line or else as its file."""
     data = handle.read(MAX_BLOCK_BYTES + 1)
     if len(data) > MAX_BLOCK_BYTES:
         yield BadRecord(source, 1, "", f"POSCAR longer than {MAX_BLOCK_BYTES >> 20} MiB, the limit")
@@ -36,35 +52,37 @@ def poscar_records(handle: ByteReader, source: str) -> Iterator[Raw]:
     first = text.splitlines()[0].strip().removeprefix("#").strip()
     name = clean_name(first if first else file_stem(source))
     try:
-        crystal, end = _first_structure(text.splitlines())
+        found = read_poscar(text)
     except InputError as error:
         yield BadRecord(source, 1, name, f"POSCAR: {error}")
         return
+    note_fixed(found.n_fixed, source, 1, name)
     if "D" in text.splitlines()[5].split():
         publish(NOTE, "deuterium is read as H", source, 1, name)
-    yield RawBlock(source, 1, name, format_crystal(crystal, name), form="POSCAR")
-    if further := _further_structure(text.splitlines(), end):
-        yield BadRecord(source, further, "", "POSCAR: another structure begins here, the first of a file alone is read")
+    yield RawBlock(source, 1, name, format_crystal(found.crystal, name), form="POSCAR")
+    if found.next_line is not None:
+        message = "POSCAR: another structure begins here, expected one in a file; from here on nothing is read"
+        yield BadRecord(source, found.next_line, "", message)
 
 
 def parse_poscar(text: str) -> Crystal:
-    """The structure of a POSCAR; velocities and what else follows the positions are not read.
+    """The structure of a POSCAR, as `read_poscar`."""
+    return read_poscar(text).crystal
+
+
+def read_poscar(text: str) -> Poscar:
+    """The first structure of a POSCAR; velocities and what else follows the positions are not read.
 
     Raises:
         InputError: elements that are not stated, a line that is not what it must be, or no crystal.
     """
-    return _first_structure(text.splitlines())[0]
-
-
-def _first_structure(lines: list[str]) -> tuple[Crystal, int]:
-    """The structure, and the index of the line behind its positions."""
+    lines = text.splitlines()
     if len(lines) < 8:
         raise InputError(f"{len(lines)} lines, expected a cell, elements, counts and positions")
     lattice, scales = _cell(lines)
     numbers = _elements(lines)
-    row = 7
-    selective = lines[row].strip()[:1] in ("S", "s")
-    row += selective
+    selective = lines[7].strip()[:1] in ("S", "s")
+    row = 8 if selective else 7
     mode = lines[row].strip() if row < len(lines) else ""
     if not mode[:1].isalpha():
         raise InputError(f"line {row + 1} is {mode!r}, expected Direct or Cartesian")
@@ -80,7 +98,8 @@ def _first_structure(lines: list[str]) -> tuple[Crystal, int]:
         points = (points * scales) @ np.linalg.inv(lattice)
     if np.linalg.det(lattice) < 0.0:  # the same lattice and crystal on a right-handed basis
         lattice, points = -lattice, -points
-    return Crystal(lattice, points, numbers), end
+    n_fixed = sum(any(map(_FIXED.match, line.split()[3:6])) for line in rows) if selective else 0
+    return Poscar(Crystal(lattice, points, numbers), n_fixed, _next_line(lines, end))
 
 
 def _compare_names(rows: list[str], first: int, numbers: np.ndarray, n_before: int) -> None:
@@ -92,15 +111,24 @@ def _compare_names(rows: list[str], first: int, numbers: np.ndarray, n_before: i
             raise InputError(f"line {first + k} says {found[1]}, by the counts it is {SYMBOLS[number]}")
 
 
-def _further_structure(lines: list[str], start: int) -> int | None:
-    """The line (1-based) where another structure begins: a step of an XDATCAR, elements and counts of a next POSCAR."""
-    for index in range(start, len(lines)):
-        if re.match(r"\s*direct\s+configuration", lines[index], re.IGNORECASE):
-            return index + 1
-        words, counts = lines[index].split(), lines[index + 1].split() if index + 1 < len(lines) else []
-        if words and all(map(_SYMBOL.match, words)) and len(counts) == len(words) and all(map(str.isdecimal, counts)):
-            return max(start, index - 5) + 1
+def _next_line(lines: list[str], end: int) -> int | None:
+    """The line, counted from 1, in which another structure begins behind the positions, which stop before `end`."""
+    for row in range(end, len(lines)):
+        if _CONFIGURATION.match(lines[row]):
+            return row + 1
+        words = lines[row].split()
+        first = row - 5  # seen from its line of elements
+        if first >= end and words and all(map(_SYMBOL.match, words)) and _is_cell(lines[first + 1 : row]):
+            return first + 1
     return None
+
+
+def _is_cell(lines: list[str]) -> bool:
+    """Whether these are a scale and three vectors."""
+    return all(
+        len(words) >= n and all(map(_is_number, words[:n]))
+        for words, n in zip(map(str.split, lines), (1, 3, 3, 3), strict=True)
+    )
 
 
 def _cell(lines: list[str]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:

@@ -28,3 +28,10 @@ def publish(level: int, text: str, source: str, line: int, name: str) -> None:
     place = (f"{source}({line})" if line else source) + (f" data_{name}" if name else "")
     extra = {"remark": text, "source": source, "source_line": line, "block": name}
     LOGGER.log(level, "%s: %s", place, text, extra=extra)
+
+
+def note_fixed(n_fixed: int, source: str, line: int, name: str) -> None:
+    """A note that a file fixes atoms, wholly or along an axis, which no structure here keeps."""
+    if n_fixed:
+        atoms = "1 atom" if n_fixed == 1 else f"{n_fixed} atoms"
+        publish(NOTE, f"{atoms} fixed by the file: that is not kept, relax moves all", source, line, name)

@@ -27,7 +27,7 @@ from crystaltool.io.byte_streams import ByteReader, Encoded, Expanded, Joined, S
 from crystaltool.io.cif import CifBlock, clean_name, formula_sum, parse_block
 from crystaltool.io.csv_blocks import csv_records, is_csv_header
 from crystaltool.io.extxyz import extxyz_records
-from crystaltool.io.foreign import CIF, POSCAR, not_cif, tell_text
+from crystaltool.io.foreign import CIF, POSCAR, READ, not_cif, tell_text
 from crystaltool.io.names import STDIN, UniqueNames, Warn, holds_structures
 from crystaltool.io.poscar import poscar_records
 from crystaltool.io.records import BadRecord, FolderTally, Raw, RawBlock
@@ -210,7 +210,9 @@ class _Reader:
             yield from self.content(Encoded(io.TextIOWrapper(stream, "utf-8", "replace")), source, depth + 1)
         elif b"\0" in head or source.lower().endswith(_HDF5_SUFFIXES):
             kind = "not a readable HDF5 file, in spite of its name" if source.lower().endswith(_HDF5_SUFFIXES) else ""
-            yield BadRecord(source, 0, "", kind or "not CIF text, CSV, HDF5, zip or tar")
+            yield BadRecord(
+                source, 0, "", kind or f"not CIF text, but binary data of another kind; formats read: {READ}"
+            )
         elif is_csv_header(head):
             yield from csv_records(stream, source)
         else:

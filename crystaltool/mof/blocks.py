@@ -17,10 +17,10 @@ from crystaltool.defaults import MAX_CONNECTIONS as MAX_CONNECTIONS
 from crystaltool.errors import InputError
 
 NODE, LINKER, BRIDGE = 0, 1, 2
-KINDS = ("metal", "organic", "bridge")
+KINDS = ("node", "linker", "bridge")
 """Kinds of block: a node with its metals; a linker; an oxygen, hydroxide or halide between nodes of a rod.
 
-A connection always joins a metal block to one of the other two kinds.
+A connection always joins a node to one of the other two kinds.
 """
 
 

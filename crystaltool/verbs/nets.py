@@ -250,7 +250,7 @@ def _blocks_of_file(path: str, kind: int, option: str) -> list[BuildingBlock]:
         if block.kind == kind:
             found.setdefault((block.identity, block.n_connections), block)
     if not found:
-        raise UsageError(f"{option} {path}: no {KINDS[kind]} block in it")
+        raise UsageError(f"{option} {path}: no {KINDS[kind]} in it")
     return list(found.values())
 
 

@@ -1,10 +1,11 @@
-"""What a file is: kind, format version, counts, history."""
+"""What a file is, or all files of a folder or archive together: kinds, formats, counts, history."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
@@ -17,10 +18,14 @@ from crystaltool.io.hdf5 import ASYM_UNIT_KIND
 from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.printable import printable
 from crystaltool.io.records import BadRecord, Raw, RawBlock
-from crystaltool.view.rows import EMBEDDING_KIND, KINDS
+from crystaltool.mof.blocks import KINDS
+from crystaltool.view.rows import EMBEDDING_KIND, STRUCTURES
 
 MAX_DIFFERENT = 1000
 """Different commands and names of values that are counted of a file; memory stays flat."""
+
+_UNITS = ("structures", "mofs", "embeddings")
+"""What files hold, which is summed over a folder; the rest of an HDF5 file is said of the file alone."""
 
 Info = dict[str, Any]
 
@@ -29,24 +34,41 @@ class Survey:
     """Collects what there is to say of every input.
 
     `hdf5` is the reader for HDF5 inputs; `add` takes the structures of the others.
+
+    Args:
+        inputs: paths as they are read, `-` is standard input.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: Sequence[str] = ()) -> None:
+        self._inputs = inputs
         self._infos: dict[str, Info] = {}
+        self._last = ""
 
     def hdf5(self, stream: SeekableReader, source: str) -> Iterator[Raw]:
         """Describe an HDF5 file; gives nothing but what is wrong with it."""
         try:
             with open_checked(stream, None, source) as file:
-                self._infos[source] = _of_hdf5(file, source)
+                found = _of_hdf5(file, source)
         except InputError as error:
             yield BadRecord(source, 0, "", str(error))
+            return
+        if (whole := self._whole(source)) is None:
+            self._infos[source] = found
+            return
+        self._begin(whole, source, found["kind"], found["format"])
+        for unit in _UNITS:
+            if unit in found:
+                whole[unit] = whole.get(unit, 0) + found[unit]
+        _count(whole["history"], found["history"])
 
     def add(self, raw: RawBlock) -> None:
         """Count one structure of a file that is no HDF5."""
-        empty = {"file": raw.source, "kind": "structures", "format": raw.form, "structures": 0}
-        info = self._infos.setdefault(raw.source, empty | {"values": Counter(), "history": Counter()})
-        info["structures"] += 1
+        if (info := self._whole(raw.source)) is None:
+            empty = {"file": raw.source, "kind": STRUCTURES, "format": raw.form, "structures": 0}
+            info = self._infos.setdefault(raw.source, empty | {"values": Counter(), "history": Counter()})
+        else:
+            self._begin(info, raw.source, STRUCTURES, raw.form)
+        info["structures"] = info.get("structures", 0) + 1
         header = Header(raw.text)
         try:
             table, values = header.table, header.properties
@@ -58,8 +80,30 @@ class Survey:
         _count(info["history"], [" | ".join(_without_item(line)) for line in lines if line.strip()])
 
     def result(self) -> list[Info]:
-        """One mapping a file, in the order of the inputs."""
-        return list(self._infos.values())
+        """One mapping an input, or a member of a list of files, in the order of the inputs."""
+        ends = ("values", "history")
+        return [
+            {key: value for key, value in info.items() if key not in ends}
+            | {key: info[key] for key in ends if key in info}
+            for info in self._infos.values()
+        ]
+
+    def _whole(self, source: str) -> Info | None:
+        """The mapping of the folder or archive among the inputs that a file comes from; None for a file by itself."""
+        for path in self._inputs:
+            what = "folder" if source.startswith(os.path.join(path, "")) else "archive"
+            if what == "folder" or source.startswith(f"{path}:"):
+                counters = {key: Counter() for key in ("kinds", "formats", "values", "history")}
+                return self._infos.setdefault(path, {what: path, "files": 0, **counters})
+        return None
+
+    def _begin(self, whole: Info, source: str, kind: str, form: str) -> None:
+        """Count a file of a folder or archive when its first structure comes."""
+        if source != self._last:
+            self._last = source
+            whole["files"] += 1
+            _count(whole["kinds"], [kind])
+            _count(whole["formats"], [form])
 
 
 def _count(counter: Counter[str], keys) -> None:
@@ -100,8 +144,10 @@ def _counts(file: h5py.File, kind: str) -> Info:
         kinds = np.bincount(file["blocks/kind"][...].astype(int), minlength=len(KINDS)).tolist()
         counts = {f"{name}s": count for name, count in zip(KINDS, kinds, strict=False)}
         posed = "with poses and bonds" if "places/rotations" in file else "without poses: assemble makes them"
-        identities = length("identities/names")
-        return {"mofs": length("mofs/names"), "poses": posed, "blocks": sum(kinds), **counts, "identities": identities}
+        identities, n_mofs = length("identities/names"), length("mofs/names")
+        n_names = len(set(file["mofs/names"][...].tolist()))
+        samples = {"samples": n_names} if n_names < n_mofs else {}  # several candidates of each stand under one name
+        return {"mofs": n_mofs, **samples, "poses": posed, "blocks": sum(kinds), **counts, "identities": identities}
     return {"data_sets": sorted(file)}
 
 
@@ -116,7 +162,7 @@ def info_text(info: Info) -> str:
     for key, value in info.items():
         if isinstance(value, Counter):
             value = [f"{name} ({count})" for name, count in value.most_common()]
-            value = [", ".join(value)] if key == "values" and value else value
+            value = [", ".join(value)] if key != "history" and value else value
         if isinstance(value, list) and key != "history":
             value = ", ".join(map(str, value))
         if isinstance(value, list):

@@ -17,6 +17,7 @@ from crystaltool.io.hdf5_input import open_checked
 from crystaltool.io.names import file_stem
 from crystaltool.io.records import BadRecord, Raw, RawBlock
 from crystaltool.io.stream import asym_unit_blocks
+from crystaltool.mof.blocks import KINDS
 from crystaltool.units import SYMBOLS
 from crystaltool.view.fields import FIELDS, FORMULA, NUMBER, SET, TEXT, Field, Record
 from crystaltool.view.values import Formula, Value
@@ -26,8 +27,6 @@ EMBEDDING_KIND = "block-embeddings"
 
 STRUCTURES, BLOCKS, EMBEDDINGS = "structures", "building blocks", "embeddings"
 """What a stream is of."""
-
-KINDS = ("node", "linker", "bridge")
 
 
 @dataclass(frozen=True)

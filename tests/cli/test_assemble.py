@@ -115,7 +115,7 @@ def test_inputs_that_are_no_blocks_are_exit_2_and_the_rest_is_done(child: Child,
     ended = child.run(tmp_path, "assemble", "text.cif", newer, other, empty, "none.h5", good, "-o", "out.cif", *QUICK)
     assert ended.code == 2
     for words in (
-        "not a readable HDF5 file",
+        "not a readable HDF5 file, but text; `crystaltool fragment text.cif -o FILE.h5` makes one",
         "format version 99",
         "kind 'asym-units'",
         "no MOFs in it",

@@ -165,6 +165,17 @@ def test_options_that_contradict(child: Child, tmp_path: Path, arguments: list[s
     assert (tmp_path / "there.h5").read_text() == "kept" and not (tmp_path / "out.h5").exists()
 
 
+def test_what_cannot_be_read_at_all_is_no_data_set_that_resume_takes_for_done(child: Child, tmp_path: Path) -> None:
+    (tmp_path / "bad.cif").write_text("data_x\n_cell_length_a 1\n")
+    for _ in range(2):
+        ended = child.run(tmp_path, "asym-unit", "--resume", "missing.cif", "bad.cif", "-o", "out.h5")
+        assert ended.code == 2 and "missing.cif: ERROR" in ended.err and "data_x: ERROR" in ended.err
+        assert not (tmp_path / "out.h5").exists()
+    (tmp_path / "missing.cif").write_text(LISTED[0])
+    assert child.run(tmp_path, "asym-unit", "--resume", "missing.cif", "bad.cif", "-o", "out.h5").code == 2
+    assert len(read_asym_units(tmp_path / "out.h5").names) == 1
+
+
 def test_an_empty_data_set_can_be_joined() -> None:
     table = join_tables([tabulate([]), tabulate([SILICON]), tabulate([]), tabulate([RUTILE, CORUNDUM])])
     assert table.names == ("silicon", "rutile", "corundum") and list(table.n_orbits) == [1, 2, 2]

@@ -105,6 +105,7 @@ def test_the_nearest_blocks_of_a_library_as_a_table(embed: Callable, tmp_path: P
             assert row["nearest"] == row["identity"] and float(row["distance"]) < 1e-2 and row["tanimoto"] == "1.000"
         else:
             assert row["nearest"] != row["identity"] and 0 <= float(row["tanimoto"]) <= 1
+    assert {row["kind"] for row in rows} == {"node", "linker"}
     assert embed("real.h5", "--nearest", "3", "--among", "real-library.h5", "-o", "near.tsv").code == 0
     assert (tmp_path / "near.tsv").read_text() == ended.out
     assert_one_line(embed("real.h5", "--nearest", "1", "--library", "x.h5"), "--nearest writes a table, no --library")

@@ -120,6 +120,16 @@ def test_no_usable_mof_at_all_is_trouble_and_leaves_the_verdicts_alone(child: Ch
     ]
 
 
+def test_an_ending_of_another_format_is_a_warning(child: Child, tmp_path: Path) -> None:
+    (tmp_path / "good.cif").write_text(format_crystal(cyanides(), "good"))
+    ended = child.run(tmp_path, "fragment", "good.cif", "-o", "blocks.cif")
+    assert (ended.code, ended.err) == (
+        0,
+        "crystaltool fragment: WARNING, blocks.cif will hold HDF5, whatever its ending\n",
+    )
+    assert len(read_mofs(tmp_path / "blocks.cif")) == 1
+
+
 def test_guests_are_left_out_on_demand(child: Child, tmp_path: Path) -> None:
     filled = add_atoms(curated()["MOF-5"], [(0.0, 0.0, 0.0)], [18])
     (tmp_path / "in.cif").write_text(format_crystal(filled, "filled"))

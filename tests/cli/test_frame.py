@@ -14,8 +14,11 @@ import pytest
 import typer
 from typer.core import TyperOption
 
+from crystaltool.cli import main
 from crystaltool.cli.main import SUBCOMMANDS, app, command_line, names_file, takes_one_value
 from crystaltool.cli.messages import format_message
+from crystaltool.errors import StoppedError
+from crystaltool.io.atomic import partial_path, resumable_output
 from tests.cli.one_process import one_process
 from tests.conftest import ECHO, TOOL, tool_environment
 from tests.io.blocks import halite
@@ -252,6 +255,17 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
     child.stderr.close()
 
 
+def test_what_is_noted_of_an_error_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    target = tmp_path / "out.cif"
+    with pytest.raises(StoppedError) as stopped, resumable_output(target) as output:
+        output.handle.write(b"data_a\n\n")
+        output.handle.flush()
+        raise StoppedError("the scheduler went")
+    main._report("crystaltool relax", stopped.value)
+    said = f"what is done stands in {partial_path(target)}, the same command with --resume goes on"
+    assert capsys.readouterr().err == f"crystaltool relax: ERROR, the scheduler went; {said}\n"
+
+
 def test_terminate_before_anything_is_done_is_143_and_leaves_nothing(tmp_path: Path) -> None:
     child = start("-o", str(tmp_path / "out.cif"))
     deadline = time.monotonic() + 30
@@ -434,6 +448,7 @@ def test_message_grammar() -> None:
     assert format_message("crystaltool check", "ERROR", "a  b\nc", "in.cif", 12, "x") == (
         "crystaltool check: in.cif(12) data_x: ERROR, a b c"
     )
+    assert format_message("crystaltool check", "ERROR", "in.h5: t", "in.h5") == "crystaltool check: in.h5: ERROR, t"
     assert format_message("crystaltool check", "NOTE", "t") == "crystaltool check: NOTE, t"
     assert format_message("crystaltool check", "ERROR", "t", "in.cif") == "crystaltool check: in.cif: ERROR, t"
 

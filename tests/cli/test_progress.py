@@ -26,6 +26,12 @@ def test_items_are_counted_as_before(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == "crystaltool relax: NOTE, 5 of 50 structures, 0.05 per second\n"
 
 
+def test_one_item_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 100.0])
+    LineProgress("crystaltool relax", None, "structures", lambda: next(times)).advance()
+    assert capsys.readouterr().err == "crystaltool relax: NOTE, 1 structure, 0.01 per second\n"
+
+
 def test_hours_minutes_seconds() -> None:
     assert [clock_text(seconds) for seconds in (0.0, 59.6, 3599.0, 36_061.0)] == [
         "0:00:00",

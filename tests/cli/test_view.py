@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from crystaltool.cli.view import TABULAR, FormatName
 from crystaltool.io.cif import format_asym_unit, parse_block
 from crystaltool.io.stream import iter_blocks, iter_raw
+from crystaltool.mof.table import TableBuilder, read_mofs, write_mofs
 from crystaltool.view.fields import FIELDS, Record
 from crystaltool.view.render import TABLES
 from crystaltool.view.rows import EMBEDDING_KIND
@@ -200,8 +202,9 @@ def test_building_blocks_are_listed_by_identity(view, tmp_path: Path) -> None:
     assert {row["identity"] for row in rows} == set(table.identity_names)
     linkers = view("-e", 'kind == "linker"', "--columns", "identity,n_blocks", BLOCKS)[0].splitlines()[1:]
     assert len(linkers) == sum(row["kind"] == "linker" for row in rows) > 0
-    out, err = view("--format", "cif", "--head", "1", BLOCKS, code=2)
-    assert out == "" and "building blocks are no structures" in err[0]
+    for whole in (("--format", "cif"), ("--format", "extxyz"), ("--format", "poscar", "--head", "1"), ("-O", "rows")):
+        out, err = view(*whole, BLOCKS, code=2)
+        assert out == "" and len(err) == 1 and "building blocks are no structures" in err[0]
     _, err = view("-e", "volume > 3", BLOCKS, code=2)
     assert "expression, column 1: no field volume" in err[0]
     _, err = view("--columns", "name", BLOCKS, "in.cif", code=2)
@@ -219,6 +222,17 @@ def test_counts_of_fragmented_mofs(child: Child, tmp_path: Path) -> None:
     assert "*<-[O-]" in linkers[0][1] or "[O-]" in linkers[0][1]
     info = child.run(tmp_path, "view", "--info", "b.h5").out
     assert "kind: mof-blocks\nformat: HDF5, version 1\nmofs: 1\n" in info and "| fragment -q -o b.h5 mof.cif" in info
+
+
+def test_info_tells_samples_from_their_candidates(child: Child, tmp_path: Path) -> None:
+    (tmp_path / "mof.cif").write_text(_mof5())
+    assert child.run(tmp_path, "fragment", "-q", "-o", "b.h5", "mof.cif").code == 0
+    builder = TableBuilder()
+    for _ in range(3):
+        builder.add(read_mofs(tmp_path / "b.h5")[0])
+    write_mofs(tmp_path / "candidates.h5", builder.table())
+    assert "\nmofs: 3\nsamples: 1\n" in child.run(tmp_path, "view", "--info", "candidates.h5").out
+    assert "samples" not in child.run(tmp_path, "view", "--info", "b.h5").out
 
 
 def _mof5() -> str:
@@ -241,6 +255,24 @@ def test_info_of_text(view) -> None:
         "file: in.cif\nkind: structures\nformat: CIF\nstructures: 3\nvalues: e_above_hull (2), note (1)\n"
         "history:\n  1 elsewhere 1.0 | made (1)\n"
     )
+
+
+def test_info_of_a_folder_and_of_an_archive_is_one_summary(child: Child, view, tmp_path: Path) -> None:
+    folder = tmp_path / "all" / "deep"
+    folder.mkdir(parents=True)
+    assert child.run(tmp_path, "asym-unit", "-q", "--no-provenance", "-o", "all/set.h5", "in.cif").code == 0
+    for name in ("a.cif", "b.cif"):
+        shutil.copy(tmp_path / "in.cif", folder / name)
+    (folder / "c.xyz").write_text(view("--format", "extxyz", "in.cif")[0])
+    same = (
+        "files: 4\nkinds: structures (3), asym-unit (1)\nformats: CIF (2), extended XYZ (1), HDF5, version 1 (1)\n"
+        "structures: 12\nvalues: e_above_hull (6), note (3)\nhistory:\n  1 elsewhere 1.0 | made (2)\n"
+    )
+    assert view("--info", "all")[0] == "folder: all\n" + same
+    shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path, "all")
+    assert view("--info", "all.zip")[0] == "archive: all.zip\n" + same
+    both = view("--info", "--format", "json", "all/", "in.cif")[0].splitlines()
+    assert [json.loads(line).get("structures") for line in both] == [12, 3]
 
 
 def test_embeddings(view, tmp_path: Path) -> None:
@@ -279,6 +311,7 @@ WRONG = {
     ("--columns", "name,name"): "--columns names name twice",
     ("--columns", "name", "--format", "cif"): "--columns writes a table, --format cif whole structures",
     ("--format", "csv", "-O", "x"): "--format csv writes one table, -O a file a structure",
+    ("--format", "xyz"): "ERROR, Invalid value for '--format': 'xyz' is not one of 'cif', 'csv'",
     ("--reverse",): "--reverse is of use with --sort only",
     ("--info", "--sort", "a"): "--info goes with --format json and -o alone",
     ("--sort", "No"): "--sort: no field 'No'",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crystaltool.errors import UsageError
+from crystaltool.errors import StoppedError, UsageError
 from crystaltool.io.atomic import (
     atomic_output,
     partial_path,
@@ -40,7 +40,7 @@ def test_whole_file_or_none(tmp_path: Path, opened) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, StoppedError])
 def test_after_an_exception_the_old_file_stands(tmp_path: Path, opened, error) -> None:
     target = tmp_path / "out"
     target.write_text("old")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from crystaltool.crystal import Crystal
 from crystaltool.io.cif import parse_block
 from crystaltool.io.extxyz import format_extxyz
 from crystaltool.io.names import holds_structures
-from crystaltool.io.poscar import format_poscar, parse_poscar
+from crystaltool.io.poscar import format_poscar, parse_poscar, read_poscar
 from crystaltool.io.records import BadRecord
 from crystaltool.io.remarks import NOTE
 from crystaltool.io.stream import iter_blocks
@@ -182,9 +183,66 @@ def test_frames_follow_each_other_and_a_bad_one_is_skipped(tmp_path: Path) -> No
     assert [block.line for block in found] == [1, 5, 10, 14]
 
 
-@pytest.mark.parametrize("name", ["POSCAR", "CONTCAR.gz", "a.vasp", "b.xyz", "c.extxyz.xz", "d.poscar"])
+FOUND = ("POSCAR", "CONTCAR.gz", "POSCAR-001", "contcar_relaxed.xz", "a.vasp", "b.xyz", "c.extxyz.xz", "d.poscar")
+
+
+@pytest.mark.parametrize("name", FOUND)
 def test_a_folder_finds_them_by_name(name: str) -> None:
-    assert holds_structures(name) and not holds_structures("OUTCAR") and not holds_structures("POSCAR.txt")
+    assert holds_structures(name)
+
+
+@pytest.mark.parametrize("name", ["OUTCAR", "POSCAR.txt", "POSCAR_notes.txt", "POSCARS", ".POSCAR-001"])
+def test_a_folder_passes_over_others(name: str) -> None:
+    assert not holds_structures(name)
+
+
+ONE = POSCAR.format(rows=ROWS)
+MORE = {
+    "cat": (ONE + VARIANTS["selective"], 13),
+    "after velocities": (VARIANTS["velocities"] + ONE, 18),
+    "behind an empty line": (ONE + "\n" + ONE, 14),
+    "XDATCAR": (ONE.replace("Direct", "Direct configuration=     1") + "Direct configuration=     2\n" + ROWS, 13),
+    "XDATCAR with cells": (ONE.replace("Direct", "Direct configuration=     1") * 2, 13),
+}
+
+
+@pytest.mark.parametrize("form", MORE)
+def test_a_second_structure_of_a_poscar_is_no_silent_loss(tmp_path: Path, form: str) -> None:
+    text, line = MORE[form]
+    (tmp_path / "in").write_text(text)
+    first, second = iter_blocks([str(tmp_path / "in")])
+    assert not isinstance(first, BadRecord) and first.crystal.n_atoms == 4
+    assert isinstance(second, BadRecord) and "another structure begins here" in second.message and second.line == line
+
+
+@pytest.mark.parametrize("form", VARIANTS)
+def test_what_else_follows_the_positions_is_no_structure(form: str) -> None:
+    velocities = "Lattice velocities and vectors\n  1\n" + " 0.0 0.0 0.1\n" * 6 + "\n" + " 0.0 0.0 0.1\n" * 4
+    assert (
+        read_poscar(VARIANTS[form] + velocities + "\n 24 24 24\n 0.1 0.2\naugmentation occupancies 1 4\n").next_line
+        is None
+    )
+
+
+def test_atoms_that_a_file_fixes_are_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import ase.io
+    from ase import Atoms
+    from ase.constraints import FixAtoms, FixCartesian
+
+    atoms = Atoms("NaCl", cell=[5.6] * 3, scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], pbc=True)
+    caplog.set_level(logging.INFO, "crystaltool")
+    whole = ((), [FixAtoms([0])], [FixAtoms([0, 1])])
+    along_x = ((), [FixCartesian([0], (True, False, False))])
+    for ending, form, constraints in (("vasp", "vasp", whole), ("xyz", "extxyz", whole), ("xyz", "extxyz", along_x)):
+        for n_fixed, constraint in enumerate(constraints):
+            atoms.set_constraint(constraint)
+            ase.io.write(path := tmp_path / f"in.{ending}", atoms, format=form)
+            caplog.clear()
+            (block,) = iter_blocks([str(path)])
+            assert not isinstance(block, BadRecord)
+            words = [record.getMessage() for record in caplog.records]
+            assert len(words) == (n_fixed > 0) and all(f": {n_fixed} atom" in text for text in words)
+    assert read_poscar(VARIANTS["selective"]).n_fixed == 4
 
 
 def test_what_is_written_is_read_by_ase_and_pymatgen_and_by_us() -> None:

@@ -152,6 +152,11 @@ def test_a_folder_in_place_of_a_file_says_what_makes_one(tmp_path: Path, kind: s
     with pytest.raises(CrystaltoolError) as error, open_checked(tmp_path, kind):
         pass
     assert str(error.value) == f"{tmp_path}: is a folder, not an HDF5 file{made.format(tmp_path)}"
+    text = tmp_path / "in.cif"
+    text.write_text("data_x\n_cell_length_a 5\n")
+    with pytest.raises(CrystaltoolError) as error, open_checked(text, kind):
+        pass
+    assert str(error.value) == f"{text}: not a readable HDF5 file, but text{made.format(text)}"
 
 
 def test_messages_have_no_addresses(tmp_path: Path) -> None:

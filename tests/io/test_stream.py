@@ -162,7 +162,7 @@ def test_memory_is_flat_over_a_stream(tmp_path: Path) -> None:
         (b"\n\n# only a comment\n", "empty"),
         (b"hello world\n", "not CIF text"),
         (b"<html>data_x</html>\n", "not CIF text"),
-        (b"\x00\x01\x02\x03" * 100, "not CIF text, CSV"),
+        (b"\x00\x01\x02\x03" * 100, "not CIF text, but binary data of another kind; formats read: CIF text, CSV"),
         (b"\x1f\x8b\x08\x00garbage", "cannot be read to its end"),
         (gzip.compress(TWO.encode() * 50)[:-30], "cannot be read to its end"),
         (b"PK\x03\x04 not a zip", "cannot be read to its end"),
