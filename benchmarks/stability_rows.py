@@ -152,6 +152,8 @@ def test_figures(source: Path, cache: Path, jobs: int) -> dict[str, np.ndarray]:
     """Density, number of elements and space group of MP-20 test, worked out once."""
     if not cache.exists():
         sample = read_sample([str(source)], None, False, jobs)
+        if not sample.profiles:
+            raise SystemExit(f"{source}: no crystals to compare with, see --data")
         np.savez(
             cache,
             density=np.array([profile.density for profile in sample.profiles]),
